@@ -1,0 +1,49 @@
+"""The ASGI application: the gateway beside Django (outside its middleware), WebSockets, and the lifespan."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autovibe.settings")
+django_application = get_asgi_application()
+
+# Only importable once Django is set up.
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from dashboard.routing import websocket_urlpatterns  # noqa: E402
+
+from gateway import app as gateway  # noqa: E402
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+websockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+GATEWAY_PATHS = ("/v1/", "/guest/")
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Dispatch one connection."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "websocket":
+        await websockets(scope, receive, send)
+    elif scope["path"].startswith(GATEWAY_PATHS):
+        await gateway.application(scope, receive, send)
+    else:
+        await django_application(scope, receive, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Neither Django nor Channels answers lifespan; the gateway's HTTP session is closed here."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await gateway.shutdown()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,241 @@
+"""Django's settings, read from the environment; `docs/configuration.md` lists every variable.
+
+There is one settings module: environments differ by variables only.
+"""
+
+import os
+from pathlib import Path
+
+import django_stubs_ext
+from csp.constants import NONE, SELF
+
+from autovibe.environment import database, flag, number, secret
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Django -----------------------------------------------------------------------------------------------
+
+DEBUG = flag("DEBUG", default=False)
+SECRET_KEY = secret("SECRET_KEY", default="not-secret-good-for-checks-only")
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "channels",
+    "csp",
+    "django_htmx",
+    "django_q",
+    "drf_spectacular",
+    "guardian",
+    "rest_framework",
+    "template_partials",
+    # Our rooms, lowest first.
+    "proxmox",
+    "events",
+    "projects",
+    "operations",
+    "budgets",
+    "guests",
+    "checkpoints",
+    "machines",
+    "gateway",
+    "hubs",
+    "dashboard",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "autovibe.requests.RequestIdMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "autovibe.urls"
+ASGI_APPLICATION = "autovibe.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "dashboard.context.shell",
+            ],
+        },
+    }
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- Database, queue, doorbell: one PostgreSQL carries all three -----------------------------------------------
+
+DATABASES = {
+    "default": database(os.environ.get("DATABASE_URL", "postgres://autovibe@127.0.0.1:5432/autovibe"))
+}
+REDIS_URL = secret("REDIS_URL")  # set: Redis carries queue and doorbell instead, for those who outgrow it
+
+# Retry is decided by the operation row, never by the queue: failures are acknowledged, and `retry` stays far
+# above `timeout` plus the longest wait, so that the broker cannot hand a running task to a second worker.
+Q_CLUSTER: dict[str, object] = {
+    "name": "autovibe",
+    "label": "Task queue",
+    "workers": int(number("WORKERS", default=4)),
+    "recycle": 5000,
+    "timeout": 300,
+    "retry": 3600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "bulk": 1,
+    "queue_limit": 4,
+    "save_limit": -1,
+    "catch_up": False,
+    "poll": 5,
+    **(
+        {"redis": REDIS_URL}
+        if REDIS_URL
+        else {"orm": "default", "broker_class": "operations.broker.PostgresBroker"}
+    ),
+}
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    if REDIS_URL
+    else {"BACKEND": "events.layer.NotifyLayer"}
+}
+
+# --- People and permissions -----------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "projects.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian: nobody holds a permission without signing in
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard:fleet"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- HTTP -----------------------------------------------------------------------------------------------------
+
+HTTPS = flag("HTTPS", default=False)  # set behind a TLS proxy: cookies become secure
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = int(number("HSTS_SECONDS", default=0))
+X_FRAME_OPTIONS = "DENY"
+# Pages show what agents wrote; nothing inline may run.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024**2
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "projects.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "autovibe.pagination.NewestFirst",
+    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "autovibe.problems.handle",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "autovibe",
+    "DESCRIPTION": "Run AI coding agents in machines, under budgets, with a checkpoint around every model call.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Proxmox --------------------------------------------------------------------------------------------------
+
+PROXMOX_URL = os.environ.get("PROXMOX_URL", "http://127.0.0.1:8006")
+PROXMOX_TOKEN = secret("PROXMOX_TOKEN", default="autovibe@pve!local=unset")  # user@realm!name=secret
+PROXMOX_VERIFY_TLS = os.environ.get("PROXMOX_VERIFY_TLS", "1")  # 1, 0, or the path of a CA bundle
+PROXMOX_POOL = os.environ.get("PROXMOX_POOL", "autovibe")
+PROXMOX_TEMPLATE = int(number("PROXMOX_TEMPLATE", default=9000))  # VMID that genesis checkpoints clone from
+PROXMOX_VMID_FIRST = int(number("PROXMOX_VMID_FIRST", default=10_000))
+PROXMOX_VMID_LAST = int(number("PROXMOX_VMID_LAST", default=999_999))
+
+# --- Gateway --------------------------------------------------------------------------------------------------
+
+GATEWAY_URL = os.environ.get("AUTOVIBE_GATEWAY_URL", "http://127.0.0.1:8000")  # as guests reach it
+ANTHROPIC_API_KEY = secret("ANTHROPIC_API_KEY")  # unset: the offline model answers, and says so
+ANTHROPIC_BASE_URL = os.environ.get("ANTHROPIC_UPSTREAM_URL", "https://api.anthropic.com")
+GATEWAY_CHECKPOINT_HOLD_SECONDS = number("GATEWAY_CHECKPOINT_HOLD_SECONDS", default=120)
+GATEWAY_RESERVATION_SECONDS = number("GATEWAY_RESERVATION_SECONDS", default=900)
+OFFLINE_MODEL_LATENCY_SECONDS = number("OFFLINE_MODEL_LATENCY_SECONDS", default=0)
+PRICE_OVERRIDES: dict[str, dict[str, str]] = {}
+
+# --- Machines -------------------------------------------------------------------------------------------------
+
+MACHINE_TYPES_DIR = os.environ.get("MACHINE_TYPES_DIR", "")  # further machine types, as TOML files
+MACHINE_WALL_SECONDS = int(number("MACHINE_WALL_SECONDS", default=4 * 3600))
+MACHINE_FILE_BYTES_MAX = 10 * 1024**2
+MACHINE_FILES_BYTES_MAX = 32 * 1024**2
+
+# --- Logging --------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    "loggers": {
+        # proxmoxer logs request bodies at INFO, and with them what we write into guests.
+        "proxmoxer": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "django-q": {"level": "WARNING"},
+    },
+}

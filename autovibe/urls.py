@@ -1,0 +1,46 @@
+"""Addresses: pages, the API, and the admin."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from autovibe.health import healthz
+from budgets import api as budgets
+from checkpoints import api as checkpoints
+from machines import api as machines
+from operations import api as operations
+from projects import api as projects
+
+api = [
+    path("projects/", projects.Projects.as_view()),
+    path("projects/<slug:slug>/", projects.ProjectDetail.as_view()),
+    path("projects/<slug:slug>/budgets/", budgets.ProjectBudgets.as_view()),
+    path("machines/", machines.Machines.as_view()),
+    path("machines/<str:reference>/", machines.MachineDetail.as_view()),
+    path("machines/<str:reference>/log/", machines.MachineLog.as_view()),
+    path("machines/<str:reference>/checkpoint/", machines.MachineCheckpoint.as_view()),
+    path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
+    *[
+        path(f"machines/<str:reference>/{verb}/", machines.MachineVerb.as_view(verb=verb))
+        for verb in ("pause", "resume", "terminate")
+    ],
+    path("machine-types/", machines.MachineTypes.as_view()),
+    path("checkpoints/", checkpoints.Checkpoints.as_view()),
+    path("checkpoints/<str:reference>/", checkpoints.CheckpointDetail.as_view()),
+    path("checkpoints/<str:reference>/files/", checkpoints.CheckpointFiles.as_view()),
+    path("checkpoints/<str:reference>/file/", checkpoints.CheckpointFile.as_view()),
+    path("checkpoints/<str:reference>/diff/", checkpoints.CheckpointDiff.as_view()),
+    path("checkpoints/<str:reference>/branch/", machines.Branch.as_view()),
+    path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
+]
+
+urlpatterns = [
+    path("", include("dashboard.urls")),
+    path("sign-in/", auth.LoginView.as_view(template_name="registration/login.html"), name="login"),
+    path("sign-out/", auth.LogoutView.as_view(), name="logout"),
+    path("api/v1/", include(api)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("admin/", admin.site.urls),
+    path("healthz", healthz),
+]

@@ -1,0 +1,147 @@
+"""Checkpoints over REST: what they are, what files they hold, how two differ. Branching is in `machines.api`."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from checkpoints import actions, files
+from checkpoints.models import Checkpoint, CheckpointQuerySet
+from projects.errors import Invalid
+
+MACHINE = OpenApiParameter("machine", str, description="Only those that this machine left (handle or id).")
+PROJECT = OpenApiParameter("project", str, description="Only those of this project.")
+
+
+class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
+    project = serializers.CharField(source="project.slug", read_only=True)
+    parent = serializers.CharField(source="parent.handle", default=None, read_only=True)  # type: ignore[assignment]
+    files = serializers.IntegerField(source="manifest.files", default=None, read_only=True)
+    bytes = serializers.IntegerField(source="manifest.size", default=None, read_only=True)
+    vmid = serializers.IntegerField(source="guest.vmid", read_only=True)
+
+    class Meta:
+        model = Checkpoint
+        fields = [
+            "id",
+            "handle",
+            "project",
+            "origin",
+            "number",
+            "kind",
+            "state",
+            "why",
+            "parent",
+            "call_id",
+            "vmid",
+            "snapshot",
+            "files",
+            "bytes",
+            "changed",
+            "error",
+            "created_at",
+            "captured_at",
+        ]
+        read_only_fields = fields
+
+
+class EntrySerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    kind = serializers.ChoiceField(choices=["file", "dir", "link"])
+    mode = serializers.IntegerField(required=False)
+    size = serializers.IntegerField(required=False)
+    sha256 = serializers.CharField(required=False)
+    target = serializers.CharField(required=False)
+    mtime_ns = serializers.IntegerField(required=False)
+
+
+class DifferenceSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    change = serializers.ChoiceField(choices=["added", "removed", "modified"])
+    size_before = serializers.IntegerField(allow_null=True)
+    size_after = serializers.IntegerField(allow_null=True)
+    diff = serializers.CharField(
+        allow_null=True, help_text="Unified; null for binary, large or unkept contents."
+    )
+
+
+@extend_schema(parameters=[MACHINE, PROJECT], tags=["checkpoints"], operation_id="checkpoints_list")
+class Checkpoints(ListAPIView[Checkpoint]):
+    """Checkpoints that you may see, newest first."""
+
+    serializer_class = CheckpointSerializer
+    queryset = Checkpoint.objects.none()
+
+    def get_queryset(self) -> CheckpointQuerySet:
+        found = Checkpoint.objects.permitted(self.request.user, "view_project")
+        if project := self.request.query_params.get("project"):
+            found = found.filter(project__slug=project)
+        if origin := self.request.query_params.get("origin"):
+            found = found.filter(origin=origin)
+        if machine := self.request.query_params.get("machine"):
+            found = found.filter(handle__startswith=f"{machine}.c")
+        return found.select_related("project", "parent", "manifest", "guest")
+
+
+class CheckpointDetail(APIView):
+    """One checkpoint, by handle or id."""
+
+    @extend_schema(responses=CheckpointSerializer, tags=["checkpoints"], operation_id="checkpoints_show")
+    def get(self, request: Request, reference: str) -> Response:
+        return Response(CheckpointSerializer(actions.find(reference, user=request.user)).data)
+
+
+class CheckpointFiles(APIView):
+    """The files of a checkpoint's workspace."""
+
+    @extend_schema(
+        responses=EntrySerializer(many=True), tags=["checkpoints"], operation_id="checkpoints_files"
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        checkpoint = actions.find(reference, user=request.user)
+        return Response({"handle": checkpoint.handle, "files": files.entries(checkpoint)})
+
+
+class CheckpointFile(APIView):
+    """One file's bytes."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("path", str, required=True, description="Relative to the workspace.")],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        tags=["checkpoints"],
+        operation_id="checkpoints_file",
+    )
+    def get(self, request: Request, reference: str) -> HttpResponse:
+        path = request.query_params.get("path", "")
+        if not path:
+            raise Invalid("Say which file: ?path=src/main.py")
+        content = files.content(actions.find(reference, user=request.user), path)
+        # Agents wrote it: never let a browser interpret it on our origin.
+        return HttpResponse(
+            content,
+            content_type="application/octet-stream",
+            headers={"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"},
+        )
+
+
+class CheckpointDiff(APIView):
+    """What changed from this checkpoint to another."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("to", str, required=True, description="The later one: handle or id.")],
+        responses=DifferenceSerializer(many=True),
+        tags=["checkpoints"],
+        operation_id="checkpoints_diff",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        before = actions.find(reference, user=request.user)
+        after = actions.find(request.query_params.get("to", ""), user=request.user)
+        return Response(
+            {"from": before.handle, "to": after.handle, "changes": list(files.diff(before, after))}
+        )

@@ -1,0 +1,13 @@
+"""Guests in the Django admin; read-only, since Proxmox and the operations write them."""
+
+from django.contrib import admin
+
+from guests.models import Guest
+
+
+@admin.register(Guest)
+class GuestAdmin(admin.ModelAdmin[Guest]):
+    list_display = ["vmid", "node", "project", "state", "power", "observed_at"]
+    list_filter = ["state", "power", "node"]
+    search_fields = ["vmid"]
+    readonly_fields = [field.name for field in Guest._meta.fields]

@@ -1,0 +1,94 @@
+"""The hub process: one loop that watches operations, observes guests, enforces limits and reaps what was dropped.
+
+Any number may run; an advisory lock lets one work, and another takes over when its connection dies.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+import psycopg
+from django.db import close_old_connections, connection
+from django.db.utils import InterfaceError, OperationalError
+from psycopg.conninfo import make_conninfo
+
+from budgets import ledger
+from guests import observe
+from machines import enforce
+from operations import watcher
+from operations.actions import WATCHER_CHANNEL
+from proxmox import errors
+
+logger = logging.getLogger(__name__)
+
+LOCK = 0x61757476  # "autv": one active hub per database
+HOUSEKEEPING_SECONDS = 3.0
+RECONNECT_SECONDS = 1.0
+
+
+class Hub:
+    """The loop; `stop()` ends it after the present round."""
+
+    def __init__(self) -> None:
+        self._stopping = False
+        self._next_housekeeping = 0.0
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until stopped; a database that goes away is waited for."""
+        while not self._stopping:
+            try:
+                self._lead()
+            except (
+                OperationalError,
+                InterfaceError,
+                psycopg.OperationalError,
+                psycopg.InterfaceError,
+            ) as error:
+                logger.warning("The database went away (%s); trying again.", str(error).strip())
+                connection.close()
+                time.sleep(RECONNECT_SECONDS)
+
+    def _lead(self) -> None:
+        with psycopg.connect(_address(), autocommit=True) as listener:
+            listener.execute(f"LISTEN {WATCHER_CHANNEL}")
+            while not self._stopping and not _take_lock(listener):
+                time.sleep(RECONNECT_SECONDS)
+            while not self._stopping:
+                self._round(listener)
+
+    def _round(self, listener: psycopg.Connection) -> None:
+        close_old_connections()
+        pause = watcher.tick()
+        if time.monotonic() >= self._next_housekeeping:
+            self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+            for chore in (watcher.reap, _observe, enforce.enforce, ledger.reap_expired):
+                _safely(chore)
+        for _ in listener.notifies(timeout=pause, stop_after=1):
+            pass
+
+
+def _address() -> str:
+    """Where Django's own connection goes, as libpq reads it."""
+    given = connection.get_connection_params()
+    names = ("dbname", "user", "password", "host", "port")
+    return make_conninfo(**{name: given[name] for name in names if given.get(name)})
+
+
+def _take_lock(listener: psycopg.Connection) -> bool:
+    row = listener.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+    return bool(row and row[0])
+
+
+def _observe() -> None:
+    enforce.ring_for(observe.observe())
+
+
+def _safely(chore: Callable[[], object]) -> None:
+    """One chore that fails must not keep the others from being done; the database's own trouble must."""
+    try:
+        chore()
+    except errors.ProxmoxError as error:
+        logger.warning("%s: %s", chore.__name__, error)

@@ -1,0 +1,237 @@
+"""Machines over REST: the same actions as the pages and the command line."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from checkpoints import actions as checkpoints
+from checkpoints.api import CheckpointSerializer
+from checkpoints.models import Checkpoint
+from machines import actions, modifications, types
+from machines.models import LogLine, Machine
+from machines.serializers import (
+    BranchSerializer,
+    LogLineSerializer,
+    MachineSerializer,
+    MachineTypeSerializer,
+    RollbackSerializer,
+    SpawnSerializer,
+    WhySerializer,
+)
+from operations.api import OperationSerializer
+from projects import actions as projects
+from projects.errors import Conflict, Invalid
+from projects.models import Project
+from projects.permissions import acting, require
+
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="The same key again returns the first answer.",
+)
+FILTERS = [
+    OpenApiParameter("project", str, description="Only of this project."),
+    OpenApiParameter("state", str, description="Only in these states, comma-separated."),
+    OpenApiParameter("type", str, description="Only of this type."),
+]
+LOG_LINES_MAX = 2000
+
+
+@extend_schema(parameters=FILTERS, tags=["machines"], operation_id="machines_list", methods=["GET"])
+class Machines(ListAPIView[Machine]):
+    """Machines that you may see, newest first."""
+
+    serializer_class = MachineSerializer
+    queryset = Machine.objects.none()
+
+    def get_queryset(self) -> QuerySet[Machine]:
+        found = Machine.objects.permitted(self.request.user, "view_project")
+        asked = self.request.query_params
+        if project := asked.get("project"):
+            found = found.filter(project__slug=project)
+        if states := asked.get("state"):
+            found = found.filter(state__in=states.split(","))
+        if kind := asked.get("type"):
+            found = found.filter(type=kind)
+        return found.select_related("project", "guest", "source", "present")
+
+    @extend_schema(
+        request=SpawnSerializer,
+        responses={202: MachineSerializer},
+        parameters=[KEY],
+        tags=["machines"],
+        operation_id="machines_spawn",
+    )
+    def post(self, request: Request) -> Response:
+        """Spawn a machine from a checkpoint with a prompt and file modifications."""
+        asked = _checked(SpawnSerializer, request)
+        project = projects.find(asked["project"], user=request.user)
+        source = (
+            checkpoints.find(asked["checkpoint"], user=request.user)
+            if "checkpoint" in asked
+            else _genesis(project)
+        )
+        return _spawn(request, project, source, asked)
+
+
+class Branch(APIView):
+    """A new machine whose files and conversation are exactly those of the checkpoint."""
+
+    @extend_schema(
+        request=BranchSerializer,
+        responses={202: MachineSerializer},
+        parameters=[KEY],
+        tags=["checkpoints"],
+        operation_id="checkpoints_branch",
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        source = checkpoints.find(reference, user=request.user)
+        return _spawn(request, source.project, source, _checked(BranchSerializer, request))
+
+
+class MachineDetail(APIView):
+    """One machine, by handle or id."""
+
+    @extend_schema(responses=MachineSerializer, tags=["machines"], operation_id="machines_show")
+    def get(self, request: Request, reference: str) -> Response:
+        return Response(MachineSerializer(actions.find(reference, user=request.user)).data)
+
+
+class MachineLog(APIView):
+    """What its agents printed; follow it by asking again with the last `id` as `after`."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("after", int, description="Only lines after this id."),
+            OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
+            OpenApiParameter("tail", bool, description="The last lines instead of the first."),
+        ],
+        responses=LogLineSerializer(many=True),
+        tags=["machines"],
+        operation_id="machines_log",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        machine = actions.find(reference, user=request.user)
+        limit = min(_number(request, "limit", 500), LOG_LINES_MAX)
+        lines = LogLine.objects.filter(machine=machine, pk__gt=_number(request, "after", 0))
+        if request.query_params.get("tail"):
+            found = sorted(lines.order_by("-id")[:limit], key=lambda line: line.pk)
+        else:
+            found = list(lines[:limit])
+        return Response({"state": machine.state, "lines": LogLineSerializer(found, many=True).data})
+
+
+class MachineCheckpoint(APIView):
+    """Take a checkpoint of it now."""
+
+    @extend_schema(
+        request=WhySerializer,
+        responses={202: CheckpointSerializer},
+        tags=["machines"],
+        operation_id="machines_checkpoint",
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        machine = _operable(request, reference)
+        asked = _checked(WhySerializer, request)
+        taken = actions.checkpoint(machine, by=acting(request.user), why=asked["why"])
+        return Response(CheckpointSerializer(taken).data, status=202)
+
+
+class MachineRollback(APIView):
+    """Put it back to one of its own checkpoints; the present is kept in a checkpoint first."""
+
+    @extend_schema(
+        request=RollbackSerializer,
+        responses={202: OperationSerializer},
+        tags=["machines"],
+        operation_id="machines_rollback",
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        machine = _operable(request, reference)
+        asked = _checked(RollbackSerializer, request)
+        target = checkpoints.find(asked["checkpoint"], user=request.user)
+        operation = actions.rollback(machine, target, by=acting(request.user))
+        return Response(OperationSerializer(operation).data, status=202)
+
+
+class MachineVerb(APIView):
+    """Pause, resume or terminate it."""
+
+    verb = ""
+
+    @extend_schema(request=None, responses={202: OperationSerializer}, tags=["machines"])
+    def post(self, request: Request, reference: str) -> Response:
+        machine = _operable(request, reference)
+        operation = {"pause": actions.pause, "resume": actions.resume, "terminate": actions.terminate}[
+            self.verb
+        ](machine, by=acting(request.user))
+        return Response(OperationSerializer(operation).data, status=202)
+
+
+class MachineTypes(APIView):
+    """The types of agent that a machine can run."""
+
+    @extend_schema(
+        responses=MachineTypeSerializer(many=True), tags=["machine-types"], operation_id="machine_types_list"
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"results": MachineTypeSerializer(types.all(), many=True).data})
+
+
+def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[str, Any]) -> Response:
+    require(request.user, "operate_machines", project)
+    machine = actions.spawn(
+        project=project,
+        source=source,
+        type_name=asked.get("type") or _type_of(source),
+        prompt=asked["prompt"],
+        by=acting(request.user),
+        modifications=modifications.parse(asked["files"]),
+        limits=asked["limits"],
+        model=asked["model"],
+        wall_seconds=asked["wall_seconds"],
+        idempotency_key=request.headers.get("Idempotency-Key"),
+    )
+    return Response(MachineSerializer(machine).data, status=202)
+
+
+def _type_of(source: Checkpoint) -> str:
+    """A branch runs the type of agent that its parent ran."""
+    if parent := actions.machine_of(source):
+        return parent.type
+    raise Invalid("Say which type of machine: “type”. See /api/v1/machine-types/.")
+
+
+def _genesis(project: Project) -> Checkpoint:
+    genesis = Checkpoint.objects.filter(project=project, kind=Checkpoint.Kind.GENESIS).first()
+    if genesis is None:
+        raise Conflict(
+            f"Project {project.slug} has no genesis checkpoint yet: manage.py bootstrap --project {project.slug}"
+        )
+    return genesis
+
+
+def _operable(request: Request, reference: str) -> Machine:
+    machine = actions.find(reference, user=request.user)
+    require(request.user, "operate_machines", machine.project)
+    return machine
+
+
+def _checked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    asked = kind(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    try:
+        return max(int(request.query_params.get(name, default)), 0)
+    except ValueError:
+        raise Invalid(f"{name} must be a number.") from None

@@ -1,0 +1,85 @@
+"""What guests report: log lines, signs of life, and the agent's end. Guests are not trusted: all of it is checked.
+
+A report may arrive twice, late, or from a run that a rollback made void; then it changes nothing.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from events import actions as events
+from machines import actions
+from machines.models import LogLine, Machine
+from machines.states import ENDED, State
+from projects.errors import Invalid
+
+STREAMS = {"out", "err", "sys"}
+LINE_CHARACTERS_MAX = 32 * 1024
+
+
+def report(machine: Machine, sent: dict[str, Any]) -> dict[str, Any]:
+    """Take one report; the answer may ask the guest to stop. Raises `Invalid` when it cannot be read."""
+    run = _uuid(sent.get("run"))
+    lines = [_line(machine, run, line) for line in _list(sent, "lines")]
+    LogLine.objects.bulk_create(lines, ignore_conflicts=True)
+    if run != machine.run:
+        return {"stop": True}
+    Machine.objects.filter(pk=machine.pk).update(heard_at=timezone.now())
+    if lines:
+        events.ring("log", subject=machine.subject, project_id=machine.project_id)
+    if isinstance(sent.get("ended"), dict):
+        _ended(machine, run, sent["ended"])
+    return {"stop": machine.state in ENDED}
+
+
+@transaction.atomic
+def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
+    """The agent ended by itself: the machine ends too, unless it is paused or ending already."""
+    current = (
+        Machine.objects.select_for_update()
+        .select_related("project", "guest", "source", "present")
+        .get(pk=machine.pk)
+    )
+    if current.run != run or current.exit_code is not None:
+        return
+    current.exit_code = _number(ended.get("exit_code"), default=255)
+    Machine.objects.filter(pk=machine.pk).update(exit_code=current.exit_code)
+    if current.state == State.RUNNING:
+        actions.end(current, sentence=str(ended.get("sentence") or _sentence(current.exit_code))[:1000])
+
+
+def _sentence(exit_code: int) -> str:
+    return "The agent finished." if exit_code == 0 else f"The agent ended with exit code {exit_code}."
+
+
+def _line(machine: Machine, run: UUID, line: Any) -> LogLine:
+    try:
+        number, at, stream, text = line
+        when = datetime.fromtimestamp(float(at), UTC)
+        if stream not in STREAMS:
+            raise ValueError
+        cleaned = str(text).replace("\x00", "�")[:LINE_CHARACTERS_MAX]
+        return LogLine(machine=machine, run=run, number=int(number), at=when, stream=stream, text=cleaned)
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise Invalid("A log line is [number, unix time, out|err|sys, text].") from None
+
+
+def _uuid(raw: Any) -> UUID:
+    try:
+        return UUID(str(raw))
+    except ValueError:
+        raise Invalid("A report names its run.") from None
+
+
+def _list(sent: dict[str, Any], name: str) -> list[Any]:
+    value = sent.get(name) or []
+    if not isinstance(value, list):
+        raise Invalid(f"“{name}” must be a list.")
+    return value
+
+
+def _number(raw: Any, *, default: int) -> int:
+    return raw if isinstance(raw, int) and -255 <= raw <= 255 else default

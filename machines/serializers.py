@@ -1,0 +1,113 @@
+"""Machines as the API shows them and takes them."""
+
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from machines.models import LogLine, Machine
+
+
+class MachineSerializer(serializers.ModelSerializer[Machine]):
+    handle = serializers.CharField(read_only=True)
+    title = serializers.CharField(read_only=True)
+    project = serializers.CharField(source="project.slug", read_only=True)
+    source = serializers.CharField(source="source.handle", read_only=True)  # type: ignore[assignment]
+    present = serializers.CharField(source="present.handle", default=None, read_only=True)
+    verbs = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="What may be asked now."
+    )
+    vmid = serializers.IntegerField(source="guest.vmid", read_only=True)
+    node = serializers.CharField(source="guest.node", read_only=True)
+    power = serializers.CharField(
+        source="guest.power", read_only=True, help_text="As Proxmox last reported it."
+    )
+    observed_at = serializers.DateTimeField(source="guest.observed_at", read_only=True)
+
+    class Meta:
+        model = Machine
+        fields = [
+            "id",
+            "handle",
+            "title",
+            "project",
+            "type",
+            "prompt",
+            "model",
+            "state",
+            "paused_for",
+            "sentence",
+            "verbs",
+            "source",
+            "present",
+            "continues",
+            "exit_code",
+            "wall_seconds",
+            "vmid",
+            "node",
+            "power",
+            "observed_at",
+            "created_at",
+            "run_started_at",
+            "heard_at",
+            "ended_at",
+        ]
+        read_only_fields = fields
+
+
+class FileSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField(help_text="Relative to the workspace.")
+    content = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    content_base64 = serializers.CharField(required=False, allow_blank=True)
+    mode = serializers.CharField(required=False, default="0644", help_text="Octal permission bits.")
+    delete = serializers.BooleanField(required=False, default=False)
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    money = serializers.IntegerField(required=False, help_text="Micro-units of the project's currency.")
+    tokens = serializers.IntegerField(required=False)
+    calls = serializers.IntegerField(required=False)
+
+
+class BranchSerializer(serializers.Serializer[Any]):
+    prompt = serializers.CharField(allow_blank=True, trim_whitespace=False)
+    type = serializers.CharField(
+        required=False, help_text="See /api/v1/machine-types/. A branch keeps its parent's."
+    )
+    model = serializers.CharField(required=False, default="", allow_blank=True)
+    files = FileSerializer(many=True, required=False, default=list)
+    limits = LimitsSerializer(required=False, default=dict, help_text="Caps for this machine alone.")
+    wall_seconds = serializers.IntegerField(
+        required=False, default=None, allow_null=True, help_text=f"Default {settings.MACHINE_WALL_SECONDS}."
+    )
+
+
+class SpawnSerializer(BranchSerializer):
+    project = serializers.CharField()
+    checkpoint = serializers.CharField(
+        required=False, help_text="Handle or id; the project's genesis by default."
+    )
+
+
+class WhySerializer(serializers.Serializer[Any]):
+    why = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+
+
+class RollbackSerializer(serializers.Serializer[Any]):
+    checkpoint = serializers.CharField(help_text="One of this machine's own: handle or id.")
+
+
+class LogLineSerializer(serializers.ModelSerializer[LogLine]):
+    class Meta:
+        model = LogLine
+        fields = ["id", "run", "number", "at", "stream", "text"]
+        read_only_fields = fields
+
+
+class MachineTypeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    good_at = serializers.JSONField()
+    default_model = serializers.CharField()
+    checkpoints = serializers.CharField()

@@ -1,0 +1,122 @@
+"""What is sent into a guest so that its agent can start: prompt, files, programs, addresses and a fresh token."""
+
+import base64
+import hashlib
+import json
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from machines import guest as guest_programs
+from machines import tokens, types
+from machines.models import Machine
+from machines.types import MachineType
+from proxmox import errors
+from proxmox.connect import driver
+from proxmox.driver import CHUNK_BYTES, Ran
+
+RUNNER = "/opt/autovibe/runner.py"
+BUNDLE = "/var/lib/autovibe/bundle.json"
+PREFIX = '"${GUEST_ROOT:-}"'
+SECONDS = 120
+
+# exit codes of the runner's `Failure`
+REFUSED, NOT_INSTALLED = 3, 4
+
+
+def prepare(machine: Machine) -> None:
+    """Put the runner into the guest; the guest's own Python runs it."""
+    _run(machine, f"mkdir -p {PREFIX}/opt/autovibe {PREFIX}/var/lib/autovibe {PREFIX}/workspace")
+    source = guest_programs.source("runner.py").encode()
+    _upload(machine, RUNNER, source)
+
+
+def send(machine: Machine, *, resume: bool, prompt: str, files: bool, heartbeat: Any = None) -> None:
+    """Write the bundle and have the runner apply it. `files`: with the machine's file modifications."""
+    run = uuid.uuid4()
+    token = tokens.mint(machine)
+    bundle = json.dumps(_bundle(machine, run, token, resume=resume, prompt=prompt, files=files)).encode()
+    _upload(machine, BUNDLE, bundle, heartbeat=heartbeat)
+    _runner(machine, f"apply {PREFIX}{BUNDLE}")
+    Machine.objects.filter(pk=machine.pk).update(run=run, exit_code=None)
+    machine.run = run
+
+
+def start(machine: Machine) -> None:
+    """Have the runner start the agent; a second time it says which one runs already."""
+    _runner(machine, f"start {PREFIX}{BUNDLE}")
+    Machine.objects.filter(pk=machine.pk).update(run_started_at=timezone.now(), heard_at=timezone.now())
+
+
+def stop(machine: Machine) -> None:
+    """Have the runner end the agent and everything it started."""
+    _runner(machine, "stop --grace 5")
+
+
+def _bundle(
+    machine: Machine, run: uuid.UUID, token: str, *, resume: bool, prompt: str, files: bool
+) -> dict[str, Any]:
+    kind = types.get(machine.type)
+    return {
+        "run": str(run),
+        "machine": machine.handle,
+        "gateway": settings.GATEWAY_URL,
+        "token": token,
+        "prompt": prompt,
+        "resume": resume,
+        "install_check": kind.install_check,
+        "command": kind.resume_command if resume else kind.command,
+        "env": kind.environment_for(
+            gateway=settings.GATEWAY_URL, token=token, model=machine.model or kind.default_model
+        ),
+        "identity": {"hostname": machine.handle, "machine_id": uuid.uuid4().hex},
+        "programs": _programs(kind),
+        "files": [_file(one) for one in machine.files.all()] if files else [],
+        "transcripts": list(kind.transcripts),
+        "wall_seconds": machine.wall_seconds,
+    }
+
+
+def _programs(kind: MachineType) -> list[dict[str, str]]:
+    return [
+        {"path": f"/opt/autovibe/{name}", "content": guest_programs.source(name)} for name in kind.programs
+    ]
+
+
+def _file(one: Any) -> dict[str, Any]:
+    content = base64.b64encode(bytes(one.content)).decode()
+    return {"path": one.path, "content": content, "mode": one.mode, "delete": one.removes}
+
+
+def _upload(machine: Machine, path: str, content: bytes, heartbeat: Any = None) -> None:
+    """Write a file of any size: in parts, put together and checked in the guest."""
+    vm = machine.guest.vm
+    if len(content) <= CHUNK_BYTES:
+        driver().write(vm, path, content)
+        return
+    parts = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
+    for number, part in enumerate(parts):
+        driver().write(vm, f"{path}.{number}", part)
+        if heartbeat:
+            heartbeat()
+    if path == RUNNER:  # it cannot put itself together
+        names = " ".join(f"{PREFIX}{path}.{number}" for number in range(len(parts)))
+        _run(machine, f"cat {names} > {PREFIX}{path} && rm -f {names}")
+        return
+    digest = hashlib.sha256(content).hexdigest()
+    _runner(machine, f"assemble {PREFIX}{path} {len(parts)} --sha256 {digest}")
+
+
+def _runner(machine: Machine, arguments: str) -> Ran:
+    return _run(machine, f"exec python3 {PREFIX}{RUNNER} {arguments}")
+
+
+def _run(machine: Machine, script: str) -> Ran:
+    ran = driver().run(machine.guest.vm, script, seconds=SECONDS)
+    if ran.code:
+        sentence = ran.err.decode(errors="replace").strip() or f"exit code {ran.code}"
+        kind = errors.Refused if ran.code in {REFUSED, NOT_INSTALLED} else errors.ProxmoxError
+        raise kind(sentence.splitlines()[-1][:1000] if sentence else sentence)
+    return ran

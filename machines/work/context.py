@@ -1,0 +1,85 @@
+"""What the plans of a machine work on, and how they end; shared by all verbs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from checkpoints import work as checkpoints
+from checkpoints.models import Checkpoint
+from events import actions as events
+from machines.models import Machine
+from machines.states import State
+from operations.models import Operation
+from projects.errors import Conflict
+
+
+@dataclass
+class Work:
+    """An operation's machine, and the checkpoints it is about."""
+
+    operation: Operation
+    machine: Machine
+    kept: Checkpoint | None  # to be taken on the way
+    target: Checkpoint | None  # to be returned to
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        assert self.kept is not None
+        return self.kept
+
+    @property
+    def asked_at(self) -> datetime:
+        return self.operation.asked_at or self.operation.created_at
+
+
+def load(operation: Operation) -> Work:
+    """The context as the database has it now."""
+    machine = Machine.objects.select_related("project", "guest", "source__guest", "present").get(
+        pk=operation.arguments["machine"]
+    )
+    return Work(
+        operation=operation,
+        machine=machine,
+        kept=_checkpoint(operation, "checkpoint"),
+        target=_checkpoint(operation, "target"),
+    )
+
+
+def _checkpoint(operation: Operation, name: str) -> Checkpoint | None:
+    key = operation.arguments.get(name)
+    return Checkpoint.objects.select_related("guest", "parent").get(pk=key) if key else None
+
+
+def moved(work: Work, to: State, **also: object) -> None:
+    """Move the machine and say so."""
+    machine = work.machine
+    machine.move(to, **also)
+    actor = work.operation.requested_by
+    events.record(
+        f"machine.{to.value}",
+        subject=machine.subject,
+        project_id=machine.project_id,
+        by=actor.username if actor else events.SYSTEM,
+        handle=machine.handle,
+        sentence=machine.sentence,
+    )
+
+
+def failed(work: Work, sentence: str) -> None:
+    """The usual end of a plan that broke: the machine failed, and says why."""
+    if work.kept:
+        checkpoints.broken(work.kept, sentence)
+    try:
+        moved(work, State.FAILED, sentence=sentence)
+    except Conflict:  # it ended otherwise meanwhile
+        return
+
+
+def without_checkpoint(context: checkpoints.HasCheckpoint, sentence: str) -> None:
+    """A checkpoint on the way that cannot be taken does not stop the rest; it is shown as broken."""
+    checkpoints.broken(context.checkpoint, sentence)
+
+
+def keep(work: Work) -> None:
+    """Settle the checkpoint that was taken on the way."""
+    if work.kept:
+        checkpoints.captured(work.kept)

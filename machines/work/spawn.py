@@ -1,0 +1,82 @@
+"""Spawning: clone → mark → start → agent answers → bundle → the agent starts."""
+
+from django.conf import settings
+
+from guests import actions as guest_actions
+from guests import work as guests
+from guests.models import Guest
+from machines import tokens
+from machines.states import State
+from machines.work import bundle
+from machines.work.context import Work, failed, load, moved
+from operations.engine import Outcome, Plan, Step
+
+CORES, MEMORY_MIB = 2, 2048
+
+
+def _clone(work: Work) -> Outcome:
+    machine = work.machine
+    if machine.state == State.REQUESTED:
+        moved(work, State.CLONING)
+    description = f"autovibe machine {machine.handle} of project {machine.project.slug}"
+    return guests.clone(
+        machine.guest,
+        machine.source.source,
+        name=machine.handle,
+        description=description,
+        pool=settings.PROXMOX_POOL,
+    )
+
+
+def _look_for_clone(work: Work) -> bool:
+    return guests.look_for_clone(work.machine.guest, work.machine.source.source, work.asked_at.timestamp())
+
+
+def _mark(work: Work) -> Outcome:
+    if work.machine.state == State.CLONING:
+        moved(work, State.PROVISIONING)
+    return guests.mark(work.machine.guest, cores=CORES, memory_mib=MEMORY_MIB)
+
+
+def send_bundle(work: Work, *, resume: bool, prompt: str, files: bool) -> Outcome:
+    """Put the runner and the bundle into the guest."""
+    bundle.prepare(work.machine)
+    bundle.send(work.machine, resume=resume, prompt=prompt, files=files, heartbeat=work.operation.renew)
+    return None
+
+
+def start_agent(work: Work) -> Outcome:
+    """Start the agent; idempotent per run."""
+    bundle.start(work.machine)
+    return None
+
+
+def _send(work: Work) -> Outcome:
+    machine = work.machine
+    return send_bundle(work, resume=machine.continues, prompt=machine.prompt, files=True)
+
+
+def _guest(work: Work) -> Guest:
+    return work.machine.guest
+
+
+def _failed(work: Work, sentence: str) -> None:
+    """No checkpoint lives in a guest that never ran: it goes."""
+    failed(work, sentence)
+    tokens.revoke(work.machine)
+    guest_actions.condemn(work.machine.guest)
+
+
+PLAN: Plan[Work] = Plan(
+    load=load,
+    steps=(
+        Step("clone", "Cloning", _clone, look=_look_for_clone),
+        Step("mark", "Setting size and mark", _mark),
+        Step("start", "Starting the VM", lambda work: guests.start(_guest(work))),
+        Step("agent", "Waiting for the guest agent", lambda work: guests.await_agent(_guest(work))),
+        Step("files", "Writing prompt and files", _send),
+        Step("launch", "Starting the agent", start_agent),
+    ),
+    succeed=lambda work: moved(work, State.RUNNING),
+    fail=_failed,
+)

@@ -1,0 +1,47 @@
+"""The end: the agent stops, a final checkpoint is taken, the guest is switched off. Its snapshots stay."""
+
+from checkpoints import work as checkpoints
+from guests import work as guests
+from machines import tokens
+from machines.states import State
+from machines.work import bundle
+from machines.work.context import Work, failed, keep, load, moved, without_checkpoint
+from operations.engine import Outcome, Plan, Step
+
+
+def _stop_agent(work: Work) -> Outcome:
+    """Nothing may write while the final checkpoint is taken. A frozen guest is woken for it."""
+    tokens.revoke(work.machine)
+    if guests.is_running(work.machine.guest):
+        bundle.stop(work.machine)
+    return None
+
+
+def _went_on(work: Work, sentence: str) -> None:
+    """An agent that cannot be stopped is stopped with its guest."""
+
+
+def _ended(work: Work) -> None:
+    keep(work)
+    code = work.machine.exit_code
+    moved(work, State.FAILED if code else State.TERMINATED)
+
+
+PLAN: Plan[Work] = Plan(
+    load=load,
+    steps=(
+        Step("wake", "Waking the VM", lambda work: guests.wake(work.machine.guest), tolerate=_went_on),
+        Step("quiet", "Stopping the agent", _stop_agent, tolerate=_went_on),
+        Step("capture", "Listing the files", checkpoints.capture, tolerate=without_checkpoint),
+        Step(
+            "snapshot",
+            "Taking the final checkpoint",
+            checkpoints.snapshot,
+            look=checkpoints.look_for_snapshot,
+            tolerate=without_checkpoint,
+        ),
+        Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),
+    ),
+    succeed=_ended,
+    fail=failed,
+)

@@ -1,0 +1,148 @@
+"""Begin, claim, park and finish operations. Short statements on the row; what the work is, others know."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from events import actions as events
+from operations.models import ACTIVE, LEASE, Operation, Status
+from projects.models import Project, User
+
+WATCHER_CHANNEL = "operations_watch"
+
+
+def begin(
+    verb: str,
+    *,
+    subject: str,
+    project: Project,
+    lock: str,
+    task: str,
+    by: User | None,
+    **arguments: Any,
+) -> Operation:
+    """Record the operation and queue its task, in the caller's transaction: all of it commits, or nothing.
+
+    Operations that want the same lock run one after the other, in the order they were begun.
+    """
+    assert connection.in_atomic_block, "begin() belongs inside the caller's transaction"
+    operation = Operation.objects.create(
+        verb=verb,
+        subject=subject,
+        project=project,
+        lock=lock,
+        task=task,
+        requested_by=by,
+        arguments=arguments,
+    )
+    enqueue(operation)
+    return operation
+
+
+def enqueue(operation: Operation) -> None:
+    """Hand the operation's id to the queue. A second delivery is harmless: `claim` lets one through."""
+    async_task(operation.task, str(operation.id), task_name=f"{operation.verb} {operation.id}"[:100])
+
+
+def claim(operation_id: str) -> Operation | None:
+    """The operation, if this worker won it; None when another has it, it ended, or its lock is taken."""
+    now = timezone.now()
+    operation = Operation.objects.select_related("project", "requested_by").filter(pk=operation_id).first()
+    if operation is None or _must_queue(operation):
+        return None
+    try:
+        with transaction.atomic():
+            won = operation.move(
+                Status.RUNNING,
+                expect=(Status.QUEUED,),
+                lease_until=now + LEASE,
+                started_at=operation.started_at or now,
+            )
+    except IntegrityError:  # another operation took the lock between the look and the move
+        return None
+    return operation if won else None
+
+
+def _must_queue(operation: Operation) -> bool:
+    """Whether an operation that was begun earlier has, or waits for, the same lock."""
+    if operation.started_at:
+        return False
+    return (
+        Operation.objects.active()
+        .filter(lock=operation.lock, created_at__lt=operation.created_at)
+        .exclude(pk=operation.pk)
+        .exists()
+    )
+
+
+def entering(operation: Operation, step: str) -> None:
+    """Note that the worker is at `step` now, and has asked nothing of Proxmox for it yet."""
+    now = timezone.now()
+    _write(operation, step=step, attempts=0, asked_at=None, upid="", task_result="", step_began_at=now)
+    events.ring("operation.step", subject=operation.subject, project_id=operation.project_id)
+
+
+def asking(operation: Operation) -> None:
+    """Write the intent, before the request that may get lost."""
+    _write(operation, asked_at=timezone.now(), upid="", task_result="")
+
+
+def await_task(operation: Operation, upid: str) -> None:
+    """Store the UPID and let go; the watcher brings the operation back when the task ended."""
+    with transaction.atomic():
+        operation.move(Status.WAITING, expect=(Status.RUNNING,), upid=upid, task_result="", lease_until=None)
+        wake_watcher()
+
+
+def await_time(operation: Operation, until: datetime, *, error: str = "", retry: bool = False) -> None:
+    """Let go until a point in time. `error` says why, `retry` counts it as another attempt of the step."""
+    with transaction.atomic():
+        operation.move(
+            Status.WAITING,
+            expect=(Status.RUNNING,),
+            resume_at=until,
+            lease_until=None,
+            error=error,
+            attempts=F("attempts") + (1 if retry else 0),
+        )
+        wake_watcher()
+
+
+def resume(operation: Operation, *, expect: Status = Status.WAITING, **also: Any) -> bool:
+    """Bring a waiting or abandoned operation back to the queue."""
+    with transaction.atomic():
+        if moved := operation.move(Status.QUEUED, expect=(expect,), resume_at=None, lease_until=None, **also):
+            enqueue(operation)
+    return moved
+
+
+def finish(operation: Operation, *, error: str = "", needs_operator: bool = False) -> bool:
+    """End it, in the caller's transaction, and wake whoever waits for the same lock. False when it had ended."""
+    status = Status.NEEDS_OPERATOR if needs_operator else Status.FAILED if error else Status.SUCCEEDED
+    if not operation.move(status, expect=ACTIVE, error=error, finished_at=timezone.now(), lease_until=None):
+        return False
+    events.ring(f"operation.{status}", subject=operation.subject, project_id=operation.project_id)
+    if heir := _next_in_line(operation.lock):
+        enqueue(heir)
+    return True
+
+
+def _next_in_line(lock: str) -> Operation | None:
+    waiting = Operation.objects.filter(lock=lock, status=Status.QUEUED, started_at=None)
+    return waiting.order_by("created_at").first()
+
+
+def wake_watcher() -> None:
+    """Tell the watcher, on commit, that there is something to watch."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [WATCHER_CHANNEL])
+
+
+def _write(operation: Operation, **fields: Any) -> None:
+    Operation.objects.filter(pk=operation.pk).update(**fields)
+    for name, value in fields.items():
+        setattr(operation, name, value)

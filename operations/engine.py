@@ -1,0 +1,189 @@
+"""How a worker carries an operation through its plan: one step at a time, never waiting on Proxmox.
+
+A worker may be killed at any line. What the row says afterwards is enough for the next one: which step it was,
+whether something had been asked of Proxmox (`asked_at`), and the UPID if one came back.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, NamedTuple, TypeVar
+
+from django.db import transaction
+from django.utils import timezone
+
+from operations import actions
+from operations.models import Operation
+from proxmox import errors
+
+logger = logging.getLogger(__name__)
+
+Context = TypeVar("Context")
+
+ATTEMPTS = 8
+BACK_OFF_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 30)
+# A lock that another task holds (a foreign backup, say) is waited for this long.
+BUSY_FOR = timedelta(minutes=30)
+
+
+class Later(NamedTuple):
+    """Not yet: come back after `seconds`. Give up when the step is older than `deadline_seconds`, saying `why`."""
+
+    seconds: float
+    deadline_seconds: float
+    why: str
+
+
+# What a step's function may answer: a UPID to wait for, a time to come back, or nothing more to do.
+Outcome = str | Later | None
+
+
+class Step(NamedTuple, Generic[Context]):
+    """One idempotent step of a plan.
+
+    `look` tells what became of an earlier `act` whose answer was lost: True when its effect is there, a UPID
+    when it is still under way, False when it never happened. A step without it may simply be repeated.
+    `tolerate` makes a failure no failure: it is told why, and the plan goes on.
+    """
+
+    name: str
+    title: str
+    act: Callable[[Context], Outcome]
+    look: Callable[[Context], bool | str] | None = None
+    tolerate: Callable[[Context, str], None] | None = None
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Context]):
+    """The steps of one verb, and how its end is settled. `succeed` and `fail` run in the transaction that ends it."""
+
+    load: Callable[[Operation], Context]
+    steps: tuple[Step[Context], ...]
+    succeed: Callable[[Context], None]
+    fail: Callable[[Context, str], None]
+
+    def title(self, name: str) -> str:
+        return next((step.title for step in self.steps if step.name == name), "")
+
+
+def perform(operation_id: str, plan: Plan[Context]) -> None:
+    """Claim the operation and take it as far as it goes now."""
+    operation = actions.claim(operation_id)
+    if operation is None:
+        return
+    context = plan.load(operation)
+    try:
+        if _walk(operation, plan, context):
+            _settle(operation, lambda: plan.succeed(context))
+    except Exception as error:
+        # Anything else is our own fault; the operation must still end, with the trace in the log.
+        logger.exception("%s broke at step %r", operation, operation.step)
+        _fail(operation, plan, context, f"autovibe failed at “{plan.title(operation.step)}”: {error}")
+
+
+def _walk(operation: Operation, plan: Plan[Context], context: Context) -> bool:
+    """Do step after step; True when all are done, False when the operation was parked or ended."""
+    names = [step.name for step in plan.steps]
+    at = names.index(operation.step) if operation.step in names else 0
+    for step in plan.steps[at:]:
+        if operation.step != step.name:
+            actions.entering(operation, step.name)
+        if not _step_is_done(operation, plan, step, context):
+            return False
+    return True
+
+
+def _step_is_done(operation: Operation, plan: Plan[Context], step: Step[Context], context: Context) -> bool:
+    try:
+        return _advance(operation, step, context)
+    except (errors.Transient, errors.UnknownOutcome, errors.AgentAbsent) as error:
+        if operation.attempts < ATTEMPTS:
+            return _retry(operation, str(error))
+        sentence = f"{step.title}: {error} Tried {ATTEMPTS} times."
+    except errors.Busy as error:
+        if operation.step_began_at and timezone.now() - operation.step_began_at < BUSY_FOR:
+            return _park(operation, 3, str(error))
+        sentence = f"{step.title}: {error}"
+    except errors.Stuck as error:
+        _fail(operation, plan, context, str(error), needs_operator=True)
+        return False
+    except errors.ProxmoxError as error:
+        sentence = f"{step.title}: {error}"
+    if step.tolerate:
+        step.tolerate(context, sentence)
+        return True
+    _fail(operation, plan, context, sentence)
+    return False
+
+
+def _advance(operation: Operation, step: Step[Context], context: Context) -> bool:
+    """True when the step is done. Raises when it failed."""
+    if operation.upid:
+        if not operation.task_result:  # claimed early; the watcher has not seen the end
+            actions.await_task(operation, operation.upid)
+            return False
+        return _judge(operation)
+    outcome: Outcome | bool = False
+    if operation.asked_at and step.look:
+        outcome = step.look(context)
+    if outcome is False:
+        actions.asking(operation)
+        outcome = step.act(context)
+    if isinstance(outcome, str):
+        actions.await_task(operation, outcome)
+        return False
+    if isinstance(outcome, Later):
+        return _come_back(operation, outcome)
+    return True
+
+
+def _judge(operation: Operation) -> bool:
+    """Read the exit status of the step's Proxmox task (PVE::UPID: OK, "WARNINGS: n", or what went wrong)."""
+    result, operation.upid = operation.task_result, ""
+    if result == "OK":
+        return True
+    if result.startswith("WARNINGS:"):
+        Operation.objects.filter(pk=operation.pk).update(warnings=f"{operation.warnings}{result}\n")
+        return True
+    raise errors.classify(result)
+
+
+def _come_back(operation: Operation, later: Later) -> bool:
+    began = operation.step_began_at or timezone.now()
+    if timezone.now() - began > timedelta(seconds=later.deadline_seconds):
+        raise errors.ProxmoxError(later.why)
+    return _park(operation, later.seconds)
+
+
+def _park(operation: Operation, seconds: float, error: str = "") -> bool:
+    actions.await_time(operation, timezone.now() + timedelta(seconds=seconds), error=error)
+    return False
+
+
+def _retry(operation: Operation, error: str) -> bool:
+    """Try the step again later; what was asked stays noted, so that the next worker looks first."""
+    seconds = BACK_OFF_SECONDS[min(operation.attempts, len(BACK_OFF_SECONDS) - 1)]
+    Operation.objects.filter(pk=operation.pk).update(upid="", task_result="")
+    until = timezone.now() + timedelta(seconds=seconds)
+    actions.await_time(operation, until, error=error, retry=True)
+    return False
+
+
+@transaction.atomic
+def _settle(operation: Operation, settle: Callable[[], None]) -> None:
+    if actions.finish(operation):
+        settle()
+
+
+@transaction.atomic
+def _fail(
+    operation: Operation,
+    plan: Plan[Context],
+    context: Context,
+    sentence: str,
+    *,
+    needs_operator: bool = False,
+) -> None:
+    if actions.finish(operation, error=sentence, needs_operator=needs_operator):
+        plan.fail(context, sentence)

@@ -1,0 +1,115 @@
+"""The operation: one long-running piece of work, how far it is, and how it ended."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from projects.models import Project
+
+LEASE = timedelta(seconds=45)
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued"  # a worker may take it
+    RUNNING = "running"  # a worker has it, until the lease ends
+    WAITING = "waiting"  # for a Proxmox task, or for a point in time
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NEEDS_OPERATOR = "needs_operator"
+
+
+ACTIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)
+ENDED = (Status.SUCCEEDED, Status.FAILED, Status.NEEDS_OPERATOR)
+
+
+class OperationQuerySet(models.QuerySet["Operation"]):
+    def active(self) -> "OperationQuerySet":
+        return self.filter(status__in=ACTIVE)
+
+    def awaiting_proxmox(self) -> "OperationQuerySet":
+        """Operations whose Proxmox task has not been seen to end."""
+        return self.filter(status=Status.WAITING, task_result="").exclude(upid="")
+
+    def due(self) -> "OperationQuerySet":
+        """Operations that waited for a point in time which has come."""
+        return self.filter(status=Status.WAITING, upid="", resume_at__lte=Now())
+
+    def abandoned(self) -> "OperationQuerySet":
+        """Operations whose worker has not been heard from: killed, timed out, or cut off."""
+        return self.filter(status=Status.RUNNING, lease_until__lt=Now())
+
+
+class Operation(models.Model):
+    """Long-running work on one subject. The row is the truth; queue entries only carry its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    verb = models.CharField(max_length=30)
+    subject = models.CharField(max_length=80)  # "machine:<uuid>"
+    project = models.ForeignKey(Project, models.CASCADE)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
+    # What no other operation may touch meanwhile ("guest:<uuid>"): Proxmox allows one change per VM at a time.
+    lock = models.CharField(max_length=80)
+    task = models.CharField(max_length=120)  # dotted path of the queue entry point
+    arguments = models.JSONField(default=dict)
+
+    status = models.CharField(max_length=15, choices=Status, default=Status.QUEUED)
+    step = models.CharField(max_length=40, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)  # of this step
+    # Set before anything is asked of Proxmox, so that a successor knows to look before it asks again.
+    asked_at = models.DateTimeField(null=True)
+    upid = models.CharField(max_length=200, blank=True)
+    task_result = models.CharField(max_length=500, blank=True)  # Proxmox's exitstatus, once it ended
+    resume_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    step_began_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    warnings = models.TextField(blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="operation_status_is_known"),
+            # The lock itself: of the operations that want it, one may have begun and not ended.
+            models.UniqueConstraint(
+                fields=["lock"],
+                condition=Q(started_at__isnull=False, finished_at__isnull=True),
+                name="one_operation_at_a_time_per_lock",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status"], condition=Q(finished_at__isnull=True), name="operation_open"),
+            models.Index(fields=["subject", "-created_at"], name="operation_by_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.subject}"
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def move(self, to: Status, *, expect: tuple[Status, ...], **also: Any) -> bool:
+        """Change status if it is still one of `expect`; the only writer of it. False when somebody was faster."""
+        moved = Operation.objects.filter(pk=self.pk, status__in=expect).update(status=to, **also)
+        if moved:
+            self.status = to
+            for name, value in also.items():
+                if not isinstance(value, F):
+                    setattr(self, name, value)
+        return bool(moved)
+
+    def renew(self) -> None:
+        """Say that the worker is alive; call it inside long steps."""
+        Operation.objects.filter(pk=self.pk, status=Status.RUNNING).update(lease_until=timezone.now() + LEASE)

@@ -1,0 +1,1 @@
+"""Projects, the people in them, what they may do there, and their API tokens."""

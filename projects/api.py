@@ -1,0 +1,55 @@
+"""Projects over REST."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from projects import actions
+from projects.models import Project
+from projects.permissions import acting
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = ["id", "slug", "name", "currency", "created_at"]
+        read_only_fields = ["id", "currency", "created_at"]
+
+
+class NewProjectSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField(max_length=40, help_text="Lower-case letters, digits, hyphens.")
+    name = serializers.CharField(max_length=100, required=False, default="")
+
+
+class Projects(APIView):
+    """The projects that you may see."""
+
+    @extend_schema(responses=ProjectSerializer(many=True), tags=["projects"], operation_id="projects_list")
+    def get(self, request: Request) -> Response:
+        visible = Project.objects.permitted(request.user, "view_project")
+        return Response({"results": ProjectSerializer(visible, many=True).data})
+
+    @extend_schema(
+        request=NewProjectSerializer,
+        responses={201: ProjectSerializer},
+        tags=["projects"],
+        operation_id="projects_create",
+    )
+    def post(self, request: Request) -> Response:
+        """Make a project; you become its owner."""
+        asked = NewProjectSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        project = actions.create(**asked.validated_data, by=acting(request.user))
+        return Response(ProjectSerializer(project).data, status=201)
+
+
+class ProjectDetail(APIView):
+    """One project."""
+
+    @extend_schema(responses=ProjectSerializer, tags=["projects"], operation_id="projects_show")
+    def get(self, request: Request, slug: str) -> Response:
+        return Response(ProjectSerializer(actions.find(slug, user=request.user)).data)

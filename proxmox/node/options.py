@@ -1,0 +1,67 @@
+"""What the node is started with, and the command line that says it."""
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of one node. Times are in seconds."""
+
+    state: Path
+    host: str = "127.0.0.1"
+    port: int = 8006
+    token: str = ""  # user@realm!name=secret; empty: the one in STATE/token, which is made when missing
+    node_name: str = "embedded"
+    storage_type: str = "lvmthin"
+    disk_gib: int = 4
+    sandbox: bool = True
+    host_path: tuple[Path, ...] = ()
+    tls_cert: str = ""
+    tls_key: str = ""
+    boot_seconds: float = 0.2
+    lock_seconds: float = 10.0
+    agent_seconds: float = 3.0
+    auth_delay_seconds: float = 3.0
+    sweep_seconds: float = 5.0
+    disk_check_seconds: float = 3.0
+    fsync: bool = False
+    faults: bool = False
+    keep_guests: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare every option on `parser`; both ways to start the node use this."""
+    add = parser.add_argument
+    add("--state", type=Path, default=Path("var/node"), help="directory of guests, snapshots, tasks, backups")
+    add("--host", default="127.0.0.1", help="address to listen on; keep it on the loopback interface")
+    add("--port", type=int, default=8006, help="0 picks a free port and prints it")
+    add("--token", default="", help="user@realm!name=secret that clients must send; default: kept in STATE/token")
+    add("--node-name", default="embedded")
+    add("--storage-type", choices=("lvmthin", "qcow2", "zfs"), default="lvmthin", help="which storage to behave like")
+    add("--disk-gib", type=int, default=4, help="disk size of the template")
+    add("--no-sandbox", dest="sandbox", action="store_false", help="run guests as plain processes")
+    add("--host-path", type=Path, action="append", default=[], help="host directory that guests see, read-only")
+    add("--tls-cert", default="")
+    add("--tls-key", default="")
+    add("--boot-seconds", type=float, default=0.2, help="from power-on until the guest agent answers")
+    add("--lock-seconds", type=float, default=10.0, help="how long to wait for a VM's configuration lock")
+    add("--agent-seconds", type=float, default=3.0, help="how long to wait for a guest agent")
+    add("--auth-delay-seconds", type=float, default=3.0, help="how late a wrong token is answered")
+    add("--sweep-seconds", type=float, default=5.0, help="from a deletion until unused contents are swept")
+    add("--disk-check-seconds", type=float, default=3.0, help="at most this often is a guest's disk measured")
+    add("--fsync", action="store_true", help="survive power loss, not only crashes, at the cost of speed")
+    add("--faults", action="store_true", help="accept fault injection at /fault")
+    add("--keep-guests", action="store_true", help="leave guests running when the node is stopped")
+
+
+def from_arguments(arguments: dict[str, Any]) -> Options:
+    """Options from parsed arguments; other keys are ignored."""
+    chosen = {field.name: arguments[field.name] for field in fields(Options) if field.name in arguments}
+    chosen["host_path"] = tuple(Path(path).resolve() for path in chosen.get("host_path", ()))
+    chosen["state"] = Path(chosen["state"]).resolve()
+    return Options(**chosen)

@@ -1,0 +1,198 @@
+"""HTTP: authentication, finding the handler, parameters in and Proxmox's envelope and reason phrases out."""
+
+import asyncio
+import hmac
+import json
+import logging
+import ssl
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from proxmox.node import monitor, page, routes, schema, template
+from proxmox.node.api import load
+from proxmox.node.errors import BadParameters, Failure
+from proxmox.node.faults import Fault
+from proxmox.node.host import Host
+from proxmox.node.options import Options
+from proxmox.node.routes import Call, Listing
+
+PREFIX = "/api2/json"
+BODY_LIMIT = 512 * 1024  # pve-http-server's own
+IDLE_SECONDS = 5  # after which Proxmox closes a kept connection, whatever the client is about to send
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """Requests, one handler for all of them."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        # Calls may wait for locks and guests; these threads wait for them, so that the loop never does.
+        self._threads = ThreadPoolExecutor(64, thread_name_prefix="api")
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._dispatch(request)
+        except Failure as failure:
+            return _refusal(failure)
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(Failure("for data too large", status=501))
+        except Exception as error:
+            logger.exception("%s %s failed in a way that is our fault.", request.method, request.path)
+            return _refusal(Failure(f"{type(error).__name__}: {error}"))
+
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/":
+            return web.Response(text=page.html(self._host), content_type="text/html")
+        user = await self._authenticate(request)
+        if request.path == "/fault" and self._host.options.faults:
+            return await self._plan_fault(request)
+        path = request.path.removeprefix(PREFIX)
+        found = routes.find(request.method, path) if request.path.startswith(PREFIX + "/") else None
+        if found is None:
+            raise Failure(f"Method '{request.method} {path}' not implemented", status=501)
+        route, in_path = found
+        self._check_node(in_path.get("node", self._host.name))
+        given = await _parameters(request)
+        fault = self._host.faults.take(request.method, path)
+        call = Call(schema.check(route.schema, given | in_path), user)
+        return await self._perform(request, route, call, fault)
+
+    async def _perform(
+        self, request: web.Request, route: routes.Route, call: Call, fault: Fault | None
+    ) -> web.StreamResponse:
+        if fault and fault.action == "delay":
+            await asyncio.sleep(fault.seconds)
+        if fault and fault.action == "fail":
+            raise Failure(fault.reason, status=fault.status, bare=fault.status > 590)
+        if fault and fault.action == "kill-task":
+            self._host.tasks.kill_next()
+        work = asyncio.get_running_loop().run_in_executor(self._threads, route.handler, self._host, call)
+        # A client that goes away does not undo what it asked for.
+        data = await asyncio.shield(work)
+        if fault and fault.action == "drop" and request.transport:
+            request.transport.abort()
+        return _success(data)
+
+    async def _authenticate(self, request: web.Request) -> str:
+        header = request.headers.get("Authorization", "")
+        kind, _, token = header.partition("=")
+        if kind == "PVEAPIToken" and hmac.compare_digest(token.encode(), self._host.token.encode()):
+            return token.partition("=")[0]
+        await asyncio.sleep(self._host.options.auth_delay_seconds)
+        raise Failure("Authentication failed!" if header else "No ticket", status=401, bare=True)
+
+    def _check_node(self, node: str) -> None:
+        if node not in {self._host.name, "localhost"}:
+            lookup = f"hostname lookup '{node}' failed - failed to get address info for: {node}"
+            raise Failure(f"{lookup}: Name or service not known")
+
+    async def _plan_fault(self, request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            self._host.faults.clear()
+        else:
+            self._host.faults.add(await _parameters(request))
+        return _success(None)
+
+
+async def _parameters(request: web.Request) -> dict[str, Any]:
+    """Query and body together. A repeated key becomes a list."""
+    body = await request.read()
+    if body and request.method in {"GET", "DELETE"}:
+        raise Failure(f"Unexpected content for method '{request.method}'", status=501)
+    pairs = parse_qsl(request.query_string, keep_blank_values=True)
+    if request.content_type == "application/json":
+        return _collected(pairs) | _json(body)
+    return _collected(pairs + parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True))
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body or b"{}")
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise Failure("data is not a valid JSON object", status=400)
+    return values
+
+
+def _collected(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in values:
+            values[name] = value
+        elif isinstance(values[name], list):
+            values[name].append(value)
+        else:
+            values[name] = [values[name], value]
+    return values
+
+
+def _success(data: Any) -> web.Response:
+    envelope = {"data": data.data, "total": data.total} if isinstance(data, Listing) else {"data": data}
+    return _json_response(200, "OK", envelope)
+
+
+def _refusal(failure: Failure) -> web.Response:
+    """The first line goes into the reason phrase, all of it into the body."""
+    reason = (failure.text.splitlines() or [""])[0].encode("ascii", "replace").decode()
+    if failure.bare:
+        response = web.Response(status=failure.status, reason=reason)
+        del response.headers["Content-Type"]
+    else:
+        message = failure.text + ("" if failure.status == 501 else "\n")
+        envelope: dict[str, Any] = {"data": None, "message": message}
+        if isinstance(failure, BadParameters):
+            envelope["errors"] = failure.errors
+        response = _json_response(failure.status, reason, envelope)
+    response.force_close()
+    return response
+
+
+def _json_response(status: int, reason: str, envelope: dict[str, Any]) -> web.Response:
+    body = json.dumps(envelope).encode()
+    headers = {"Content-Type": "application/json;charset=UTF-8"}
+    return web.Response(status=status, reason=reason, body=body, headers=headers)
+
+
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "pve-api-daemon/3.0"
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT. Prints one line with the address once it listens."""
+    load()
+    host = Host(options)
+    template.ensure(host)
+    monitor.watch(host)
+    app = web.Application(client_max_size=BODY_LIMIT)
+    app.router.add_route("*", "/{path:.*}", Server(host).answer)
+    app.on_response_prepare.append(_sign)
+    try:
+        web.run_app(
+            app,
+            host=options.host,
+            port=options.port,
+            ssl_context=_tls(options),
+            keepalive_timeout=IDLE_SECONDS,
+            shutdown_timeout=2,
+            access_log=None,
+            print=None,
+            handle_signals=True,
+        )
+    finally:
+        host.close()
+
+
+def _tls(options: Options) -> ssl.SSLContext | None:
+    if not options.tls_cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(options.tls_cert, options.tls_key or None)
+    return context

@@ -1,0 +1,226 @@
+"""Tasks: work on a thread of its own, a log on disk, and an exit status that survives the node.
+
+A log without a final `TASK` line belongs to a worker that was killed: its status is "unexpected status".
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from proxmox.node import upid as upids
+from proxmox.node.errors import BadParameters, Failure, Interrupted, WorkerKilled
+from proxmox.node.upid import Upid
+
+KEEP = 2000
+UNEXPECTED = "unexpected status"
+
+logger = logging.getLogger(__name__)
+
+
+class Task:
+    """A running task, as its own work sees it."""
+
+    def __init__(self, upid: Upid, log: TextIO) -> None:
+        self.upid = upid
+        self.warnings = 0
+        self._log = log
+        self._cancelled = threading.Event()
+        self._doomed = False
+
+    def log(self, line: str) -> None:
+        """Add a line to the task's log."""
+        self._log.write(line + "\n")
+        self._log.flush()
+
+    def warn(self, line: str) -> None:
+        """Add a warning; the task will end as `WARNINGS: n`."""
+        self.warnings += 1
+        self.log(f"WARN: {line}")
+
+    def checkpoint(self) -> None:
+        """Long work calls this often: it is where a cancelled task stops. Raises `Interrupted`."""
+        if self._doomed:
+            raise WorkerKilled
+        if self._cancelled.is_set():
+            raise Interrupted
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next checkpoint."""
+        self._cancelled.set()
+
+    def doom(self) -> None:
+        """Make the worker vanish at its next checkpoint."""
+        self._doomed = True
+
+
+Work = Callable[[Task], None]
+
+
+class Tasks:
+    """The registry: what runs now, and what ended."""
+
+    def __init__(self, directory: Path, node: str) -> None:
+        self._directory = directory
+        self._node = node
+        self._lock = threading.Lock()
+        self._active: dict[str, Task] = {}
+        self._ended: dict[str, tuple[float, str]] = {}  # UPID → when and how, oldest first
+        self._doom_next = False
+        directory.mkdir(parents=True, exist_ok=True)
+        self._load()
+
+    def start(self, kind: str, subject: str | int, user: str, work: Work) -> str:
+        """Run `work` on a new thread; returns the UPID, whose log is already there."""
+        started: list[Task] = []
+        ready = threading.Event()
+
+        def run() -> None:
+            task = self._register(kind, str(subject), user)
+            started.append(task)
+            ready.set()
+            self._finish(task, _outcome(task, work))
+
+        threading.Thread(target=run, name=f"{kind}-{subject}", daemon=True).start()
+        ready.wait()
+        return str(started[0].upid)
+
+    def kill_next(self) -> None:
+        """Injected fault: the next task's worker vanishes at its first checkpoint."""
+        self._doom_next = True
+
+    def cancel(self, upid: str) -> None:
+        """Stop a task; nothing happens to one that has ended. Raises `BadParameters` for an unknown one."""
+        self._known(upid)
+        if task := self._active.get(upid):
+            task.cancel()
+
+    def status(self, upid: str) -> dict[str, Any]:
+        """What `GET tasks/{upid}/status` answers."""
+        fields = self._known(upid).described()
+        if upid in self._active:
+            return fields | {"status": "running"}
+        return fields | {"status": "stopped", "exitstatus": self._ended[upid][1]}
+
+    def log(self, upid: str, start: int, limit: int) -> tuple[list[dict[str, Any]], int] | None:
+        """Lines of a task's log from line `start` on (0: all of them), and how many there are; None: no such log."""
+        parsed = _parse(upid)
+        try:
+            lines = self._path(parsed).read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return None
+        end = start + limit if limit else None
+        return [{"n": number, "t": line} for number, line in enumerate(lines, 1)][start:end], len(lines)
+
+    def listing(self, source: str) -> list[dict[str, Any]]:
+        """Tasks, newest first; `source` is active, archive or all."""
+        with self._lock:
+            active = [task.upid.described() for task in self._active.values()] if source != "archive" else []
+            ended = list(self._ended.items()) if source != "active" else []
+        rows = active + [
+            parsed.described() | {"endtime": int(when), "status": status}
+            for text, (when, status) in ended
+            if (parsed := upids.parse(text))
+        ]
+        return sorted(rows, key=lambda row: row["starttime"], reverse=True)
+
+    def wait(self, seconds: float) -> None:
+        """Give running tasks that long to end."""
+        deadline = time.monotonic() + seconds
+        while self._active and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    # --- what is on disk ---
+
+    def _register(self, kind: str, subject: str, user: str) -> Task:
+        upid = upids.of_this_thread(self._node, kind, subject, user)
+        path = self._path(upid)
+        path.parent.mkdir(exist_ok=True)
+        task = Task(upid, path.open("w", encoding="utf-8", errors="backslashreplace"))
+        with self._lock:
+            self._active[str(upid)] = task
+            if self._doom_next:
+                self._doom_next = False
+                task.doom()
+        return task
+
+    def _finish(self, task: Task, status: str) -> None:
+        upid, now = str(task.upid), time.time()
+        task._log.close()
+        with self._lock:
+            self._ended[upid] = (now, status)
+            del self._active[upid]
+            with (self._directory / "index").open("a", encoding="utf-8") as index:
+                index.write(f"{upid} {int(now):08X} {status}\n")
+
+    def _load(self) -> None:
+        """Read the index; logs that are not in it belong to workers that died with the node."""
+        index = self._directory / "index"
+        for line in index.read_text(encoding="utf-8").splitlines() if index.exists() else []:
+            upid, when, status = line.split(" ", 2)
+            self._ended[upid] = (int(when, 16), status)
+        for log in self._directory.glob("?/UPID:*"):
+            if log.name not in self._ended:
+                self._ended[log.name] = (log.stat().st_mtime, _status_in(log))
+        self._rotate(index)
+
+    def _rotate(self, index: Path) -> None:
+        newest = sorted(self._ended.items(), key=lambda item: item[1][0])[-KEEP:]
+        for upid in self._ended.keys() - dict(newest).keys():
+            if parsed := upids.parse(upid):
+                self._path(parsed).unlink(missing_ok=True)
+        self._ended = dict(newest)
+        fresh = index.with_suffix(".new")
+        fresh.write_text("".join(f"{upid} {int(when):08X} {status}\n" for upid, (when, status) in newest))
+        fresh.rename(index)
+
+    def _path(self, upid: Upid) -> Path:
+        return self._directory / f"{upid.starttime & 0xF:X}" / str(upid)
+
+    def _known(self, upid: str) -> Upid:
+        parsed = _parse(upid)
+        if upid not in self._active and upid not in self._ended:
+            raise BadParameters({"upid": "no such task"})
+        return parsed
+
+
+def _parse(upid: str) -> Upid:
+    parsed = upids.parse(upid)
+    if parsed is None:
+        raise BadParameters({"upid": "unable to parse worker upid"})
+    return parsed
+
+
+def _outcome(task: Task, work: Work) -> str:
+    """Do the work; the exit status, which is also the log's last line."""
+    try:
+        work(task)
+    except WorkerKilled:
+        return UNEXPECTED
+    except Failure as failure:
+        return _failed(task, failure.text)
+    except Exception as error:
+        logger.exception("Task %s failed in a way that is our fault.", task.upid)
+        return _failed(task, f"{type(error).__name__}: {error}")
+    status = f"WARNINGS: {task.warnings}" if task.warnings else "OK"
+    with contextlib.suppress(OSError):
+        task.log(f"TASK {status}")
+    return status
+
+
+def _failed(task: Task, text: str) -> str:
+    line = " ".join(text.splitlines())
+    with contextlib.suppress(OSError):
+        task.log(f"TASK ERROR: {line}")
+    return line
+
+
+def _status_in(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    last = lines[-1] if lines else ""
+    if last == "TASK OK" or last.startswith("TASK WARNINGS: "):
+        return last.removeprefix("TASK ")
+    return last.removeprefix("TASK ERROR: ") if last.startswith("TASK ERROR: ") else UNEXPECTED

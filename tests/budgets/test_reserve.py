@@ -1,0 +1,164 @@
+"""Holds: how much is granted, and how it is refused."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from budgets import actions
+from budgets.models import Budget, Reservation
+from budgets.prices import Price, Usage
+from budgets.reserve import Grant, Shortage
+from events.models import Event
+from projects.models import Project, User
+
+Ask = Callable[..., Grant | Shortage]
+
+
+@pytest.fixture
+def ask(project: Project, price: Price) -> Ask:
+    """Asks for 100 tokens in and 50 out, unless told otherwise: 200 micros."""
+
+    def asking(key: str = "", **changes: object) -> Grant | Shortage:
+        wanted = {"machine_id": None, "input_tokens": 100, "output_tokens": 50, "seconds": 60} | changes
+        return actions.reserve(key or str(uuid4()), project=project, price=price, **wanted)  # type: ignore[arg-type]
+
+    return asking
+
+
+class TestReserve:
+    def test_it_grants_what_is_wanted_when_there_is_enough(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        budget = actions.set_limit(project, "money", 1000, by=alice)
+        grant = ask()
+        budget.refresh_from_db()
+        assert isinstance(grant, Grant)
+        assert grant.output_tokens == 50
+        assert (budget.reserved, budget.spent, budget.left) == (200, 0, 800)
+
+    def test_it_cuts_the_answer_to_what_is_left(self, project: Project, alice: User, ask: Ask) -> None:
+        budget = actions.set_limit(project, "money", 161, by=alice)
+        grant = ask()
+        budget.refresh_from_db()
+        assert isinstance(grant, Grant)
+        assert grant.output_tokens == 30
+        assert budget.reserved == 160
+
+    def test_it_holds_on_every_budget_that_applies(self, project: Project, alice: User, ask: Ask) -> None:
+        mine, other = uuid4(), uuid4()
+        actions.set_limit(project, "money", 1000, by=alice)
+        actions.set_limit(project, "tokens", 120, by=alice)
+        actions.set_limit(project, "calls", 5, by=alice, machine_id=mine, scope="Machine m1")
+        actions.set_limit(project, "money", 1000, by=alice, machine_id=other, scope="Machine m2")
+        grant = ask(machine_id=mine)
+        assert isinstance(grant, Grant)
+        assert grant.output_tokens == 20
+        assert list(Budget.objects.values_list("reserved", flat=True)) == [140, 120, 1, 0]
+
+    def test_it_holds_nothing_anywhere_when_one_budget_refuses(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", 1000, by=alice)
+        actions.set_limit(project, "calls", 0, by=alice)
+        assert isinstance(ask(), Shortage)
+        assert set(Budget.objects.values_list("reserved", flat=True)) == {0}
+        assert not Reservation.objects.exists()
+
+    def test_it_refuses_rather_than_grant_less_than_the_minimum(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", 161, by=alice)
+        assert isinstance(ask(minimum_output_tokens=31), Shortage)
+        assert isinstance(ask(minimum_output_tokens=30), Grant)
+
+    def test_it_returns_the_first_grant_for_the_same_key(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        budget = actions.set_limit(project, "money", 250, by=alice)
+        assert ask("once") == ask("once")
+        budget.refresh_from_db()
+        assert budget.reserved == 200
+
+    def test_it_copes_with_amounts_whose_products_pass_bigint(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", 2**62, by=alice)
+        grant = ask(input_tokens=10**9, output_tokens=10**9)
+        assert isinstance(grant, Grant)
+        assert Reservation.objects.get().micros == 3 * 10**9
+
+
+class TestRefusing:
+    def test_it_says_what_is_left_what_is_needed_and_what_to_do(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", 50, by=alice)
+        shortage = ask()
+        assert shortage == Shortage(
+            "Project demo has 0.00005 USD of its 0.00005 USD left; this call may cost up to 0.000102 USD. "
+            "Raise the limit with `bin/autovibe budget set demo money 1`.",
+            passing=False,
+        )
+
+    def test_it_names_the_machine_whose_limit_it_is(self, project: Project, alice: User, ask: Ask) -> None:
+        machine_id = uuid4()
+        actions.set_limit(project, "money", 10**6, by=alice)
+        actions.set_limit(project, "calls", 0, by=alice, machine_id=machine_id, scope="Machine m12")
+        shortage = ask(machine_id=machine_id)
+        assert isinstance(shortage, Shortage)
+        assert shortage.sentence == (
+            "Machine m12 has 0 calls of its 0 calls left; this call may cost up to 1 call. "
+            "Raise the limit with `bin/autovibe budget set demo calls 2 --machine m12`."
+        )
+
+    def test_it_refuses_a_project_without_a_money_budget(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "calls", 10, by=alice)
+        shortage = ask()
+        assert isinstance(shortage, Shortage)
+        assert "no budget for money" in shortage.sentence
+
+    def test_it_tells_apart_what_is_only_held_by_calls_under_way(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", 250, by=alice)
+        ask()
+        shortage = ask()
+        assert isinstance(shortage, Shortage)
+        assert shortage.passing
+        assert "calls under way hold 0.0002 USD" in shortage.sentence
+        assert Budget.objects.get().exhausted_at is None
+
+    def test_it_records_once_that_a_budget_is_exhausted(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", 50, by=alice)
+        ask()
+        ask()
+        assert Event.objects.filter(kind="budget.exhausted").count() == 1
+        actions.set_limit(project, "money", 60, by=alice)
+        ask()
+        assert Event.objects.filter(kind="budget.exhausted").count() == 2
+
+
+class TestHasRoom:
+    def test_it_is_false_until_the_limit_is_raised(self, project: Project, alice: User, ask: Ask) -> None:
+        assert not actions.has_room(project)
+        actions.set_limit(project, "money", 50, by=alice)
+        ask()
+        assert not actions.has_room(project)
+        actions.set_limit(project, "money", 500, by=alice)
+        assert actions.has_room(project)
+
+
+class TestLeft:
+    def test_it_is_what_the_tightest_budget_has(self, project: Project, alice: User, price: Price) -> None:
+        machine_id = uuid4()
+        assert actions.left(project) is None
+        actions.set_limit(project, "money", 500, by=alice)
+        actions.set_limit(project, "money", 100, by=alice, machine_id=machine_id, scope="Machine m1")
+        assert actions.left(project) == 500
+        assert actions.left(project, machine_id=machine_id) == 100
+        assert price.cost_micros(Usage(output_tokens=1)) == 2

@@ -1,0 +1,55 @@
+"""The cast: Alice owns the project, Bob only looks, Charlie must never see anything."""
+
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+from rest_framework.test import APIClient
+
+from checkpoints import actions as checkpoints
+from checkpoints.models import Checkpoint
+from guests.models import Guest
+from guests.states import State
+from projects import actions as projects
+from projects.models import Project, User
+
+
+@pytest.fixture
+def people(db: None) -> dict[str, User]:
+    return {name: User.objects.create_user(name) for name in ("alice", "bob", "charlie")}
+
+
+@pytest.fixture
+def alice(people: dict[str, User]) -> User:
+    return people["alice"]
+
+
+@pytest.fixture
+def project(people: dict[str, User]) -> Project:
+    project = projects.create(slug="demo", by=people["alice"])
+    projects.admit(project, people["bob"], projects.VIEWER, by=people["alice"])
+    return project
+
+
+@pytest.fixture
+def template(db: None) -> Guest:
+    return Guest.objects.create(
+        vmid=settings.PROXMOX_TEMPLATE, node="embedded", template=True, state=State.PRESENT
+    )
+
+
+@pytest.fixture
+def genesis(project: Project, template: Guest) -> Checkpoint:
+    return checkpoints.genesis(project, template)
+
+
+@pytest.fixture
+def api(people: dict[str, User]) -> Callable[[str], APIClient]:
+    """A client of the API, signed in as that person."""
+
+    def client(name: str) -> APIClient:
+        made = APIClient()
+        made.force_authenticate(people[name])
+        return made
+
+    return client

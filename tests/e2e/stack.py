@@ -1,0 +1,196 @@
+"""The whole of autovibe in real processes, for tests and benchmarks: node, web, worker and hub on one database."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import requests
+from psycopg import sql
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PASSWORD = "correct-horse-battery"
+NODE_SECRET = "node-secret"
+
+
+@dataclass
+class Stack:
+    """Addresses, keys and processes. Processes are started and killed as whole groups."""
+
+    home: Path
+    environment: dict[str, str]
+    url: str
+    node_url: str
+    commands: dict[str, list[str]]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    token: str = ""
+
+    def start(self, name: str) -> None:
+        log = (self.home / f"{name}.log").open("ab")
+        environment = {**self.environment, "PGAPPNAME": f"autovibe {name}"}
+        self.processes[name] = subprocess.Popen(
+            self.commands[name], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        process = self.processes.pop(name)
+        with_group = os.getpgid(process.pid)
+        os.killpg(with_group, number)
+        process.wait(timeout=20)
+
+    def log(self, name: str) -> str:
+        return (self.home / f"{name}.log").read_text(errors="replace")
+
+    def manage(self, *arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """One request to the API, signed in as the admin."""
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return requests.request(method, f"{self.url}/api/v1/{path}", headers=headers, timeout=30, **options)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        response = self.call("GET", path, params=parameters)
+        assert response.ok, response.text
+        return response.json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None, *, expect: int = 202, **options: Any) -> Any:
+        response = self.call("POST", path, json=body or {}, **options)
+        assert response.status_code == expect, f"{response.status_code} {response.text}"
+        return response.json()
+
+    def spawn(self, prompt: str, kind: str = "vibe", **more: Any) -> str:
+        """Spawn in the project demo; returns the handle."""
+        handle: str = self.post("machines/", {"project": "demo", "type": kind, "prompt": prompt, **more})["handle"]
+        return handle
+
+    def await_state(self, handle: str, *states: str, seconds: float = 60) -> dict[str, Any]:
+        """The machine, once it is in one of the states (or has ended otherwise)."""
+
+        def look() -> dict[str, Any] | None:
+            machine: dict[str, Any] = self.get(f"machines/{handle}/")
+            return machine if machine["state"] in {*states, "failed"} else None
+
+        machine = eventually(look, seconds=seconds, what=f"{handle} to be {' or '.join(states)}")
+        log = self.get(f"machines/{handle}/log/", tail=1)["lines"][-30:]
+        assert machine["state"] in states, f"{machine['sentence']}\n" + "\n".join(line["text"] for line in log)
+        return machine
+
+    def checkpoints(self, handle: str) -> list[dict[str, Any]]:
+        """The machine's checkpoints, oldest first."""
+        found = self.get("checkpoints/", machine=handle, page_size=200)["results"]
+        return sorted(found, key=lambda one: int(one["number"]))
+
+
+def eventually(look: Callable[[], Any], *, seconds: float = 30, what: str = "it") -> Any:
+    """What `look` returns once it is true; fails after a deadline."""
+    deadline, pause = time.monotonic() + seconds, 0.05
+    while True:
+        if found := look():
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {seconds:.0f} s for {what}.")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
+
+
+@contextmanager
+def running(home: Path, database: str, **settings: str) -> Iterator[Stack]:
+    """Start everything on an existing, migrated database; stop and remove all of it at the end."""
+    web_port, node_port = _free_port(), _free_port()
+    stack = _stack(home, database, web_port, node_port, settings)
+    try:
+        stack.start("node")
+        eventually(lambda: _answers(node_port), what="the node")
+        stack.manage("bootstrap", "--cli-config", str(home / "cli.json"), "--url", stack.url)
+        stack.token = json.loads((home / "cli.json").read_text())["token"]
+        for name in ("web", "worker", "hub"):
+            stack.start(name)
+        eventually(lambda: _healthy(stack), seconds=60, what="the stack")
+        yield stack
+    finally:
+        for name in list(stack.processes)[::-1]:
+            try:
+                stack.kill(name, signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                stack.kill(name)
+
+
+def _stack(home: Path, database: str, web_port: int, node_port: int, settings: dict[str, str]) -> Stack:
+    url, node_url = f"http://127.0.0.1:{web_port}", f"http://127.0.0.1:{node_port}"
+    python = sys.executable
+    return Stack(
+        home=home,
+        url=url,
+        node_url=node_url,
+        environment={
+            **{name: value for name, value in os.environ.items() if name != "ANTHROPIC_API_KEY"},
+            "DATABASE_URL": database,
+            "SECRET_KEY": "only-for-tests-" + "x" * 40,
+            "PROXMOX_URL": node_url,
+            "PROXMOX_TOKEN": f"autovibe@pve!local={NODE_SECRET}",
+            "PROXMOX_NODE_TOKEN": f"autovibe@pve!local={NODE_SECRET}",
+            "AUTOVIBE_GATEWAY_URL": url,
+            "AUTOVIBE_ADMIN_PASSWORD": PASSWORD,
+            "DEBUG": "1",
+            "PYTHONUNBUFFERED": "1",
+            **settings,
+        },
+        commands={
+            "node": [python, "manage.py", "node", "--state", str(home / "node"), "--port", str(node_port),
+                     "--token", f"autovibe@pve!local={NODE_SECRET}"],
+            "web": [python, "-m", "uvicorn", "autovibe.asgi:application", "--port", str(web_port), "--no-access-log"],
+            "worker": [python, "manage.py", "qcluster"],
+            "hub": [python, "manage.py", "hub"],
+        },
+    )  # fmt: skip
+
+
+@contextmanager
+def database_copy(template: str, name: str) -> Iterator[str]:
+    """A database of its own, cloned from a migrated one; yields its address."""
+    server = urlsplit(os.environ["DATABASE_URL"])._replace(path="/postgres").geturl()
+    with psycopg.connect(server, autocommit=True) as connection:
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        connection.execute(drop)
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        yield urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+        connection.execute(drop)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _healthy(stack: Stack) -> bool:
+    for name, process in stack.processes.items():
+        assert process.poll() is None, f"{name} ended:\n{stack.log(name)[-3000:]}"
+    try:
+        return requests.get(f"{stack.url}/healthz", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False

@@ -1,0 +1,257 @@
+"""How an operation walks through its plan, whatever happens to the worker."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from operations import actions, engine, watcher
+from operations.engine import Later, Outcome, Plan, Step
+from operations.models import Operation, Status
+from projects.models import Project, User
+from proxmox import errors
+
+UPID = "UPID:embedded:00000001:00000002:65000000:qmclone:9000:autovibe@pve!local:"
+
+
+class Notebook:
+    """The context of a plan for these tests: what was done, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+
+@pytest.fixture
+def notebook() -> Notebook:
+    return Notebook()
+
+
+@pytest.fixture
+def begin(project: Project, alice: User) -> Callable[..., Operation]:
+    @transaction.atomic
+    def begin(lock: str = "guest:1") -> Operation:
+        return actions.begin("test", subject="test:1", project=project, lock=lock, task="x.y", by=alice)
+
+    return begin
+
+
+def plan(notebook: Notebook, *steps: Step[Notebook]) -> Plan[Notebook]:
+    return Plan(
+        load=lambda operation: notebook,
+        steps=steps,
+        succeed=lambda context: context.done.append("succeeded"),
+        fail=lambda context, sentence: context.done.append(f"failed: {sentence}"),
+    )
+
+
+def step(name: str, *outcomes: Outcome | Exception, **more: object) -> Step[Notebook]:
+    """A step that does as told, one outcome per call, and notes that it was called."""
+    left = list(outcomes)
+
+    def act(context: Notebook) -> Outcome:
+        context.done.append(name)
+        outcome = left.pop(0) if left else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return Step(name, name.title(), act, **more)  # type: ignore[arg-type]
+
+
+def deliver(operation: Operation, how: Plan[Notebook]) -> Operation:
+    """The queue hands the operation to a worker."""
+    engine.perform(str(operation.id), how)
+    operation.refresh_from_db()
+    return operation
+
+
+def let_time_pass(operation: Operation) -> None:
+    Operation.objects.filter(pk=operation.pk).update(resume_at=timezone.now())
+    for due in Operation.objects.due():
+        actions.resume(due)
+
+
+class TestPerform:
+    def test_it_does_all_steps_in_one_go_when_none_has_to_wait(self, begin, notebook):
+        operation = deliver(begin(), plan(notebook, step("one"), step("two")))
+
+        assert operation.status == Status.SUCCEEDED
+        assert notebook.done == ["one", "two", "succeeded"]
+
+    def test_a_second_delivery_does_nothing(self, begin, notebook):
+        how = plan(notebook, step("one"))
+        operation = deliver(begin(), how)
+
+        deliver(operation, how)
+
+        assert notebook.done == ["one", "succeeded"]
+
+    def test_it_lets_go_while_proxmox_works_and_goes_on_with_the_next_step(self, begin, notebook):
+        how = plan(notebook, step("clone", UPID), step("start"))
+        operation = deliver(begin(), how)
+        assert (operation.status, operation.upid) == (Status.WAITING, UPID)
+
+        actions.resume(operation, task_result="OK")
+        deliver(operation, how)
+
+        assert operation.status == Status.SUCCEEDED
+        assert notebook.done == ["clone", "start", "succeeded"]
+
+    def test_warnings_of_a_task_are_success_and_are_kept(self, begin, notebook):
+        how = plan(notebook, step("clone", UPID))
+        operation = deliver(begin(), how)
+        actions.resume(operation, task_result="WARNINGS: 1")
+
+        deliver(operation, how)
+
+        assert (operation.status, operation.warnings) == (Status.SUCCEEDED, "WARNINGS: 1\n")
+
+    def test_a_failed_task_fails_the_operation_with_a_sentence(self, begin, notebook):
+        how = plan(notebook, step("clone", UPID))
+        operation = deliver(begin(), how)
+        actions.resume(operation, task_result="storage 'x' does not exist")
+
+        deliver(operation, how)
+
+        assert operation.status == Status.FAILED
+        assert operation.error == "Clone: storage 'x' does not exist"
+        assert notebook.done == ["clone", "failed: Clone: storage 'x' does not exist"]
+
+    def test_a_step_that_is_not_ready_comes_back_later(self, begin, notebook):
+        how = plan(notebook, step("agent", Later(5, 60, "It never came.")))
+        operation = deliver(begin(), how)
+        assert operation.status == Status.WAITING
+
+        let_time_pass(operation)
+        deliver(operation, how)
+
+        assert notebook.done == ["agent", "agent", "succeeded"]
+
+    def test_a_step_that_is_never_ready_gives_up_with_its_reason(self, begin, notebook):
+        how = plan(notebook, step("agent", *[Later(0, -1, "It never came.")] * 2))
+
+        operation = deliver(begin(), how)
+
+        assert (operation.status, operation.error) == (Status.FAILED, "Agent: It never came.")
+
+    def test_a_transient_error_is_tried_again(self, begin, notebook):
+        how = plan(notebook, step("start", errors.Transient("got timeout")))
+        operation = deliver(begin(), how)
+        assert (operation.status, operation.attempts) == (Status.WAITING, 1)
+
+        let_time_pass(operation)
+        deliver(operation, how)
+
+        assert operation.status == Status.SUCCEEDED
+
+    def test_an_error_that_stays_is_given_up_after_some_attempts(self, begin, notebook):
+        how = plan(notebook, step("start", *[errors.Transient("got timeout")] * 20))
+        operation = deliver(begin(), how)
+        while operation.status == Status.WAITING:
+            let_time_pass(operation)
+            deliver(operation, how)
+
+        assert operation.status == Status.FAILED
+        assert operation.error == "Start: got timeout Tried 8 times."
+
+    def test_a_lock_that_nobody_holds_is_left_to_an_operator(self, begin, notebook):
+        operation = deliver(begin(), plan(notebook, step("snap", errors.Stuck("run: qm unlock 1"))))
+
+        assert (operation.status, operation.error) == (Status.NEEDS_OPERATOR, "run: qm unlock 1")
+
+    def test_a_tolerated_failure_does_not_stop_the_plan(self, begin, notebook):
+        shrug = {"tolerate": lambda context, why: context.done.append(why)}
+        how = plan(notebook, step("snap", errors.Refused("no"), **shrug), step("stop"))
+
+        operation = deliver(begin(), how)
+
+        assert operation.status == Status.SUCCEEDED
+        assert notebook.done == ["snap", "Snap: no", "stop", "succeeded"]
+
+    def test_our_own_mistake_ends_the_operation_too(self, begin, notebook):
+        operation = deliver(begin(), plan(notebook, step("start", ValueError("oops"))))
+
+        assert operation.status == Status.FAILED
+        assert operation.error == "autovibe failed at “Start”: oops"
+
+
+class TestKilledWorker:
+    """The worker dies after it asked Proxmox and before it stored the answer."""
+
+    @pytest.fixture
+    def killed(self, begin) -> Operation:
+        operation = begin()
+        claimed = actions.claim(str(operation.id))
+        assert claimed
+        actions.entering(claimed, "clone")
+        actions.asking(claimed)
+        Operation.objects.filter(pk=operation.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        return operation
+
+    def test_another_worker_takes_over(self, killed):
+        OrmQ.objects.all().delete()
+
+        assert watcher.reap() == 1
+
+        killed.refresh_from_db()
+        assert (killed.status, OrmQ.objects.count()) == (Status.QUEUED, 1)
+
+    def test_it_does_not_ask_again_for_what_is_there(self, killed, notebook):
+        watcher.reap()
+
+        deliver(killed, plan(notebook, step("clone", look=lambda context: True)))
+
+        assert notebook.done == ["succeeded"]
+
+    def test_it_waits_for_what_is_under_way(self, killed, notebook):
+        watcher.reap()
+
+        deliver(killed, plan(notebook, step("clone", look=lambda context: UPID)))
+
+        assert (killed.status, killed.upid, notebook.done) == (Status.WAITING, UPID, [])
+
+    def test_it_asks_again_for_what_never_happened(self, killed, notebook):
+        watcher.reap()
+
+        deliver(killed, plan(notebook, step("clone", look=lambda context: False)))
+
+        assert notebook.done == ["clone", "succeeded"]
+
+
+class TestLock:
+    def test_operations_with_one_lock_run_one_after_the_other_in_their_order(self, begin, notebook):
+        how = plan(notebook, step("work", UPID))
+        first, second = begin(), begin()
+
+        deliver(second, how)
+        assert second.status == Status.QUEUED
+
+        deliver(first, how)
+        deliver(second, how)
+        assert (first.status, second.status) == (Status.WAITING, Status.QUEUED)
+
+    def test_the_end_of_one_queues_the_next(self, begin, notebook):
+        first, second = begin(), begin()
+        OrmQ.objects.all().delete()
+
+        deliver(first, plan(notebook, step("work")))
+
+        assert [queued.task["args"] for queued in OrmQ.objects.all()] == [(str(second.id),)]
+
+    def test_operations_with_other_locks_are_not_held_up(self, begin, notebook):
+        first, other = begin(), begin("guest:2")
+
+        deliver(other, plan(notebook, step("work")))
+
+        assert (first.status, other.status) == (Status.QUEUED, Status.SUCCEEDED)
+
+    def test_nothing_is_left_when_the_transaction_rolls_back(self, project, alice):
+        with pytest.raises(RuntimeError), transaction.atomic():
+            actions.begin("test", subject="test:1", project=project, lock="guest:1", task="x.y", by=alice)
+            raise RuntimeError
+
+        assert not Operation.objects.exists()
+        assert not OrmQ.objects.exists()
