@@ -5,6 +5,7 @@ Locks are always taken in the order reservation, then budgets by id.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -15,7 +16,6 @@ from budgets.models import LedgerEntry, Reservation
 from budgets.prices import Price, Usage
 from events import actions as events
 
-State, Kind = Reservation.State, LedgerEntry.Kind
 _FIGURES = ("micros", "calls", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
 
 # `spent` is what fits beside the holds; the rest of what was consumed is overrun. As in `reserve`, every column
@@ -80,23 +80,23 @@ def settle(reservation_id: UUID, usage: Usage, price: Price, *, assumed: bool = 
     Where the hold had expired and was charged in full, the difference is entered.
     """
     reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state != State.SETTLED:
+    if reservation.state != Reservation.State.SETTLED:
         entry = _used(reservation, usage, price)
-        entry.kind = Kind.ASSUMED if assumed else Kind.USAGE
-        if reservation.state == State.EXPIRED:
+        entry.kind = LedgerEntry.Kind.ASSUMED if assumed else LedgerEntry.Kind.USAGE
+        if reservation.state == Reservation.State.EXPIRED:
             _subtract(entry, reservation.entries.get())
-        _conclude(reservation, State.SETTLED, entry)
+        _conclude(reservation, Reservation.State.SETTLED, entry)
     return _cost_micros(reservation)
 
 
 @transaction.atomic
-def settle_in_full(reservation_id: UUID, *, to: State = State.SETTLED) -> int:
+def settle_in_full(reservation_id: UUID, *, to: Reservation.State = Reservation.State.SETTLED) -> int:
     """Charge the whole hold: the call was sent, and nobody will say what it used. Returns the cost in micros.
 
     The provider bills what it generated, not what arrived here, so only the bound is certain.
     """
     reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state == State.HELD:
+    if reservation.state == Reservation.State.HELD:
         _conclude(reservation, to, _bound(reservation))
     return _cost_micros(reservation)
 
@@ -105,9 +105,9 @@ def settle_in_full(reservation_id: UUID, *, to: State = State.SETTLED) -> int:
 def release(reservation_id: UUID) -> bool:
     """Free the whole hold: the call was never made, or is not billed. False when it had ended already."""
     reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state != State.HELD:
+    if reservation.state != Reservation.State.HELD:
         return False
-    _conclude(reservation, State.RELEASED, None)
+    _conclude(reservation, Reservation.State.RELEASED, None)
     return True
 
 
@@ -117,10 +117,10 @@ def reap_expired(now: datetime | None = None) -> int:
     The provider may have billed them, and money that may be gone must not be promised again. A late `settle`
     puts it right.
     """
-    due = Reservation.objects.filter(state=State.HELD, expires_at__lte=now or timezone.now())
+    due = Reservation.objects.filter(state=Reservation.State.HELD, expires_at__lte=now or timezone.now())
     reservations = list(due.values_list("pk", flat=True))
     for reservation_id in reservations:
-        settle_in_full(reservation_id, to=State.EXPIRED)
+        settle_in_full(reservation_id, to=Reservation.State.EXPIRED)
     return len(reservations)
 
 
@@ -145,7 +145,7 @@ def _used(reservation: Reservation, usage: Usage, price: Price) -> LedgerEntry:
 
 def _bound(reservation: Reservation) -> LedgerEntry:
     return LedgerEntry(
-        kind=Kind.ASSUMED,
+        kind=LedgerEntry.Kind.ASSUMED,
         micros=reservation.micros,
         calls=1,
         input_tokens=reservation.input_tokens,
@@ -157,16 +157,16 @@ def _bound(reservation: Reservation) -> LedgerEntry:
 
 
 def _subtract(entry: LedgerEntry, assumed: LedgerEntry) -> None:
-    entry.kind = Kind.CORRECTION
+    entry.kind = LedgerEntry.Kind.CORRECTION
     for name in _FIGURES:
         setattr(entry, name, getattr(entry, name) - getattr(assumed, name))
 
 
-def _conclude(reservation: Reservation, to: State, entry: LedgerEntry | None) -> None:
+def _conclude(reservation: Reservation, to: Reservation.State, entry: LedgerEntry | None) -> None:
     """End the hold and charge the entry to each budget that carried it."""
-    charge = {
+    charge: dict[str, Any] = {
         "reservation": reservation.pk,
-        "held": int(reservation.state == State.HELD),
+        "held": int(reservation.state == Reservation.State.HELD),
         "micros": entry.micros if entry else 0,
         "tokens": entry.tokens if entry else 0,
         "calls": entry.calls if entry else 0,
@@ -198,4 +198,4 @@ def _append(entry: LedgerEntry, reservation: Reservation) -> None:
 
 
 def _cost_micros(reservation: Reservation) -> int:
-    return reservation.entries.aggregate(total=Sum("micros", default=0))["total"]
+    return int(reservation.entries.aggregate(total=Sum("micros", default=0))["total"])

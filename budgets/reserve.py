@@ -107,8 +107,9 @@ def reserve(
     budget for money has nothing to spend. The hold expires after `seconds`.
     """
     now = timezone.now()
-    asked = {
-        "id": uuid4(),
+    reservation_id = uuid4()
+    asked: dict[str, Any] = {
+        "id": reservation_id,
         "key": key,
         "project": project.pk,
         "machine": machine_id,
@@ -131,7 +132,7 @@ def reserve(
             return first
         raise
     if rows and rows[0][2] is not None:
-        return Grant(asked["id"], int(rows[0][2]))
+        return Grant(reservation_id, int(rows[0][2]))
     if first := _granted_before(key):
         return first
     needs = sentences.Needs(

@@ -12,7 +12,8 @@ from gateway import offline_fizzbuzz as fizzbuzz
 Block = dict[str, Any]
 LABEL = "[offline model] (No real model was asked.)"
 RUN_TESTS = "python3 -m unittest -v test_fizzbuzz"
-CUT_NOTE = "Your answer was cut off"
+# What clients say by themselves to have a task continued: no new task.
+NUDGES = ("Your answer was cut off", "Go on where you left off")
 
 
 def play(body: dict[str, Any]) -> list[Block]:
@@ -109,7 +110,7 @@ def _prompt(message: dict[str, Any]) -> str:
     """What a person asked in a message; clients add reminders of their own, which do not count."""
     text = _text([block for block in _blocks(message) if block.get("type") == "text"])
     text = re.sub(r"<(system-reminder|[\w-]+-caveat)>.*?</\1>", "", text, flags=re.DOTALL).strip()
-    return "" if text.startswith(CUT_NOTE) else text
+    return "" if text.startswith(NUDGES) else text
 
 
 def _directory(said: str) -> str:

@@ -50,23 +50,30 @@ def main() -> int:
 
 
 async def _serve(stack: Stack) -> int:
-    """Run until told to stop. Whatever happens, everything started is stopped again."""
+    """Run until told to stop. Whatever happens, everything that was started is stopped again."""
     with _asked_to_stop(stack) as asked:
-        coming_up = asyncio.create_task(stack.up())
-        waiting = asyncio.create_task(asked.wait())
         try:
-            await asyncio.wait({coming_up, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if coming_up.done():
-                coming_up.result()
-                _say(_welcome(stack))
-                await waiting
+            return await _up_until(asked, stack)
         finally:
-            coming_up.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *_FAILURES):
-                await coming_up
             _say("Stopping …")
             await stack.down()
-            _say("Stopped. Everything is kept in var/; bin/dev goes on from here.")
+
+
+async def _up_until(asked: asyncio.Event, stack: Stack) -> int:
+    coming_up = asyncio.create_task(stack.up())
+    waiting = asyncio.create_task(asked.wait())
+    await asyncio.wait({coming_up, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not coming_up.done():
+        coming_up.cancel()
+        await asyncio.wait({coming_up})
+        return 1
+    try:
+        coming_up.result()
+    except _FAILURES as error:
+        _say(str(error))
+        return 1
+    _say(_welcome(stack))
+    await waiting
     return 0
 
 

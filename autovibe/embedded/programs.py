@@ -14,6 +14,14 @@ from autovibe.embedded.supervisor import Program
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN = "admin"
 PROJECT = "demo"
+# Guests may see what the processes that carry them see: these are not for them.
+_NOT_FOR_GUESTS = {
+    "ANTHROPIC_API_KEY",
+    "AUTOVIBE_ADMIN_PASSWORD",
+    "DATABASE_URL",
+    "PROXMOX_TOKEN",
+    "SECRET_KEY",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ def postgres(server: Postgres, env: Mapping[str, str]) -> Program:
 
 def node(state: State, ports: Ports, env: Mapping[str, str]) -> Program:
     """The embedded node; it reads the token that clients must send from its state directory."""
-    return manage("node", env, "--state", str(state.node), "--host", HOST, "--port", str(ports.node))
+    bare = {name: value for name, value in env.items() if name not in _NOT_FOR_GUESTS}
+    return manage("node", bare, "--state", str(state.node), "--host", HOST, "--port", str(ports.node))
 
 
 def web(ports: Ports, env: Mapping[str, str]) -> Program:

@@ -87,9 +87,10 @@ def parse(path: Path) -> MachineType:
         _check(values, name=path.stem)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, InvalidType) as error:
         raise InvalidType(f"{path.name}: {error}") from None
-    return MachineType(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    )
+    frozen: dict[str, Any] = {
+        key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
+    }
+    return MachineType(**frozen)
 
 
 def _check(values: dict[str, Any], *, name: str) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,14 +105,18 @@ class Guests:
                 self._kill(vmid, state)
             self._forget(vmid)
 
-    def shutdown(self, vmid: int, seconds: float) -> bool:
-        """Power off the way an init system does: ask every process to end, then insist. False: it is still on."""
+    def shutdown(self, vmid: int, seconds: float, tick: Callable[[], None] = lambda: None) -> bool:
+        """Power off the way an init system does: ask every process to end, then insist. False: it is still on.
+
+        `tick` is called while it waits, and may raise.
+        """
         state = self._alive(vmid)
         if state is None:
             return True
         processes.send(self._processes(vmid)[1:], signal.SIGTERM)
         deadline = time.monotonic() + min(seconds, TERM_SECONDS)
         while len(self._processes(vmid)) > 1 and time.monotonic() < deadline:
+            tick()
             time.sleep(0.02)
         if len(self._processes(vmid)) > 1 and seconds < TERM_SECONDS:
             return False

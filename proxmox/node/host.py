@@ -21,8 +21,8 @@ from proxmox.node.sandbox import Sandbox
 from proxmox.node.store import Store
 from proxmox.node.tasks import Tasks
 
-VERSION = "8.4.21"  # the Proxmox VE whose answers this one gives
-RELEASE = "8.4"
+VERSION = "9.2.11"  # the Proxmox VE whose answers this one gives
+RELEASE = "9.2"
 REPOID = "autovibe"
 USAGE_SECONDS = 1.0  # how old figures of processor and memory may be
 

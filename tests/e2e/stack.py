@@ -71,14 +71,18 @@ class Stack:
         assert response.ok, response.text
         return response.json()
 
-    def post(self, path: str, body: dict[str, Any] | None = None, *, expect: int = 202, **options: Any) -> Any:
+    def post(
+        self, path: str, body: dict[str, Any] | None = None, *, expect: int = 202, **options: Any
+    ) -> Any:
         response = self.call("POST", path, json=body or {}, **options)
         assert response.status_code == expect, f"{response.status_code} {response.text}"
         return response.json()
 
     def spawn(self, prompt: str, kind: str = "vibe", **more: Any) -> str:
         """Spawn in the project demo; returns the handle."""
-        handle: str = self.post("machines/", {"project": "demo", "type": kind, "prompt": prompt, **more})["handle"]
+        handle: str = self.post("machines/", {"project": "demo", "type": kind, "prompt": prompt, **more})[
+            "handle"
+        ]
         return handle
 
     def await_state(self, handle: str, *states: str, seconds: float = 60) -> dict[str, Any]:
@@ -90,7 +94,9 @@ class Stack:
 
         machine = eventually(look, seconds=seconds, what=f"{handle} to be {' or '.join(states)}")
         log = self.get(f"machines/{handle}/log/", tail=1)["lines"][-30:]
-        assert machine["state"] in states, f"{machine['sentence']}\n" + "\n".join(line["text"] for line in log)
+        assert machine["state"] in states, f"{machine['sentence']}\n" + "\n".join(
+            line["text"] for line in log
+        )
         return machine
 
     def checkpoints(self, handle: str) -> list[dict[str, Any]]:

@@ -75,9 +75,7 @@ class TestAccess:
 
     def test_it_knows_the_case_of_letters_outside_ascii(self, server: Postgres) -> None:
         with psycopg.connect(server.url) as connection:
-            assert connection.execute("SELECT upper('größe é')").fetchone() == ("GRÖSSE É",) or (
-                connection.execute("SELECT upper('é')").fetchone() == ("É",)
-            )
+            assert connection.execute("SELECT upper('é')").fetchone() == ("É",)
 
 
 class TestStarting:
@@ -118,13 +116,16 @@ class TestStarting:
 
 
 class TestSurviving:
-    def test_a_killed_postmaster_is_started_again_with_everything_committed(self, server: Postgres) -> None:
+    def test_a_killed_postmaster_is_started_again_with_everything_committed(self, home: Path) -> None:
+        server = Postgres(home)  # as in earnest: with fsync
+        server.start()
         with psycopg.connect(server.url) as connection:
             connection.execute("CREATE TABLE committed AS SELECT 1 AS one")
         postmaster(server).kill()
         server.start()
         with psycopg.connect(server.url) as connection:
             assert connection.execute("SELECT one FROM committed").fetchone() == (1,)
+        server.stop()
 
     def test_a_dead_server_that_nobody_reaps_is_named(
         self, server: Postgres, monkeypatch: pytest.MonkeyPatch

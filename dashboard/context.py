@@ -1,0 +1,20 @@
+"""What the frame around every page shows."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from dashboard import needs
+from machines.models import Machine
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Context processor. The count costs a query, and only where a template shows it."""
+    return {
+        "offline_model": not settings.ANTHROPIC_API_KEY,
+        "needing": SimpleLazyObject(
+            lambda: needs.attention(Machine.objects.permitted(request.user, "view_project")).count()
+        ),
+    }

@@ -1,0 +1,106 @@
+"""Pills, icons, times and amounts in templates; the words come from `dashboard.words`."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from budgets import money as exact
+from checkpoints.models import Checkpoint
+from dashboard import look, words
+from gateway.models import Call
+
+register = template.Library()
+register.filter("size", words.size)
+register.filter("tokens", words.tokens)
+register.filter("milliseconds", words.milliseconds)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A symbol of icons.svg. It is decoration: words beside it say the same."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static("icons.svg"), name
+    )
+
+
+@register.simple_tag
+def pill(thing: Any, classes: str = "") -> SafeString:
+    """The state of a machine, checkpoint or call: shape, word and colour."""
+    looks = (
+        look.CHECKPOINTS
+        if isinstance(thing, Checkpoint)
+        else look.CALLS
+        if isinstance(thing, Call)
+        else look.MACHINES
+    )
+    found = looks.get(thing.state, look.UNKNOWN)
+    return format_html(
+        '<span class="pill t-{}{} {}">{}{}</span>',
+        found.tone,
+        " busy" if found.busy else "",
+        classes,
+        icon(found.icon),
+        thing.get_state_display(),
+    )
+
+
+@register.simple_tag
+def money(micros: int | None, currency: str = "USD", places: int = 2) -> SafeString:
+    """Rounded to read, exact in the title."""
+    amount = micros or 0
+    return format_html(
+        '<span class="nowrap" title="{}">{}</span>',
+        exact.show(amount, currency),
+        words.money(amount, currency, places),
+    )
+
+
+@register.simple_tag
+def ago(at: datetime | None) -> SafeString | str:
+    """How long ago; it ticks."""
+    return _time(at, words.ago(at), "ago") if at else "–"
+
+
+@register.simple_tag
+def lasting(since: datetime | None, until: datetime | None = None) -> SafeString | str:
+    """How long something lasted; how long it has been lasting ticks."""
+    if since is None:
+        return "–"
+    if until:
+        return words.elapsed((until - since).total_seconds())
+    return _time(since, words.elapsed((timezone.now() - since).total_seconds()), "lasting")
+
+
+@register.simple_tag
+def clock(at: datetime) -> SafeString:
+    """The time of day, with the date where it is not today's."""
+    pattern = "%H:%M:%S" if at.date() == timezone.now().date() else "%d %b %H:%M:%S"
+    return _time(at, f"{at:{pattern}}", "")
+
+
+def _time(at: datetime, text: str, tick: str) -> SafeString:
+    ticking = format_html(' data-tick="{}"', tick) if tick else ""
+    return format_html(
+        '<time datetime="{}" title="{} UTC"{}>{}</time>',
+        at.isoformat(timespec="milliseconds"),
+        f"{at:%Y-%m-%d %H:%M:%S}",
+        ticking,
+        text,
+    )
+
+
+@register.inclusion_tag("parts/meter.html")
+def meter(spent: int, reserved: int, limit: int) -> dict[str, Any]:
+    """A bar of what is spent and held of a limit. The numbers stand beside it."""
+    whole = max(limit, spent + reserved, 1)
+    used = (spent + reserved) / whole
+    return {
+        "spent": round(100 * spent / whole, 2),
+        "held": round(100 * reserved / whole, 2),
+        "tone": "bad" if used >= 0.95 else "warn" if used >= 0.75 else "ok",
+    }

@@ -1,0 +1,73 @@
+// Small conveniences over pages that work without them: dialogs, toasts, forms. All by delegation.
+const dialog = document.getElementById("dialog");
+const toasts = document.getElementById("toasts");
+
+// A link with hx-target="#dialog" fetches the same page's card; without htmx it is simply followed.
+document.addEventListener("htmx:after:swap", ({ detail }) => {
+  if (detail.ctx.target === dialog && !dialog.open) dialog.showModal();
+});
+document.addEventListener("click", event => {
+  const closing = event.target.closest("[data-close]");
+  if (closing && dialog.open) { event.preventDefault(); dialog.close(); }
+  if (event.target === dialog) dialog.close();
+  event.target.closest("[data-dismiss]")?.closest(".toast").remove();
+  if (!event.target.closest(".menu")) for (const menu of document.querySelectorAll(".menu[open]")) menu.open = false;
+});
+document.addEventListener("keydown", event => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector(".menu[open]");
+  if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+});
+
+// Good news leaves by itself; bad news stays until it was read.
+const leave = toast => setTimeout(() => {
+  if (toast.matches(":hover, :focus-within")) leave(toast); else toast.remove();
+}, 6000);
+for (const toast of toasts.querySelectorAll("[data-leaves]")) leave(toast);
+
+function complain(sentence) {
+  if ([...toasts.children].some(toast => toast.textContent.includes(sentence))) return;
+  const toast = document.getElementById("toast-bad").content.firstElementChild.cloneNode(true);
+  toast.querySelector("[data-words]").textContent = sentence;
+  toasts.append(toast);
+}
+document.addEventListener("htmx:response:error", ({ detail }) => {
+  const { status, headers } = detail.ctx.response;
+  const request = headers?.get?.("X-Request-Id");
+  if (status === 401) return complain("Your session ended. Reload the page to sign in; what it shows is kept until then.");
+  complain(`The server answered ${status}; what you see may be old.${request ? ` Request ${request}.` : ""}`);
+});
+
+// A second click on the way is no second request.
+document.addEventListener("submit", event => {
+  const form = event.target;
+  if (form.method === "dialog") return;
+  if (form.hasAttribute("aria-busy")) return event.preventDefault();
+  if (form.method === "post") form.setAttribute("aria-busy", "true");
+});
+addEventListener("pageshow", () => { for (const form of document.forms) form.removeAttribute("aria-busy"); });
+document.addEventListener("change", event => { event.target.closest("form[data-autosubmit]")?.requestSubmit(); });
+document.addEventListener("keydown", event => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.closest("form[data-fast]")?.requestSubmit();
+});
+
+// "Add a file" without losing what was chosen.
+document.addEventListener("click", event => {
+  const adding = event.target.closest("[data-add-file]");
+  if (!adding) return;
+  event.preventDefault();
+  const list = document.getElementById("files");
+  const file = document.getElementById("file-blank").content.firstElementChild.cloneNode(true);
+  list.append(file);
+  file.querySelector("input").focus();
+});
+document.addEventListener("click", event => { event.target.closest("[data-remove-file]")?.closest(".file").remove(); });
+
+document.addEventListener("click", async event => {
+  const copying = event.target.closest("[data-copy]");
+  if (!copying) return;
+  await navigator.clipboard.writeText(document.getElementById(copying.dataset.copy).textContent);
+  const words = copying.querySelector("[data-words]");
+  words.textContent = "Copied";
+  setTimeout(() => { words.textContent = "Copy"; }, 2000);
+});

@@ -1,0 +1,81 @@
+"""What is killed, cut off or restarted in the middle of things leaves machines that finish, or fail with a sentence."""
+
+import random
+import signal
+
+import pytest
+
+from tests.e2e.stack import Stack, eventually
+
+pytestmark = pytest.mark.e2e
+
+PROMPT = "Write a fizzbuzz with tests and make them pass"
+SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "0.3"}
+
+
+@pytest.mark.parametrize("part", ["worker", "hub", "node", "web"])
+def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: str) -> None:
+    handles = [stack.spawn(PROMPT) for _ in range(3)]
+    moment = random.Random(part).choice(["cloning", "running"])
+    eventually(lambda: stack.get(f"machines/{handles[0]}/")["state"] == moment or True, what=moment)
+
+    stack.kill(part)
+    stack.start(part)
+
+    for handle in handles:
+        machine = eventually(
+            lambda handle=handle: _ended(stack, handle),
+            seconds=150,
+            what=f"{handle} to end after {part} was killed",
+        )
+        assert machine["state"] == "terminated" or machine["sentence"]
+    _nothing_is_wrong(stack, handles)
+
+
+def test_a_database_that_drops_every_connection_is_come_back_to(stack: Stack) -> None:
+    import psycopg
+
+    handle = stack.spawn(PROMPT)
+    with psycopg.connect(stack.environment["DATABASE_URL"], autocommit=True) as connection:
+        for _ in range(3):
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    eventually(lambda: _ended(stack, handle), seconds=150, what=f"{handle} to end")
+    _nothing_is_wrong(stack, [handle])
+
+
+def test_a_node_that_is_down_is_waited_for(stack: Stack) -> None:
+    stack.kill("node", signal.SIGKILL)
+    handle = stack.spawn("echo hello", "shell")
+
+    stack.start("node")
+
+    assert stack.await_state(handle, "terminated", seconds=120)["exit_code"] == 0
+
+
+def _ended(stack: Stack, handle: str) -> dict[str, object] | None:
+    try:
+        machine: dict[str, object] = stack.get(f"machines/{handle}/")
+    except (OSError, AssertionError):  # the web process is on its way back
+        return None
+    return machine if machine["state"] in {"terminated", "failed"} else None
+
+
+def _nothing_is_wrong(stack: Stack, handles: list[str]) -> None:
+    """No guest twice, none that nobody knows, no open hold, and a ledger whose sums agree."""
+    import requests
+
+    rows = requests.get(
+        f"{stack.node_url}/api2/json/cluster/resources?type=vm",
+        headers={"Authorization": f"PVEAPIToken={stack.environment['PROXMOX_TOKEN']}"},
+        timeout=10,
+    ).json()["data"]
+    known = {stack.get(f"machines/{handle}/")["vmid"] for handle in handles}
+    names = [row["name"] for row in rows if row["vmid"] in known]
+    assert len(names) == len(set(names))
+    stack.manage("ledger", "verify")
+    for budget in stack.get("projects/demo/budgets/")["budgets"]:
+        assert budget["spent"] + budget["reserved"] <= budget["limit"]
