@@ -9,7 +9,7 @@ from projects.models import Project
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The least that the call could be held for."""
+    """The least that can be held for the call: its whole prompt, and an answer just long enough to be of use."""
 
     micros: int
     tokens: int
@@ -38,7 +38,7 @@ def too_little(budget: Budget, project: Project, needs: Needs) -> str:
     left = amount(max(budget.left + budget.reserved, 0), budget, project)
     return (
         f"{budget.scope} has {left} of its {amount(budget.limit, budget, project)} left; "
-        f"this call may cost up to {amount(needs.of(budget.resource), budget, project)}. "
+        f"even a short answer to this call may cost {amount(needs.of(budget.resource), budget, project)}. "
         f"Raise the limit with `{command(budget, project, needs)}`."
     )
 
@@ -48,7 +48,7 @@ def held_elsewhere(budget: Budget, project: Project, needs: Needs) -> str:
     free, held = max(budget.left, 0), budget.reserved
     return (
         f"{budget.scope} has {amount(free, budget, project)} free while calls under way hold "
-        f"{amount(held, budget, project)}; this call may cost up to "
+        f"{amount(held, budget, project)}; even a short answer to this call may cost "
         f"{amount(needs.of(budget.resource), budget, project)}. Try again when they have ended."
     )
 

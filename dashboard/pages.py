@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django_htmx.middleware import HtmxDetails
@@ -13,7 +14,7 @@ from django_htmx.middleware import HtmxDetails
 from projects.errors import NotThere
 from projects.models import User
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 class PageRequest(HttpRequest):
@@ -30,11 +31,9 @@ def page(view: View) -> View:
     """
 
     @wraps(view)
-    def wrapped(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapped(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
-            return (
-                HttpResponse(status=401) if request.htmx else redirect_to_login(request.get_full_path())
-            )
+            return HttpResponse(status=401) if request.htmx else redirect_to_login(request.get_full_path())
         try:
             response = view(request, *args, **kwargs)
         except NotThere as error:

@@ -25,7 +25,7 @@ def elapsed(seconds: float) -> str:
     """`5 min 20 s`, `4 h 41 min`: the largest unit and the next."""
     left = max(int(seconds), 0)
     first = next((at for at, (_, size) in enumerate(_UNITS) if left >= size), len(_UNITS) - 1)
-    words = []
+    words: list[str] = []
     for unit, size in _UNITS[first : first + 2]:
         amount, left = divmod(left, size)
         if amount or not words:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from budgets.prices import OFFLINE_MODEL
-from gateway import calls, database, http, messages, upstream
+from gateway import calls, database, http, upstream
 from gateway.admission import admit
 from gateway.errors import Refused
 from gateway.exchange import Exchange
@@ -21,7 +22,10 @@ from projects.errors import Refusal
 logger = logging.getLogger(__name__)
 
 CALL_BYTES_MAX = 32 * 1024**2  # the provider's own limit
-REPORT_BYTES_MAX = 1024**2
+OTHER_BYTES_MAX = 1024**2
+
+# Nothing that climbs: behind the provider's other paths lies what our key may see, and a guest may not.
+_MODEL = re.compile(r"/v1/models/\w[\w.:-]*")
 
 Handler = Callable[[Scope, bytes, Answer], Awaitable[None]]
 
@@ -55,11 +59,11 @@ def _route(method: str, path: str) -> tuple[Handler, int]:
     exact: dict[tuple[str, str], tuple[Handler, int]] = {
         ("POST", "/v1/messages"): (_message, CALL_BYTES_MAX),
         ("POST", "/v1/messages/count_tokens"): (_count_tokens, CALL_BYTES_MAX),
-        ("GET", "/v1/models"): (_models, 0),
-        ("POST", "/guest/v1/report"): (_report, REPORT_BYTES_MAX),
+        ("GET", "/v1/models"): (_models, OTHER_BYTES_MAX),
+        ("POST", "/guest/v1/report"): (_report, OTHER_BYTES_MAX),
     }
-    if method == "GET" and path.startswith("/v1/models/"):
-        return _models, 0
+    if method == "GET" and _MODEL.fullmatch(path):
+        return _models, OTHER_BYTES_MAX
     if (method, path) not in exact:
         raise Refused(404, f"The gateway does not serve {method} {path}.")
     return exact[method, path]
@@ -81,9 +85,8 @@ async def _unless_hung_up(work: Awaitable[None], receive: Receive) -> None:
 
 
 async def _message(scope: Scope, body: bytes, answer: Answer) -> None:
-    request = messages.read(body)
-    admission = await admit(http.token(scope), request)
-    await Exchange(request, admission, answer, path=_target(scope), headers=scope["headers"]).run()
+    admission = await admit(http.token(scope), body)
+    await Exchange(admission, answer, path=_target(scope), headers=scope["headers"]).run()
 
 
 async def _count_tokens(scope: Scope, body: bytes, answer: Answer) -> None:

@@ -14,6 +14,7 @@ from budgets import actions as budgets
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, OFFLINE_MODEL, Price, Usage, price_of
 from events import actions as events
+from gateway import messages
 from gateway.errors import Refused
 from gateway.messages import Request
 from gateway.models import Call
@@ -36,6 +37,7 @@ class Crowded(Refused):
 class Admission:
     """A call that may be made: what it may write, and what to wait for before it is answered."""
 
+    request: Request
     call_id: UUID
     reservation_id: UUID
     price: Price
@@ -66,12 +68,13 @@ def authenticate(token: str) -> Machine:
     raise Refused(401, "This is not the token of a living machine.")
 
 
-def admit(token: str, request: Request) -> Admission:
+def admit(token: str, body: bytes) -> Admission:
     """Let a call in: hold what it may cost, number it, and have the checkpoint taken that belongs before it.
 
     Raises `Refused`; with 402 the machine is on its way to being paused.
     """
     machine = authenticate(token)
+    request = messages.read(body)
     price = _price(request, machine)
     now, call_id = timezone.now(), uuid4()
     with transaction.atomic():
@@ -91,7 +94,7 @@ def admit(token: str, request: Request) -> Admission:
         raise _refusal(machine, hold)
     assert call is not None
     checkpoint_id = _checkpoint(machine, call) if request.converses else None
-    return Admission(call_id, hold.reservation_id, price, hold.output_tokens, checkpoint_id, now)
+    return Admission(request, call_id, hold.reservation_id, price, hold.output_tokens, checkpoint_id, now)
 
 
 def answering(call_id: UUID, first_byte_ms: int) -> None:
@@ -102,10 +105,10 @@ def answering(call_id: UUID, first_byte_ms: int) -> None:
 
 @transaction.atomic
 def conclude(admission: Admission, outcome: Outcome) -> None:
-    """Settle the hold, and write down how the call went; a second time changes nothing."""
+    """Settle the hold, and write down how the call went; what `reap` had to assume is put right."""
     cost = _settle(admission, outcome)
     usage = outcome.usage or Usage()
-    Call.objects.filter(pk=admission.call_id, state__in=OPEN).update(
+    Call.objects.filter(pk=admission.call_id, state__in=(*OPEN, Call.State.FAILED)).update(
         state=outcome.state,
         status=outcome.status,
         request_id=outcome.request_id[:100],

@@ -42,7 +42,11 @@ async def close() -> None:
     if _threads is None:
         return
     threads, _threads = _threads, None
-    await asyncio.to_thread(threads.shutdown)
+    await asyncio.to_thread(_hang_up, threads)
+
+
+def _hang_up(threads: ThreadPoolExecutor) -> None:
+    threads.shutdown()
     for connection in _opened:
         connection.inc_thread_sharing()  # its own thread has ended
         connection.close()

@@ -4,9 +4,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
 
@@ -27,10 +28,8 @@ KEY_REFUSED = "The model provider refuses the gateway's key. An operator should 
 class Exchange:
     """The call that was admitted. `run` answers it, and ends with the hold settled in every case."""
 
-    def __init__(
-        self, request: Request, admission: Admission, answer: Answer, *, path: str, headers: RawHeaders
-    ) -> None:
-        self._request, self._admission, self._answer = request, admission, answer
+    def __init__(self, admission: Admission, answer: Answer, *, path: str, headers: RawHeaders) -> None:
+        self._admission, self._answer = admission, answer
         self._path, self._headers = path, headers
         self._began = time.monotonic()
         self._meter: Meter | None = None
@@ -38,33 +37,34 @@ class Exchange:
         # Asked for already; it is taken while the model thinks.
         self._checkpoint = asyncio.create_task(self._captured())
         self._outcome = Outcome(Call.State.FAILED)
-        self._sent = True
+        self._sent, self._settled = True, False
 
     async def run(self) -> None:
-        """Raises `Refused` when nothing has been answered yet; later, the connection is just cut."""
+        """Raises `Refused` while nothing is answered yet; later, the connection is cut as the provider's was."""
         try:
             async with self._asked() as response:
                 await self._relay(response)
-        except upstream.NotSent as error:
-            self._sent = False
+        except (upstream.NotSent, upstream.BrokenOff) as error:
+            self._sent = isinstance(error, upstream.BrokenOff)
             self._note(error=str(error))
-        except upstream.BrokenOff as error:
-            self._note(error=str(error))
+            if not self._answer.begun:
+                raise Refused(502, str(error)) from error
+            return
+        except Refused as refused:
+            self._note(error=str(refused))
+            raise
         except asyncio.CancelledError:
             self._note(error=HUNG_UP)
             raise
         finally:
             self._checkpoint.cancel()
-            await self._settle()
-        if not self._outcome.error:
-            await self._answer.end()
-        elif not self._answer.begun:
-            raise Refused(502, self._outcome.error)
+            await _to_its_end(self._settle())
+        await self._answer.end()
 
     def _asked(self) -> AbstractAsyncContextManager[upstream.Response]:
         if not settings.ANTHROPIC_API_KEY:
-            return _offline(self._request, self._admission.output_tokens)
-        body = self._request.body(self._admission.output_tokens)
+            return _offline(self._admission.request, self._admission.output_tokens)
+        body = self._admission.request.body(self._admission.output_tokens)
         return upstream.ask("POST", self._path, self._headers, body)
 
     async def _relay(self, response: upstream.Response) -> None:
@@ -72,8 +72,7 @@ class Exchange:
             status=response.status, request_id=response.request_id, first_byte_ms=_ms_since(self._began)
         )
         if response.status in (401, 403):  # our key, not the agent's token
-            self._note(error=KEY_REFUSED)
-            return
+            raise Refused(502, KEY_REFUSED)
         if response.status < 300:
             self._meter = StreamMeter() if response.streams else WholeMeter()
             self._tell_that_it_answers()
@@ -82,6 +81,9 @@ class Exchange:
         async for chunk in response.chunks:
             if self._meter:
                 self._meter.feed(chunk)
+                # Before the agent can know that the answer is complete: its next call finds the books closed.
+                if self._meter.final:
+                    await _to_its_end(self._settle())
             await self._answer.write(chunk)
 
     async def _hold(self) -> None:
@@ -101,6 +103,9 @@ class Exchange:
         self._telling = asyncio.create_task(telling)
 
     async def _settle(self) -> None:
+        if self._settled:
+            return
+        self._settled = True
         try:
             if self._telling:
                 await self._telling
@@ -114,7 +119,7 @@ class Exchange:
         if not self._sent or (status is not None and meter is None):
             return replace(self._outcome, state=Call.State.RELEASED)
         if meter and meter.final:
-            return replace(self._outcome, state=Call.State.DONE, usage=meter.usage())
+            return replace(self._outcome, state=Call.State.DONE, usage=meter.usage(), error="")
         self._note(error=self._outcome.error or "The provider sent no usage figures.")
         if meter and meter.begun:
             usage = replace(meter.usage(), output_tokens=self._admission.output_tokens)
@@ -123,6 +128,16 @@ class Exchange:
 
     def _note(self, **facts: object) -> None:
         self._outcome = replace(self._outcome, **facts)  # type: ignore[arg-type]
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do it, and be cancelled only then."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 @asynccontextmanager

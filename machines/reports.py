@@ -45,10 +45,14 @@ def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
     )
     if current.run != run or current.exit_code is not None:
         return
-    current.exit_code = _number(ended.get("exit_code"), default=255)
-    Machine.objects.filter(pk=machine.pk).update(exit_code=current.exit_code)
+    code = _number(ended.get("exit_code"), default=255)
+    sentence = str(ended.get("sentence") or _sentence(code))[:1000]
+    Machine.objects.filter(pk=machine.pk).update(exit_code=code)
     if current.state == State.RUNNING:
-        actions.end(current, sentence=str(ended.get("sentence") or _sentence(current.exit_code))[:1000])
+        actions.end(current, sentence=sentence)
+    elif current.state != State.PAUSED and not current.paused_for:
+        # Not running yet: an agent may be quicker than the worker that started it, which then begins the end.
+        Machine.objects.filter(pk=machine.pk).update(sentence=sentence)
 
 
 def _sentence(exit_code: int) -> str:

@@ -48,9 +48,12 @@ class PveDriver(Driver):
             self._change("post", "pools", poolid=pool)
 
     def inventory(self) -> list[Observed]:
-        return [
-            _observed(row) for row in self._get("cluster/resources", type="vm") if row.get("type") == "qemu"
-        ]
+        rows = {int(row["vmid"]): row for row in self._get("cluster/resources", type="vm") if row["type"] == "qemu"}
+        # Only a node's own full list tells a frozen guest from a running one (qmpstatus).
+        for node in {row["node"] for row in rows.values() if row.get("status") == "running"}:
+            for row in self._get(f"nodes/{node}/qemu", full=1):
+                rows.setdefault(int(row["vmid"]), {"node": node}).update(row)
+        return [_observed(row) for row in rows.values()]
 
     def observe(self, vm: VM) -> Observed:
         return _observed({"node": vm.node, **self._get(f"{_path(vm)}/status/current")})

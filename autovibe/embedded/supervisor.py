@@ -19,7 +19,7 @@ from autovibe.embedded.logfile import LogFile, last_lines
 
 BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
 _HEALTHY_SECONDS = 60.0  # whoever ran this long starts again at the shortest pause
-_HOPELESS_FAILURES = 4  # while starting up, nobody is given more chances than these
+_HOPELESS_FAILURES = 3  # while starting up, nobody is given more chances than these
 
 
 class SupervisorError(Exception):

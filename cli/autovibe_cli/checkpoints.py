@@ -157,26 +157,29 @@ def _diff(session: Session, args: Namespace) -> None:
     answer = session.client.get("checkpoints", args.before, "diff", to=args.after)
 
     def render(found: Json) -> None:
-        if not found["changes"]:
+        # The workspace first; what the agent keeps elsewhere has absolute paths.
+        changes = sorted(found["changes"], key=lambda change: str(change["path"]).startswith("/"))
+        if not changes:
             session.out.notice(f"{found['from']} and {found['to']} hold the same files.")
         elif args.stat:
-            _print_stat(session.out, found["changes"])
+            _print_stat(session.out, changes)
         else:
-            for change in found["changes"]:
+            for change in changes:
                 _print_change(session.out, change)
 
     session.out.show(answer, render)
 
 
 def _print_change(out: Output, change: Json) -> None:
-    if change["diff"]:
-        out.diff(change["diff"])
+    told = f"{change['path']}: {change['change']}, {_sizes(change)}"
+    if change["path"].startswith("/"):  # the agent's own notes, such as its conversation
+        out.line(f"{told}; not of the workspace, --json shows it", "dim")
     elif change["diff"] is None:
-        out.line(
-            f"{change['path']}: {change['change']}, {_sizes(change)}; binary, large, or not kept", "bold"
-        )
+        out.line(f"{told}; binary, large, or not kept", "bold")
+    elif change["diff"]:
+        out.diff(change["diff"])
     else:
-        out.line(f"{change['path']}: {change['change']}; no line differs", "bold")
+        out.line(f"{told}; no line differs", "bold")
 
 
 def _print_stat(out: Output, changes: list[Json]) -> None:

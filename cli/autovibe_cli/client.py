@@ -166,9 +166,10 @@ class Client:
             problem = json.loads(error.read())
             sentence = str(problem["detail"])
         except (OSError, HTTPException, ValueError, TypeError, KeyError):
-            problem, sentence = (
-                {},
-                f"{self.url} answered {error.code} {error.reason}, and not as autovibe's API does.",
+            problem = {}
+            sentence = (
+                f"{error.url} answered {error.code} {error.reason}, and not as autovibe's API does. "
+                "Are address and name right?"
             )
         if error.code == 401:
             return f"{sentence} The token is the one from {self._profile.origin}."

@@ -113,8 +113,7 @@ def _show(session: Session, args: Namespace) -> None:
 
     def render(answer: Json) -> None:
         session.out.line(f"{answer['handle']}  {answer['title']}", "bold")
-        session.out.fields(_fields(answer))
-        session.out.fields(_limits(session, answer))
+        session.out.fields([*_fields(answer), *_limits(session, answer)])
         session.out.line("\n" + answer["prompt"].strip())
 
     session.out.show(machine, render)

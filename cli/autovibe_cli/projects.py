@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         "create", _create, "Make a project; you become its owner.", examples=["project create shop"]
     )
     create.add_argument("slug", metavar="SLUG", help="lower-case letters, digits, hyphens")
-    create.add_argument("--name", default="", help="as people call it")
+    create.add_argument("--name", help="as people call it")
     budget = commands.noun("budget", "What may be spent: show or set it.")
     show = budget.verb(
         "show",
@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
     put.add_argument(
         "value", metavar="VALUE", help="money in units of the currency, such as 10 or 2.50; else a number"
     )
+    put.add_argument("--machine", metavar="REF", help="the limit of this machine of the project alone")
     commands.verb("types", _types, "The types of agent that a machine can run.")
     operation = commands.noun("operation", "One operation: show it.")
     operation.verb("show", _show_operation, "How far an operation is, and how it ended.").add_argument(
@@ -59,7 +60,8 @@ def _list(session: Session, args: Namespace) -> None:
 
 
 def _create(session: Session, args: Namespace) -> None:
-    made = session.client.post("projects", body={"slug": args.slug, "name": args.name})
+    named = {"name": args.name} if args.name else {}
+    made = session.client.post("projects", body={"slug": args.slug, **named})
     session.out.show(made, lambda project: session.out.line(f"Project {project['slug']} is there."))
     if not session.out.as_json:
         session.out.notice(f"Give it something to spend: {session.prog} budget set {made['slug']} money 10")
@@ -74,8 +76,10 @@ def _set_budget(session: Session, args: Namespace) -> None:
         limit = (formats.micros if args.resource == "money" else formats.count)(args.value)
     except ArgumentTypeError as error:
         raise Usage(f"{error}.") from None
-    body = {"resource": args.resource, "limit": limit}
-    _print_budgets(session, session.client.put("projects", args.project, "budgets", body=body))
+    owner = ("machines", args.machine) if args.machine else ("projects", args.project)
+    _print_budgets(
+        session, session.client.put(*owner, "budgets", body={"resource": args.resource, "limit": limit})
+    )
 
 
 def _print_budgets(session: Session, answer: Json) -> None:

@@ -123,7 +123,7 @@ class _Watch:
     def _tell(self, kind: str, content: Json, text: str) -> None:
         if self._session.out.as_json:
             self._session.out.record(**{kind: content})
-        else:
+        elif content.get("state") not in EXIT_CODES:  # the conclusion tells those
             self._session.out.notice(text)
 
     def _ask(self, *segments: str) -> Json:

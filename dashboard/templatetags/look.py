@@ -11,10 +11,11 @@ from django.utils.safestring import SafeString
 
 from budgets import money as exact
 from checkpoints.models import Checkpoint
-from dashboard import look, words
+from dashboard import logs, look, words
 from gateway.models import Call
 
 register = template.Library()
+register.filter("plain", logs.plain)
 register.filter("size", words.size)
 register.filter("tokens", words.tokens)
 register.filter("milliseconds", words.milliseconds)

@@ -6,6 +6,7 @@ from datetime import datetime
 from checkpoints import work as checkpoints
 from checkpoints.models import Checkpoint
 from events import actions as events
+from machines import actions
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation
@@ -62,6 +63,15 @@ def moved(work: Work, to: State, **also: object) -> None:
         handle=machine.handle,
         sentence=machine.sentence,
     )
+
+
+def running(work: Work, **also: object) -> None:
+    """The agent was started. One that ended before this could be said is taken to its end."""
+    moved(work, State.RUNNING, **also)
+    machine = work.machine
+    machine.refresh_from_db(fields=["exit_code", "sentence"])
+    if machine.exit_code is not None:
+        actions.end(machine, sentence=machine.sentence)
 
 
 def failed(work: Work, sentence: str) -> None:

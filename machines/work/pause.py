@@ -4,7 +4,7 @@ from checkpoints import work as checkpoints
 from guests import work as guests
 from machines.states import State
 from machines.work import bundle
-from machines.work.context import Work, failed, keep, load, moved, without_checkpoint
+from machines.work.context import Work, failed, keep, load, moved, running, without_checkpoint
 from machines.work.spawn import send_bundle, start_agent
 from operations.engine import Outcome, Plan, Step
 
@@ -64,6 +64,6 @@ RESUME: Plan[Work] = Plan(
         Step("files", "Preparing the agent", _send_again),
         Step("launch", "Starting the agent", _start_again),
     ),
-    succeed=lambda work: moved(work, State.RUNNING, paused_for="", sentence=""),
+    succeed=lambda work: running(work, paused_for="", sentence=""),
     fail=failed,
 )

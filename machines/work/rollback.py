@@ -4,8 +4,7 @@ from checkpoints import work as checkpoints
 from checkpoints.states import State as CheckpointState
 from guests import work as guests
 from machines.models import Machine
-from machines.states import State
-from machines.work.context import Work, failed, keep, load, moved
+from machines.work.context import Work, failed, keep, load, running
 from machines.work.spawn import send_bundle, start_agent
 from operations.engine import Outcome, Plan, Step
 from proxmox import errors
@@ -45,7 +44,7 @@ def _prompt(work: Work) -> str:
 
 def _restored(work: Work) -> None:
     Machine.objects.filter(pk=work.machine.pk).update(present=work.target)
-    moved(work, State.RUNNING, ended_at=None)
+    running(work, ended_at=None)
 
 
 PLAN: Plan[Work] = Plan(

@@ -8,7 +8,7 @@ from guests.models import Guest
 from machines import tokens
 from machines.states import State
 from machines.work import bundle
-from machines.work.context import Work, failed, load, moved
+from machines.work.context import Work, failed, load, moved, running
 from operations.engine import Outcome, Plan, Step
 
 CORES, MEMORY_MIB = 2, 2048
@@ -77,6 +77,6 @@ PLAN: Plan[Work] = Plan(
         Step("files", "Writing prompt and files", _send),
         Step("launch", "Starting the agent", start_agent),
     ),
-    succeed=lambda work: moved(work, State.RUNNING),
+    succeed=running,
     fail=_failed,
 )

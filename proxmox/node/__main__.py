@@ -7,7 +7,9 @@ from proxmox.node import options, server
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m proxmox.node", description="A Proxmox VE of one machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m proxmox.node", description="A Proxmox VE of one machine."
+    )
     options.add_arguments(parser)
     logging.basicConfig(level=logging.INFO, format="{asctime} {levelname} {name}: {message}", style="{")
     server.run(options.from_arguments(vars(parser.parse_args())))

@@ -25,7 +25,9 @@ class Config:
     @property
     def digest(self) -> str:
         """SHA-1 of the whole configuration; clients send it back to notice other writers."""
-        return hashlib.sha1(json.dumps(asdict(self), sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+        return hashlib.sha1(
+            json.dumps(asdict(self), sort_keys=True).encode(), usedforsecurity=False
+        ).hexdigest()
 
     def check_lock(self) -> None:
         """Raises `Failure` when an operation has the VM locked, or had when its worker died."""

@@ -104,7 +104,7 @@ class Disks:
             with self._guests.still(vmid):
                 captured = self._trees.capture(self._guests.disk(vmid), index, held, tick)
             if not captured.same_index:
-                self._write(self._guests.directory(vmid) / "index", trees.dump(captured.index.values()))
+                self._write(self._guests.directory(vmid) / "index", trees.dump(captured.seen.values()))
             if not captured.same_entries:
                 (self._guests.directory(vmid) / _SAME).unlink(missing_ok=True)
             yield captured

@@ -39,7 +39,11 @@ def parse(key: str, text: str) -> Drive:
 def disks(values: Values) -> list[Drive]:
     """The disks of a VM; CD-ROM drives are none."""
     drives = [parse(key, str(text)) for key, text in values.items() if is_key(key)]
-    return [drive for drive in drives if "media=cdrom" not in drive.options and drive.volume not in {"none", "cdrom"}]
+    return [
+        drive
+        for drive in drives
+        if "media=cdrom" not in drive.options and drive.volume not in {"none", "cdrom"}
+    ]
 
 
 def capacity(values: Values) -> int:

@@ -1,7 +1,7 @@
 """Fault injection, for tests of what clients must survive: a short list of faults, each for the next matching request.
 
 `fail` answers instead of acting, `drop` acts and closes the connection without an answer, `delay` waits first,
-`kill-task` lets the worker of the task that the request starts vanish.
+`kill-task` lets the worker of the task that the request starts vanish, `slow-task` lets it take longer.
 """
 
 import fnmatch
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxmox.node.schema import Parameter, check
+from proxmox.node.tasks import Task
 
 _SCHEMA = {
     "match": Parameter(optional=False),  # "METHOD path", shell pattern, the path without /api2/json
-    "action": Parameter(optional=False, enum=("fail", "drop", "delay", "kill-task")),
+    "action": Parameter(optional=False, enum=("fail", "drop", "delay", "kill-task", "slow-task")),
     "status": Parameter("integer", minimum=200, maximum=599),
     "reason": Parameter(),
     "seconds": Parameter("number", minimum=0),
@@ -29,6 +30,13 @@ class Fault:
     reason: str = "Connection timed out"
     seconds: float = 0.0
     times: int = 1
+
+    def afflict(self, task: Task) -> None:
+        """What happens to the task that the request starts."""
+        if self.action == "kill-task":
+            task.doom()
+        elif self.action == "slow-task":
+            task.slow_down(self.seconds)
 
 
 class Faults:

@@ -26,7 +26,17 @@ from proxmox.node.sandbox import Sandbox
 TERM_SECONDS = 10  # what a guest's init system gives its services before it kills them
 BOOT_LIMIT_SECONDS = 20
 ANSWER_SECONDS = 25  # pveproxy gives a call 30 s
-_DIRECTORIES = ("workspace", "root", "home", "opt/autovibe", "var/lib/autovibe", "var/log", "var/tmp", "etc", "run")
+_DIRECTORIES = (
+    "workspace",
+    "root",
+    "home",
+    "opt/autovibe",
+    "var/lib/autovibe",
+    "var/log",
+    "var/tmp",
+    "etc",
+    "run",
+)
 
 
 @dataclass(slots=True)
@@ -43,7 +53,9 @@ class State:
 class Guests:
     """All guests of the node."""
 
-    def __init__(self, directory: Path, sandbox: Sandbox, *, boot_seconds: float, agent_seconds: float) -> None:
+    def __init__(
+        self, directory: Path, sandbox: Sandbox, *, boot_seconds: float, agent_seconds: float
+    ) -> None:
         self._directory = directory
         self._sandbox = sandbox
         self._boot_seconds = boot_seconds
@@ -90,7 +102,9 @@ class Guests:
             run.mkdir(parents=True, exist_ok=True)
             self._boot_files(vmid, name)
             with agent.listen(run) as listener:
-                spawned = self._sandbox.spawn(self.disk(vmid), self._hostname(vmid, name), listener, run / "console.log")
+                spawned = self._sandbox.spawn(
+                    self.disk(vmid), self._hostname(vmid, name), listener, run / "console.log"
+                )
             found = processes.find(spawned.pid)
             state = State(spawned.pid, found.started if found else "", time.time())
             self._states[vmid], self._waiters[vmid] = state, spawned.waiter
@@ -291,7 +305,9 @@ class Guests:
         marker = f"GUEST_ROOT={self.disk(vmid)}"
         for _ in range(100):
             among = processes.table()
-            alive = [p for p in processes.carrying(marker, among) if p.state != "Z"] + self._processes(vmid, among)
+            alive = [p for p in processes.carrying(marker, among) if p.state != "Z"] + self._processes(
+                vmid, among
+            )
             if not alive:
                 return
             processes.send(alive, signal.SIGSTOP)

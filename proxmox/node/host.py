@@ -50,18 +50,32 @@ class Host:
         self.dump.mkdir(exist_ok=True)
         self.store = Store(state / "objects", fsync=options.fsync)
         self.guests = Guests(
-            state / "guests", self.sandbox, boot_seconds=options.boot_seconds, agent_seconds=options.agent_seconds
+            state / "guests",
+            self.sandbox,
+            boot_seconds=options.boot_seconds,
+            agent_seconds=options.agent_seconds,
         )
         self.disks = Disks(self.guests, self.store, state / "trash", fsync=options.fsync)
         self.garbage = Garbage(state / "guests", self.store, seconds=options.sweep_seconds)
         self._usage = _Usage(self.guests)
         self.guests.adopt()
+        for vmid in options.unlock:
+            self._unlock(vmid)
         if not self.sandbox.active:
-            logger.warning("Guests run as plain processes on this host: bubblewrap is not used or does not work here.")
+            logger.warning(
+                "Guests run as plain processes on this host: bubblewrap is not used or does not work here."
+            )
 
     def usage(self, vmid: int) -> tuple[float, int]:
         """Processors in use (1.0: one core) and bytes of memory; zeros when the guest is off."""
-        return self._usage.of(vmid)
+        return self._usage.of(vmid) if self.guests.power(vmid) != "stopped" else (0.0, 0)
+
+    def _unlock(self, vmid: int) -> None:
+        """What `qm unlock` does on a Proxmox VE node: no token may clear a lock that a dead worker has left."""
+        if vmid in self.configs:
+            config = self.configs.load(vmid)
+            config.values.pop("lock", None)
+            self.configs.save(vmid, config)
 
     def storage_bytes(self) -> tuple[int, int]:
         """Total and available bytes of the file system that the node keeps its state on."""

@@ -29,7 +29,9 @@ def renew(values: Values) -> None:
     for key in values:
         if re.fullmatch(r"net\d+", key):
             values[key] = with_mac(str(values[key]))
-    others = [part for part in str(values.get("smbios1", "")).split(",") if part and not part.startswith("uuid=")]
+    others = [
+        part for part in str(values.get("smbios1", "")).split(",") if part and not part.startswith("uuid=")
+    ]
     values["smbios1"] = ",".join((f"uuid={new_uuid()}", *others))
     if "vmgenid" in values:
         values["vmgenid"] = new_uuid()

@@ -208,22 +208,20 @@ def write_file(path: str, data: str) -> None:
         raise Refused(f"failed to open file '{path}' (mode: 'wb'): {error.strerror}") from None
 
 
-def read_file(path: str) -> Message:
-    """The beginning of a file, as Latin-1."""
+def read_file(path: str, offset: int, count: int | None) -> Message:
+    """A part of a file, as Latin-1."""
     try:
-        file = os.open(_host(path), os.O_RDONLY)
+        file = open(_host(path), "rb")  # noqa: SIM115 (failing to open and failing to read are told apart)
+    except IsADirectoryError:
+        raise Refused("failed to read file: Is a directory") from None
     except OSError as error:
         raise Refused(f"failed to open file '{path}' (mode: 'r'): {error.strerror}") from None
-    with os.fdopen(file, "rb", closefd=True) if not os.path.isdir(file) else _directory(file) as opened:
-        content = opened.read(READ_LIMIT + 1)
-    kept = content[:READ_LIMIT]
-    answer: Message = {"content": kept.decode("latin-1"), "bytes-read": len(kept)}
-    return answer | ({"truncated": 1} if len(content) > READ_LIMIT else {})
-
-
-def _directory(file: int) -> Any:
-    os.close(file)
-    raise Refused("failed to read file: Is a directory")
+    limit = READ_LIMIT if count is None else min(count, READ_LIMIT)
+    with file:
+        file.seek(offset)
+        content = file.read(limit + 1)
+    answer: Message = {"content": content[:limit].decode("latin-1"), "bytes-read": len(content[:limit])}
+    return answer | ({"truncated": 1} if len(content) > limit else {})
 
 
 def osinfo() -> Message:

@@ -32,6 +32,7 @@ class Options:
     fsync: bool = False
     faults: bool = False
     keep_guests: bool = False
+    unlock: tuple[int, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +41,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--state", type=Path, default=Path("var/node"), help="directory of guests, snapshots, tasks, backups")
     add("--host", default="127.0.0.1", help="address to listen on; keep it on the loopback interface")
     add("--port", type=int, default=8006, help="0 picks a free port and prints it")
-    add("--token", default="", help="user@realm!name=secret that clients must send; default: kept in STATE/token")
+    add(
+        "--token",
+        default="",
+        help="user@realm!name=secret that clients must send; default: kept in STATE/token",
+    )
     add("--node-name", default="embedded")
-    add("--storage-type", choices=("lvmthin", "qcow2", "zfs"), default="lvmthin", help="which storage to behave like")
+    add(
+        "--storage-type",
+        choices=("lvmthin", "qcow2", "zfs"),
+        default="lvmthin",
+        help="which storage to behave like",
+    )
     add("--disk-gib", type=int, default=4, help="disk size of the template")
     add("--no-sandbox", dest="sandbox", action="store_false", help="run guests as plain processes")
-    add("--host-path", type=Path, action="append", default=[], help="host directory that guests see, read-only")
+    add(
+        "--host-path",
+        type=Path,
+        action="append",
+        default=[],
+        help="host directory that guests see, read-only",
+    )
     add("--tls-cert", default="")
     add("--tls-key", default="")
     add("--boot-seconds", type=float, default=0.2, help="from power-on until the guest agent answers")
@@ -56,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--disk-check-seconds", type=float, default=3.0, help="at most this often is a guest's disk measured")
     add("--fsync", action="store_true", help="survive power loss, not only crashes, at the cost of speed")
     add("--faults", action="store_true", help="accept fault injection at /fault")
+    add("--unlock", type=int, action="append", default=[], metavar="VMID", help="at start, remove this VM's lock")
     add("--keep-guests", action="store_true", help="leave guests running when the node is stopped")
 
 
@@ -63,5 +80,6 @@ def from_arguments(arguments: dict[str, Any]) -> Options:
     """Options from parsed arguments; other keys are ignored."""
     chosen = {field.name: arguments[field.name] for field in fields(Options) if field.name in arguments}
     chosen["host_path"] = tuple(Path(path).resolve() for path in chosen.get("host_path", ()))
+    chosen["unlock"] = tuple(chosen.get("unlock", ()))
     chosen["state"] = Path(chosen["state"]).resolve()
     return Options(**chosen)

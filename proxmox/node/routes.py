@@ -48,7 +48,9 @@ class Call:
 
     def sent(self, *without: str) -> dict[str, Any]:
         """What was sent apart from node, VMID and the names in `without`."""
-        return {name: value for name, value in self.parameters.items() if name not in {"node", "vmid", *without}}
+        return {
+            name: value for name, value in self.parameters.items() if name not in {"node", "vmid", *without}
+        }
 
 
 @dataclass(frozen=True, slots=True)

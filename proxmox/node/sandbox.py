@@ -10,16 +10,34 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 INIT = Path(__file__).with_name("init.py")
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 # What a program needs of the host's /etc to find names, libraries and certificates; nothing with a secret in it.
 _ETC = (
-    *("alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version", "group"),
-    *("host.conf", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types"),
+    *(
+        "alternatives",
+        "ca-certificates",
+        "ca-certificates.conf",
+        "crypto-policies",
+        "debian_version",
+        "group",
+    ),
+    *(
+        "host.conf",
+        "hosts",
+        "inputrc",
+        "ld.so.cache",
+        "ld.so.conf",
+        "ld.so.conf.d",
+        "localtime",
+        "mime.types",
+    ),
     *("nsswitch.conf", "passwd", "pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "profile", "protocols"),
     *("resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
 )
@@ -107,8 +125,6 @@ class Sandbox:
 
     def _works(self) -> bool:
         """Whether bubblewrap may do all that here; kernels and containers often forbid some of it."""
-        import tempfile
-
         with tempfile.TemporaryDirectory() as directory:
             self.prepare(Path(directory))
             arguments = self._arguments(Path(directory), "probe")
@@ -129,8 +145,8 @@ def _outside_usr(prefix: Path) -> tuple[Path, ...]:
 
 def _popen(
     command: list[str],
-    program: object,
-    output: object,
+    program: IO[bytes],
+    output: IO[bytes],
     descriptors: tuple[int, ...],
     *,
     cwd: Path | None = None,
@@ -138,9 +154,9 @@ def _popen(
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command,
-        stdin=program,  # type: ignore[arg-type]
-        stdout=output,  # type: ignore[arg-type]
-        stderr=output,  # type: ignore[arg-type]
+        stdin=program,
+        stdout=output,
+        stderr=output,
         pass_fds=descriptors,
         cwd=cwd,
         env=env,

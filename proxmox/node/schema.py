@@ -130,7 +130,9 @@ def _matching(pattern: str, complaint: str) -> Callable[[str, str], None]:
 def _memory(name: str, text: str) -> None:
     value = text.removeprefix("current=")
     if not value.isdecimal():
-        raise _Wrong(f"invalid format - format error\nmemory.current: type check ('integer') failed - got '{value}'\n")
+        raise _Wrong(
+            f"invalid format - format error\nmemory.current: type check ('integer') failed - got '{value}'\n"
+        )
     if int(value) < 16:
         raise _Wrong("invalid format - format error\nmemory.current: value must have a minimum value of 16\n")
 
@@ -154,7 +156,9 @@ _FORMATS: dict[str, Callable[[str, str], None]] = {
     "pve-vmid": _matching(r"[1-9][0-9]{2,8}", "value does not look like a valid VM ID"),
     "pve-configid": _matching(r"[A-Za-z][A-Za-z0-9_-]+", "invalid configuration ID '{}'"),
     "dns-name": _matching(rf"(?:{_LABEL}\.)*{_LABEL}", "value does not look like a valid DNS name"),
-    "pve-storage-id": _matching(r"[A-Za-z][\w.\-]*[A-Za-z0-9]", "storage ID '{}' contains illegal characters"),
+    "pve-storage-id": _matching(
+        r"[A-Za-z][\w.\-]*[A-Za-z0-9]", "storage ID '{}' contains illegal characters"
+    ),
     "pve-poolid": _matching(r"[A-Za-z][\w.\-]*(?:/[A-Za-z][\w.\-]*){0,2}", "invalid pool name '{}'"),
     "pve-vmid-list": _matching(
         r"[1-9][0-9]{2,8}(?:[,; ]+[1-9][0-9]{2,8})*", "value does not look like a valid VM ID"

@@ -4,8 +4,8 @@ import asyncio
 import hmac
 import json
 import logging
+import signal
 import ssl
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl
@@ -71,8 +71,8 @@ class Server:
             await asyncio.sleep(fault.seconds)
         if fault and fault.action == "fail":
             raise Failure(fault.reason, status=fault.status, bare=fault.status > 590)
-        if fault and fault.action == "kill-task":
-            self._host.tasks.kill_next()
+        if fault and fault.action.endswith("-task"):
+            self._host.tasks.afflict_next(fault.afflict)
         work = asyncio.get_running_loop().run_in_executor(self._threads, route.handler, self._host, call)
         # A client that goes away does not undo what it asked for.
         data = await asyncio.shield(work)
@@ -144,7 +144,6 @@ def _refusal(failure: Failure) -> web.Response:
     reason = (failure.text.splitlines() or [""])[0].encode("ascii", "replace").decode()
     if failure.bare:
         response = web.Response(status=failure.status, reason=reason)
-        del response.headers["Content-Type"]
     else:
         message = failure.text + ("" if failure.status == 501 else "\n")
         envelope: dict[str, Any] = {"data": None, "message": message}
@@ -163,31 +162,37 @@ def _json_response(status: int, reason: str, envelope: dict[str, Any]) -> web.Re
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "pve-api-daemon/3.0"
+    if isinstance(response, web.Response) and not response.body:
+        response.headers.popall("Content-Type", None)
 
 
 def run(options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Prints one line with the address once it listens."""
     load()
     host = Host(options)
-    template.ensure(host)
-    monitor.watch(host)
+    try:
+        template.ensure(host)
+        monitor.watch(host)
+        asyncio.run(_serve(host))
+    finally:
+        host.close()
+
+
+async def _serve(host: Host) -> None:
+    options, ended = host.options, asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     app = web.Application(client_max_size=BODY_LIMIT)
     app.router.add_route("*", "/{path:.*}", Server(host).answer)
     app.on_response_prepare.append(_sign)
-    try:
-        web.run_app(
-            app,
-            host=options.host,
-            port=options.port,
-            ssl_context=_tls(options),
-            keepalive_timeout=IDLE_SECONDS,
-            shutdown_timeout=2,
-            access_log=None,
-            print=None,
-            handle_signals=True,
-        )
-    finally:
-        host.close()
+    runner = web.AppRunner(app, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=1, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options), backlog=512)
+    await site.start()
+    port = runner.addresses[0][1]
+    print(f"listening on {'https' if options.tls_cert else 'http'}://{options.host}:{port}", flush=True)
+    await ended.wait()
+    await runner.cleanup()
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:

@@ -3,6 +3,7 @@
 Knows nothing of files' names. What is no longer referred to is swept by `garbage`.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -31,8 +32,9 @@ class Store:
         self._local = threading.local()
         self._sessions: list[set[str]] = []
         self._guarded: set[str] | None = None  # during a sweep: everything anyone has held since it began
-        directory.mkdir(parents=True, exist_ok=True)
-        for leftover in directory.glob("??/*.new*"):
+        for number in range(256):
+            (directory / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        for leftover in directory.glob("**/*.new*"):
             leftover.unlink()
 
     @contextmanager
@@ -83,7 +85,7 @@ class Store:
     def read(self, digest: str, size: int) -> Iterator[bytes]:
         """A content, in pieces. `size` is how long it is known to be. Raises `Failure` when it is not there."""
         try:
-            with self._path(digest).open("rb") as file:
+            with open(self._path(digest), "rb") as file:
                 if size <= WHOLE:
                     yield self._decompressor().decompress(file.read(), max_output_size=max(size, 1))
                 else:
@@ -122,7 +124,8 @@ class Store:
         with self._lock:
             if self._guarded is None or digest in self._guarded:
                 return False
-            self._path(digest).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(digest))
             return True
 
     def _add(self, descriptor: int, size: int, held: set[str]) -> str:
@@ -139,13 +142,15 @@ class Store:
         os.lseek(descriptor, 0, os.SEEK_SET)
         check = hashlib.sha256()
         temporary = self._directory / f"long.new{threading.get_native_id()}"
-        with temporary.open("wb") as target, self._compressor().stream_writer(target, closefd=False) as packed:
+        with (
+            temporary.open("wb") as target,
+            self._compressor().stream_writer(target, closefd=False) as packed,
+        ):
             while chunk := os.read(descriptor, CHUNK):
                 check.update(chunk)
                 packed.write(chunk)
         digest = check.hexdigest()
         self._hold(digest, held)
-        self._path(digest).parent.mkdir(exist_ok=True)
         temporary.rename(self._path(digest))
         return digest
 
@@ -155,12 +160,11 @@ class Store:
             held.add(digest)
             if self._guarded is not None:
                 self._guarded.add(digest)
-            return self._path(digest).exists()
+            return os.path.exists(self._path(digest))
 
     @contextmanager
     def _new(self, digest: str) -> Iterator[int]:
         path = self._path(digest)
-        path.parent.mkdir(exist_ok=True)
         temporary = f"{path}.new{threading.get_native_id()}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -171,8 +175,8 @@ class Store:
             os.close(descriptor)
         os.rename(temporary, path)
 
-    def _path(self, digest: str) -> Path:
-        return self._directory / digest[:2] / digest[2:]
+    def _path(self, digest: str) -> str:
+        return f"{self._directory}/{digest[:2]}/{digest[2:]}"
 
     def _compressor(self) -> zstandard.ZstdCompressor:
         if not hasattr(self._local, "compressor"):

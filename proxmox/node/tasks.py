@@ -30,6 +30,7 @@ class Task:
         self._log = log
         self._cancelled = threading.Event()
         self._doomed = False
+        self._slow_seconds = 0.0
 
     def log(self, line: str) -> None:
         """Add a line to the task's log."""
@@ -45,6 +46,9 @@ class Task:
         """Long work calls this often: it is where a cancelled task stops. Raises `Interrupted`."""
         if self._doomed:
             raise WorkerKilled
+        slow, self._slow_seconds = self._slow_seconds, 0.0
+        if slow:
+            self._cancelled.wait(slow)
         if self._cancelled.is_set():
             raise Interrupted
 
@@ -53,8 +57,12 @@ class Task:
         self._cancelled.set()
 
     def doom(self) -> None:
-        """Make the worker vanish at its next checkpoint."""
+        """Injected fault: the worker vanishes at its next checkpoint."""
         self._doomed = True
+
+    def slow_down(self, seconds: float) -> None:
+        """Injected fault: the worker takes that much longer at its next checkpoint."""
+        self._slow_seconds = seconds
 
 
 Work = Callable[[Task], None]
@@ -69,7 +77,7 @@ class Tasks:
         self._lock = threading.Lock()
         self._active: dict[str, Task] = {}
         self._ended: dict[str, tuple[float, str]] = {}  # UPID → when and how, oldest first
-        self._doom_next = False
+        self._next_fault: Callable[[Task], None] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._load()
 
@@ -88,9 +96,9 @@ class Tasks:
         ready.wait()
         return str(started[0].upid)
 
-    def kill_next(self) -> None:
-        """Injected fault: the next task's worker vanishes at its first checkpoint."""
-        self._doom_next = True
+    def afflict_next(self, fault: Callable[[Task], None]) -> None:
+        """Do something to the next task before its work begins."""
+        self._next_fault = fault
 
     def cancel(self, upid: str) -> None:
         """Stop a task; nothing happens to one that has ended. Raises `BadParameters` for an unknown one."""
@@ -142,9 +150,9 @@ class Tasks:
         task = Task(upid, path.open("w", encoding="utf-8", errors="backslashreplace"))
         with self._lock:
             self._active[str(upid)] = task
-            if self._doom_next:
-                self._doom_next = False
-                task.doom()
+            fault, self._next_fault = self._next_fault, None
+        if fault:
+            fault(task)
         return task
 
     def _finish(self, task: Task, status: str) -> None:

@@ -51,7 +51,7 @@ Index = dict[str, Seen]
 
 class Captured(NamedTuple):
     entries: list[Entry]  # parents before children
-    index: Index
+    seen: Index
     same_entries: bool  # as the index that was given had them
     same_index: bool
 
@@ -154,7 +154,9 @@ class Trees:
     def _each(self, work: Callable[[str], T], paths: list[str], tick: Tick) -> Iterator[tuple[str, T]]:
         """`work` for every path, on all threads; `tick` is called in between and may raise."""
         batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-        for batch, results in zip(batches, self._threads.map(lambda b: [work(p) for p in b], batches), strict=True):
+        for batch, results in zip(
+            batches, self._threads.map(lambda b: [work(p) for p in b], batches), strict=True
+        ):
             tick()
             yield from zip(batch, results, strict=True)
         tick()
@@ -181,7 +183,7 @@ def _compared(now: Index, before: Index) -> Captured:
     entries = [seen.entry for seen in now.values()]
     same_paths = now.keys() == before.keys()
     same_index = same_paths and all(before[path] is seen for path, seen in now.items())
-    same_entries = same_index or (same_paths and all(before[path].entry == entry for path, entry in zip(now, entries, strict=True)))
+    same_entries = same_paths and all(before[path].entry == seen.entry for path, seen in now.items())
     return Captured(entries, now, same_entries, same_index)
 
 

@@ -58,7 +58,20 @@ OPTIONS: Schema = {
     "onboot": _FLAG,
     "ostype": Parameter(
         enum=(
-            *("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26"),
+            *(
+                "other",
+                "wxp",
+                "w2k",
+                "w2k3",
+                "w2k8",
+                "wvista",
+                "win7",
+                "win8",
+                "win10",
+                "win11",
+                "l24",
+                "l26",
+            ),
             "solaris",
         )
     ),

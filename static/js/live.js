@@ -20,9 +20,10 @@ const tell = name => document.body.dispatchEvent(new Event(name));
 function say(state, words) {
   if (root.dataset.live === state) return;
   root.dataset.live = state;
-  for (const face of pill.children) face.hidden = face.dataset.face !== state;
-  pill.querySelector("[data-words]").textContent = words;
-  pill.querySelector("[data-words]").hidden = false;
+  for (const face of pill.children) {
+    face.hidden = face.dataset.face !== state;
+    if (!face.hidden) face.querySelector("[data-words]").textContent = words;
+  }
 }
 
 function resync() {
@@ -35,7 +36,7 @@ const messages = {
   hello: () => { failures = 0; say("live", "Live"); resync(); }, // what changed while we connected
   beat: () => {},
   resync,
-  doorbell: ({ kinds }) => {
+  doorbell: ({ kinds = ["changed"] }) => {
     if (kinds.includes("log")) tell("log");
     if (kinds.some(kind => kind !== "log")) tell("doorbell");
   },

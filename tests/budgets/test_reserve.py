@@ -96,7 +96,8 @@ class TestRefusing:
         actions.set_limit(project, "money", 50, by=alice)
         shortage = ask()
         assert shortage == Shortage(
-            "Project demo has 0.00005 USD of its 0.00005 USD left; this call may cost up to 0.000102 USD. "
+            "Project demo has 0.00005 USD of its 0.00005 USD left; "
+            "even a short answer to this call may cost 0.000102 USD. "
             "Raise the limit with `bin/autovibe budget set demo money 1`.",
             passing=False,
         )
@@ -108,7 +109,7 @@ class TestRefusing:
         shortage = ask(machine_id=machine_id)
         assert isinstance(shortage, Shortage)
         assert shortage.sentence == (
-            "Machine m12 has 0 calls of its 0 calls left; this call may cost up to 1 call. "
+            "Machine m12 has 0 calls of its 0 calls left; even a short answer to this call may cost 1 call. "
             "Raise the limit with `bin/autovibe budget set demo calls 2 --machine m12`."
         )
 

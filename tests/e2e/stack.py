@@ -43,10 +43,14 @@ class Stack:
         )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send the part's whole process group a signal, and see it end; a deaf one is killed."""
         process = self.processes.pop(name)
-        with_group = os.getpgid(process.pid)
-        os.killpg(with_group, number)
-        process.wait(timeout=20)
+        os.killpg(process.pid, number)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def log(self, name: str) -> str:
         return (self.home / f"{name}.log").read_text(errors="replace")
@@ -133,10 +137,7 @@ def running(home: Path, database: str, **settings: str) -> Iterator[Stack]:
         yield stack
     finally:
         for name in list(stack.processes)[::-1]:
-            try:
-                stack.kill(name, signal.SIGTERM)
-            except subprocess.TimeoutExpired:
-                stack.kill(name)
+            stack.kill(name, signal.SIGTERM)
 
 
 def _stack(home: Path, database: str, web_port: int, node_port: int, settings: dict[str, str]) -> Stack:

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from channels.db import database_sync_to_async
+from channels.layers import InMemoryChannelLayer
 from django.db import connection, transaction
 
 from events import doorbell
@@ -103,6 +104,20 @@ class TestTransactions:
     def test_a_message_longer_than_a_notification_is_refused_with_advice(self) -> None:
         with pytest.raises(ValueError, match="send ids"):
             notify({"type": "doorbell", "text": "x" * PAYLOAD_BYTES_MAX}, groups=["machine.1"])
+
+
+class TestAnotherLayer:
+    async def test_a_ring_waits_for_the_commit_there_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        layer = InMemoryChannelLayer()
+        monkeypatch.setattr(doorbell, "get_channel_layer", lambda: layer)
+        channel = await layer.new_channel()
+        await layer.group_add("machine.1", channel)
+        await in_transaction(lambda: doorbell.ring(["machine.1"], {"subject": "rolled back"}), fail=True)
+        await in_transaction(lambda: doorbell.ring(["machine.1"], {"subject": "committed"}))
+        assert await asyncio.wait_for(layer.receive(channel), PATIENCE_SECONDS) == {
+            "type": "doorbell",
+            "subject": "committed",
+        }
 
 
 class TestLosingTheConnection:

@@ -129,20 +129,21 @@ class Guest:
 
 
 @pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Guest]:
-    root = tmp_path / "guest"
-    (root / "workspace").mkdir(parents=True)
-    guest = Guest(root)
-    yield guest
-    guest.runner("stop", "--grace", "0")
-
-
-@pytest.fixture
 def gateway() -> Iterator[Gateway]:
     gateway = Gateway()
     gateway.open()
     yield gateway
     gateway.close()
+
+
+@pytest.fixture
+def guest(tmp_path: Path, gateway: Gateway) -> Iterator[Guest]:
+    """The gateway outlives it, so that what still runs in it can say goodbye."""
+    root = tmp_path / "guest"
+    (root / "workspace").mkdir(parents=True)
+    guest = Guest(root)
+    yield guest
+    guest.runner("stop", "--grace", "0")
 
 
 @dataclass

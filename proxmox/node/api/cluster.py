@@ -32,7 +32,7 @@ def version(host: Host, call: Call) -> dict[str, str]:
 
 @route("GET", "/nodes/{node}/version")
 def node_version(host: Host, call: Call) -> dict[str, str]:
-    return version(host, call)
+    return {"version": VERSION, "release": RELEASE, "repoid": REPOID}
 
 
 @route("GET", "/nodes")
@@ -57,7 +57,14 @@ def node_status(host: Host, call: Call) -> dict[str, Any]:
 
 @route("GET", "/cluster/status")
 def cluster_status(host: Host, call: Call) -> list[dict[str, Any]]:
-    node = {"type": "node", "id": f"node/{host.name}", "name": host.name, "nodeid": 0, "online": 1, "local": 1}
+    node = {
+        "type": "node",
+        "id": f"node/{host.name}",
+        "name": host.name,
+        "nodeid": 0,
+        "online": 1,
+        "local": 1,
+    }
     return [node | {"level": "", "ip": host.options.host}]
 
 
@@ -88,7 +95,9 @@ def permissions(host: Host, call: Call) -> dict[str, dict[str, int]]:
     return {path: dict.fromkeys(_PRIVILEGES, 1) for path in paths}
 
 
-@route("GET", "/pools", poolid=Parameter(format="pve-poolid"), type=Parameter(enum=("qemu", "lxc", "storage")))
+@route(
+    "GET", "/pools", poolid=Parameter(format="pve-poolid"), type=Parameter(enum=("qemu", "lxc", "storage"))
+)
 def pools(host: Host, call: Call) -> list[dict[str, Any]]:
     if pool := call.get("poolid"):
         return [_pool(host, pool)]
@@ -121,7 +130,9 @@ def update_pool(host: Host, call: Call) -> None:
     host.pools.members(pool)
     if "comment" in call.parameters:
         host.pools.describe(pool, call["comment"])
-    for vmid in map(int, call.get("vms", "").replace(";", ",").replace(" ", ",").split(",") if call.get("vms") else ()):
+    for vmid in map(
+        int, call.get("vms", "").replace(";", ",").replace(" ", ",").split(",") if call.get("vms") else ()
+    ):
         if call.get("allow-move") or call.get("delete"):
             host.pools.remove(vmid)
         if not call.get("delete"):
@@ -173,7 +184,20 @@ def _vm(host: Host, vmid: int) -> dict[str, Any]:
         "diskread": 0,
         "diskwrite": 0,
     }
-    kept = ("name", "status", "cpu", "mem", "maxmem", "disk", "maxdisk", "uptime", "netin", "netout", "lock", "tags")
+    kept = (
+        "name",
+        "status",
+        "cpu",
+        "mem",
+        "maxmem",
+        "disk",
+        "maxdisk",
+        "uptime",
+        "netin",
+        "netout",
+        "lock",
+        "tags",
+    )
     pool = host.pools.of(vmid)
     return row | {key: status[key] for key in kept if key in status} | ({"pool": pool} if pool else {})
 

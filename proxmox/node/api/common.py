@@ -38,7 +38,9 @@ def change(host: Host, vmid: int, task: Task, edit: Callable[[Config], None]) ->
         return config
 
 
-def set_lock(host: Host, vmid: int, task: Task, lock: str, also: Callable[[Config], None] = lambda config: None) -> Config:
+def set_lock(
+    host: Host, vmid: int, task: Task, lock: str, also: Callable[[Config], None] = lambda config: None
+) -> Config:
     """Check that a VM is not locked, and lock it for an operation; `also` is checked and changed in the same step."""
 
     def edit(config: Config) -> None:

@@ -16,7 +16,13 @@ _START = {
     "skiplock": FLAG,
     "timeout": COUNT,
 }
-_STOP = {"keepActive": FLAG, "migratedfrom": TEXT, "overrule-shutdown": FLAG, "skiplock": FLAG, "timeout": COUNT}
+_STOP = {
+    "keepActive": FLAG,
+    "migratedfrom": TEXT,
+    "overrule-shutdown": FLAG,
+    "skiplock": FLAG,
+    "timeout": COUNT,
+}
 
 
 @route("POST", VM + "/status/start", **_START)

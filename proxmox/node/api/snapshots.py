@@ -54,7 +54,12 @@ def describe(host: Host, call: Call) -> None:
         host.configs.save(call.vmid, config)
 
 
-@route("GET", VM + "/feature", feature=Parameter(optional=False, enum=("snapshot", "clone", "copy")), snapname=SNAPNAME)
+@route(
+    "GET",
+    VM + "/feature",
+    feature=Parameter(optional=False, enum=("snapshot", "clone", "copy")),
+    snapname=SNAPNAME,
+)
 def feature(host: Host, call: Call) -> dict[str, Any]:
     config, snapname = host.configs.view(call.vmid), call.get("snapname", "")
     if snapname:
@@ -80,7 +85,9 @@ def take(host: Host, call: Call) -> str:
     if name in RESERVED:
         raise Failure(f"unable to use snapshot name '{name}' (reserved name)")
     memory, description = bool(call.get("vmstate")), call.get("description", "")
-    return start_task(host, call, "qmsnapshot", lambda task: _take(host, vmid, name, description, memory, task))
+    return start_task(
+        host, call, "qmsnapshot", lambda task: _take(host, vmid, name, description, memory, task)
+    )
 
 
 def _take(host: Host, vmid: int, name: str, description: str, memory: bool, task: Task) -> None:
@@ -166,7 +173,12 @@ def _check_newest(host: Host, config: Config, name: str) -> None:
 
 
 def _row(name: str, values: Values) -> dict[str, Any]:
-    row = {"name": name, "description": values.get("description", ""), "snaptime": values["snaptime"], "vmstate": 0}
+    row = {
+        "name": name,
+        "description": values.get("description", ""),
+        "snaptime": values["snaptime"],
+        "vmstate": 0,
+    }
     return row | _only(values, "parent", "snapstate")
 
 
@@ -191,15 +203,16 @@ def _forget(config: Config, name: str) -> None:
     parent = config.snapshots.pop(name).get("parent")
     for values in (config.values, *config.snapshots.values()):
         if values.get("parent") == name:
-            values |= {"parent": parent} if parent else {}
-            if not parent:
-                del values["parent"]
+            del values["parent"]
+            values.update({"parent": parent} if parent else {})
     config.values.pop("lock", None)
 
 
 def _restored(config: Config, name: str) -> Values:
     """The configuration of a snapshot as the current one. Description and unused disks stay as they are."""
-    stays = {key: value for key, value in config.values.items() if key == "description" or key.startswith("unused")}
+    stays = {
+        key: value for key, value in config.values.items() if key == "description" or key.startswith("unused")
+    }
     values = {key: value for key, value in config.snapshot(name).items() if key not in _OWN}
     if "vmgenid" in values:
         values["vmgenid"] = new_uuid()

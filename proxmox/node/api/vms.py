@@ -24,7 +24,9 @@ def vms(host: Host, call: Call) -> list[dict[str, Any]]:
 @route("GET", VM)
 def index(host: Host, call: Call) -> list[dict[str, str]]:
     host.configs.view(call.vmid)
-    return [{"subdir": name} for name in ("config", "pending", "status", "resize", "agent", "snapshot", "feature")]
+    return [
+        {"subdir": name} for name in ("config", "pending", "status", "resize", "agent", "snapshot", "feature")
+    ]
 
 
 @route("GET", VM + "/status/current")
@@ -113,7 +115,9 @@ def _check_unused(host: Host, values: Values) -> None:
     bases = {drive.volume for drive in drives.disks(values)}
     for other in host.configs.all().values():
         for drive in drives.disks(other.values):
-            if (base := drive.volume.partition("/vm-")[0].rpartition("/")[0] or drive.volume) in bases - {drive.volume}:
+            if (base := drive.volume.partition("/vm-")[0].rpartition("/")[0] or drive.volume) in bases - {
+                drive.volume
+            }:
                 raise Failure(f"base volume '{base}' is still in use by linked cloned")
 
 
@@ -167,5 +171,3 @@ def _resize(host: Host, vmid: int, disk: str, size: str, task: Task) -> None:
         config.values[disk] = str(replace(drive, size_bytes=wanted))
 
     change(host, vmid, task, edit)
-
-

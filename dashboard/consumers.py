@@ -1,0 +1,121 @@
+"""The socket of a page: it says that something changed, never what. The page reads it over HTTP, as itself."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.core.exceptions import ValidationError
+
+from checkpoints.models import Checkpoint, CheckpointQuerySet
+from events import actions as events
+from machines.models import Machine, MachineQuerySet
+from projects.models import User
+
+BEAT_SECONDS = 10.0
+COALESCE_SECONDS = 0.3
+SUBJECTS_MAX = 20
+
+SIGNED_OUT, NO_ACCESS = 4401, 4403
+MODELS: dict[str, Callable[[], MachineQuerySet | CheckpointQuerySet]] = {
+    "machine": Machine.objects.all,
+    "checkpoint": Checkpoint.objects.all,
+}
+# Rings that no fleet page shows anything of.
+NOT_FOR_THE_FLEET = frozenset({"log", "operation.step"})
+
+
+class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untyped
+    """Forwards the doorbells of the subjects in `?subject=`, several within a moment as one."""
+
+    async def connect(self) -> None:
+        self._subjects: list[str] = []
+        self._rung: dict[str, set[str]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        await self.accept()  # a refused handshake has no code that the page could read
+        user, subjects = self.scope["user"], _subjects(self.scope)
+        if not user.is_authenticated:
+            await self.close(SIGNED_OUT)
+        elif not subjects or not await _may_hear(user, subjects):
+            await self.close(NO_ACCESS)
+        else:
+            await self._listen(subjects)
+
+    async def _listen(self, subjects: list[str]) -> None:
+        self._subjects = subjects
+        for subject in subjects:
+            await self.channel_layer.group_add(events.group(subject), self.channel_name)
+        await self._tell("hello")
+        self._spawn(self._beat())
+
+    async def disconnect(self, code: int) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for subject in self._subjects:
+            await self.channel_layer.group_discard(events.group(subject), self.channel_name)
+
+    async def doorbell(self, message: dict[str, Any]) -> None:
+        """Something changed, here or, for a page of the fleet, anywhere."""
+        subject, kind = message["subject"], message["kind"]
+        if subject in self._subjects:
+            self._ring(subject, kind)
+        elif events.FLEET in self._subjects and kind not in NOT_FOR_THE_FLEET:
+            # Whose it was is not this page's to know: it may belong to somebody else.
+            self._ring(events.FLEET, "changed")
+
+    async def layer_resync(self, message: dict[str, Any]) -> None:
+        """Doorbells may have been lost."""
+        await self._tell("resync")
+
+    def _ring(self, subject: str, kind: str) -> None:
+        if not self._rung:
+            self._spawn(self._flush())
+        self._rung.setdefault(subject, set()).add(kind)
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(COALESCE_SECONDS)
+        rung, self._rung = self._rung, {}
+        for subject, kinds in rung.items():
+            if subject == events.FLEET:
+                await self._tell("doorbell", subject=subject)
+            else:
+                await self._tell("doorbell", subject=subject, kinds=sorted(kinds))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._tell("beat")
+
+    async def _tell(self, type: str, **more: Any) -> None:
+        # Daphne and uvicorn raise when the page is gone already; `disconnect` follows.
+        with contextlib.suppress(RuntimeError):
+            await self.send(json.dumps({"type": type, **more}))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _subjects(scope: dict[str, Any]) -> list[str]:
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("subject", [])
+    return list(dict.fromkeys(asked))[:SUBJECTS_MAX]
+
+
+@database_sync_to_async  # type: ignore[untyped-decorator]
+def _may_hear(user: User, subjects: list[str]) -> bool:
+    return all(subject == events.FLEET or _is_visible(user, subject) for subject in subjects)
+
+
+def _is_visible(user: User, subject: str) -> bool:
+    kind, _, key = subject.partition(":")
+    if kind not in MODELS:
+        return False
+    try:
+        return bool(MODELS[kind]().permitted(user, "view_project").filter(pk=key).exists())
+    except ValidationError:  # the key is no UUID
+        return False

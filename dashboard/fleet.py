@@ -1,0 +1,181 @@
+"""What the fleet page shows: counts, money, and one page of machines, in a fixed number of queries."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Sum
+
+from budgets.models import Budget, LedgerEntry, Resource
+from checkpoints.models import Checkpoint
+from dashboard import needs
+from gateway.models import Call
+from machines import enforce
+from machines.models import Machine, MachineQuerySet
+from machines.states import SPAWNING, State
+from projects.models import Project, User
+
+ROWS_PER_PAGE = 50
+NEEDS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Group:
+    """States that a person looks for together; every state is in one."""
+
+    name: str
+    tone: str
+    icon: str
+    states: frozenset[State]
+
+    @property
+    def key(self) -> str:
+        return self.name.lower()
+
+
+GROUPS = (
+    Group("Running", "ok", "play", frozenset({State.RUNNING})),
+    Group("Starting", "info", "turn", SPAWNING | {State.RESUMING, State.RESTORING}),
+    Group("Paused", "warn", "pause", frozenset({State.PAUSING, State.PAUSED})),
+    Group("Failed", "bad", "cross", frozenset({State.FAILED})),
+    Group("Ended", "neutral", "stop", frozenset({State.STOPPING, State.TERMINATED})),
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the query string asks for; unknown words ask for nothing."""
+
+    group: Group | None
+    project: str
+    page: str
+
+    @classmethod
+    def read(cls, asked: Mapping[str, str]) -> "Filter":
+        state = asked.get("state", "")
+        return cls(
+            next((group for group in GROUPS if group.key == state), None),
+            asked.get("project", "").replace("\x00", ""),
+            asked.get("page", "1"),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.group or self.project)
+
+    def apply(self, machines: MachineQuerySet) -> MachineQuerySet:
+        if self.group:
+            machines = machines.filter(state__in=self.group.states)
+        return machines.filter(project__slug=self.project) if self.project else machines
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A count that leads to the list of what it counts."""
+
+    group: Group
+    count: int
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Purse:
+    """The money budgets of the visible projects in one currency, added up."""
+
+    currency: str
+    projects: int
+    limit: int
+    spent: int
+    reserved: int
+
+    @property
+    def left(self) -> int:
+        return max(self.limit - self.spent - self.reserved, 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A machine in the list, with what other tables know about it."""
+
+    machine: Machine
+    checkpoints: int
+    spent_micros: int
+    offline: bool
+    silent: bool
+
+    @property
+    def since(self) -> Any:
+        machine = self.machine
+        return machine.ended_at or machine.run_started_at or machine.created_at
+
+
+def view(user: User, asked: Filter) -> dict[str, Any]:
+    """The context of the page and of its live fragment."""
+    machines = Machine.objects.permitted(user, "view_project")
+    projects = list(Project.objects.permitted(user, "view_project"))
+    counts = dict(machines.values_list("state").annotate(Count("pk")).order_by())
+    waiting = list(needs.attention(machines).select_related("project"))
+    listed = asked.apply(machines).select_related("project").order_by("-number")
+    page = Paginator(listed, ROWS_PER_PAGE).get_page(asked.page)
+    return {
+        "asked": asked,
+        "groups": GROUPS,
+        "projects": projects,
+        "total": sum(counts.values()),
+        "tiles": [_tile(group, counts, asked) for group in GROUPS if group.key != "ended"],
+        "waiting": [(machine, needs.why(machine)) for machine in waiting[:NEEDS_SHOWN]],
+        "waiting_count": len(waiting),
+        "purses": _purses(projects),
+        "page": page,
+        "rows": _rows(page),
+    }
+
+
+def _tile(group: Group, counts: Mapping[str, int], asked: Filter) -> Tile:
+    return Tile(group, sum(counts.get(state, 0) for state in group.states), asked.group == group)
+
+
+def _purses(projects: Iterable[Project]) -> list[Purse]:
+    whole = Budget.objects.filter(project__in=projects, machine_id=None, resource=Resource.MONEY)
+    sums = whole.values("project__currency").annotate(
+        projects=Count("pk"), of=Sum("limit"), gone=Sum("spent"), over=Sum("overrun"), held=Sum("reserved")
+    )
+    return [
+        Purse(row["project__currency"], row["projects"], row["of"], row["gone"] + row["over"], row["held"])
+        for row in sums.order_by("project__currency")
+    ]
+
+
+def _rows(page: Page[Machine]) -> list[Row]:
+    machines = list(page)
+    ids = [machine.id for machine in machines]
+    checkpoints = _checkpoints(machines)
+    spent = spent_micros(ids)
+    offline = set(
+        Call.objects.filter(machine__in=ids, offline=True).values_list("machine", flat=True).distinct()
+    )
+    return [
+        Row(
+            machine=machine,
+            checkpoints=checkpoints.get(machine.subject, 0),
+            spent_micros=spent.get(machine.id, 0),
+            offline=machine.id in offline,
+            silent=enforce.is_silent(machine),
+        )
+        for machine in machines
+    ]
+
+
+def _checkpoints(machines: Iterable[Machine]) -> dict[str, int]:
+    left = Checkpoint.objects.filter(origin__in=[machine.subject for machine in machines])
+    return dict(left.values_list("origin").annotate(Count("pk")).order_by())
+
+
+def spent_micros(machines: Iterable[UUID]) -> dict[UUID, int]:
+    """What the ledger says each machine has cost."""
+    entries = LedgerEntry.objects.filter(machine_id__in=list(machines))
+    return {
+        row["machine_id"]: row["total"]
+        for row in entries.values("machine_id").annotate(total=Sum("micros")).order_by()
+    }

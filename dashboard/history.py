@@ -1,0 +1,54 @@
+"""Events of a machine as sentences."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from events.models import Event
+from machines.models import Machine
+
+EVENTS_SHOWN = 60
+SENTENCES = {
+    "machine.requested": "Requested from {source}",
+    "machine.cloning": "Cloning began",
+    "machine.provisioning": "Cloned; its guest is being prepared",
+    "machine.running": "Running",
+    "machine.pausing": "Asked to pause",
+    "machine.paused": "Paused",
+    "machine.resuming": "Asked to resume",
+    "machine.restoring": "Asked to return to {target}",
+    "machine.stopping": "Its end began",
+    "machine.terminated": "Terminated",
+    "machine.failed": "Failed",
+    "machine.out_of_budget": "Out of budget",
+    "checkpoint.missed": "The checkpoint before call {call} could not be asked for",
+}
+SYSTEM = "system"
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event in words; `detail` is the sentence that came with it."""
+
+    at: datetime
+    text: str
+    detail: str
+    by: str
+    kind: str
+
+
+def of(machine: Machine) -> list[Told]:
+    """The machine's latest events, newest first."""
+    found = Event.objects.filter(subject=machine.subject).order_by("-id")[:EVENTS_SHOWN]
+    return [_tell(event) for event in found]
+
+
+def _tell(event: Event) -> Told:
+    data: dict[str, Any] = event.data
+    pattern = SENTENCES.get(event.kind, event.kind)
+    try:
+        text = pattern.format_map(data)
+    except KeyError:
+        text = event.kind
+    detail = str(data.get("sentence") or data.get("error") or "")
+    return Told(event.at, text, detail, "" if event.actor == SYSTEM else event.actor, event.kind)

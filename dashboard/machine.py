@@ -1,0 +1,143 @@
+"""What a machine's page shows, gathered in a fixed number of queries."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Q, Sum
+
+from budgets.models import Budget
+from checkpoints.models import Checkpoint
+from checkpoints.states import State as CheckpointState
+from dashboard import history, progress, words
+from gateway.models import Call
+from machines import enforce, types
+from machines.models import Machine
+from machines.states import State
+from operations.models import Operation, Status
+from projects.models import User
+
+CHECKPOINTS_SHOWN = 200
+CALLS_SHOWN = 100
+# Buttons in this order; rolling back is offered beside each checkpoint.
+BUTTONS = ("resume", "checkpoint", "pause", "terminate")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A checkpoint on the machine's line."""
+
+    checkpoint: Checkpoint
+    present: bool
+    branches: list[Machine]
+    returnable: bool
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over all calls of a machine, not only over those shown."""
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    cost_micros: int
+    stall_ms: int
+    offline: int
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.cached_tokens + self.cache_write_tokens + self.output_tokens
+
+
+def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dict[str, Any]:
+    """The context of the page and of its live fragment; the log has its own."""
+    operable = user.has_perm("projects.operate_machines", machine.project)
+    points, hidden = _line(machine, operable, every=every_checkpoint)
+    return {
+        "machine": machine,
+        "type": _type_title(machine.type),
+        "silent": enforce.is_silent(machine),
+        "operable": operable,
+        "verbs": [verb for verb in BUTTONS if verb in machine.verbs] if operable else [],
+        "progress": progress.under_way(machine) or _broken(machine),
+        "points": points,
+        "points_hidden": hidden,
+        "points_count": len(points) + hidden,
+        "calls": list(Call.objects.filter(machine=machine).order_by("-number")[:CALLS_SHOWN])[::-1],
+        "totals": totals(machine),
+        "cap": Budget.objects.filter(machine_id=machine.id, resource="money").first(),
+        "wall_words": words.elapsed(machine.wall_seconds),
+        "events": history.of(machine),
+    }
+
+
+def totals(machine: Machine) -> Totals:
+    """What the machine's calls add up to."""
+    names = (
+        "input_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "cost_micros",
+        "stall_ms",
+    )
+    sums = Call.objects.filter(machine=machine).aggregate(
+        calls=Count("pk"),
+        offline=Count("pk", filter=Q(offline=True)),
+        **{name: Sum(name, default=0) for name in names},
+    )
+    return Totals(**sums)
+
+
+def _type_title(name: str) -> str:
+    try:
+        return types.get(name).title
+    except LookupError:
+        return name  # its file is gone; the machine stays
+
+
+def _broken(machine: Machine) -> progress.Progress | None:
+    """The operation that a failed machine failed at."""
+    if machine.state != State.FAILED:
+        return None
+    last = (
+        Operation.objects.filter(subject=machine.subject)
+        .exclude(verb="checkpoint")
+        .order_by("-created_at")
+        .first()
+    )
+    return progress.tell(last) if last and last.status in {Status.FAILED, Status.NEEDS_OPERATOR} else None
+
+
+def _line(machine: Machine, operable: bool, *, every: bool) -> tuple[list[Point], int]:
+    """The machine's checkpoints, newest last, and how many older ones are left out."""
+    # A manifest's body is the whole list of files: not needed here, and long.
+    left = Checkpoint.objects.of(machine.subject).select_related("manifest").defer("manifest__body")
+    count = left.count()
+    found = list(left.order_by("-number")[: None if every else CHECKPOINTS_SHOWN])[::-1]
+    branches = _branches(machine)
+    may_return = operable and "rollback" in machine.verbs
+    points = [
+        Point(
+            checkpoint=checkpoint,
+            present=checkpoint.pk == machine.present_id,
+            branches=branches.get(checkpoint.pk, []),
+            returnable=may_return and can_return(machine, checkpoint),
+        )
+        for checkpoint in found
+    ]
+    return points, count - len(found)
+
+
+def can_return(machine: Machine, checkpoint: Checkpoint) -> bool:
+    """Whether the machine could be rolled back to it: its own, and taken well."""
+    return checkpoint.state == CheckpointState.CAPTURED and checkpoint.guest_id == machine.guest_id
+
+
+def _branches(machine: Machine) -> dict[Any, list[Machine]]:
+    found: dict[Any, list[Machine]] = {}
+    spawned = Machine.objects.filter(source__origin=machine.subject).only("number", "source_id")
+    for branch in spawned.order_by("number"):
+        found.setdefault(branch.source_id, []).append(branch)
+    return found

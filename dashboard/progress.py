@@ -1,0 +1,93 @@
+"""How far an operation is: the steps of its plan, told as done, under way and to come."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from checkpoints import work as checkpoints
+from machines.models import Machine
+from machines.work import pause, rollback, spawn, terminate
+from operations.engine import Plan
+from operations.models import Operation, Status
+
+# Only their step titles are read here; carrying them out is the workers' part.
+PLANS: dict[str, Plan[Any]] = {
+    "spawn": spawn.PLAN,
+    "pause": pause.PAUSE,
+    "resume": pause.RESUME,
+    "rollback": rollback.PLAN,
+    "terminate": terminate.PLAN,
+    "checkpoint": checkpoints.TAKE,
+}
+TITLES = {
+    "spawn": "Spawning",
+    "pause": "Pausing",
+    "resume": "Resuming",
+    "rollback": "Rolling back",
+    "terminate": "Ending",
+    "checkpoint": "Taking a checkpoint",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: `place` is done, now, broken or later."""
+
+    title: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An operation, told to a person."""
+
+    title: str
+    steps: list[Step]
+    since: datetime
+    waiting: str
+    error: str
+    broken: bool
+
+
+def under_way(machine: Machine) -> Progress | None:
+    """What is being done to the machine. Automatic checkpoints are told in their own list."""
+    active = Operation.objects.filter(subject=machine.subject).active().exclude(verb="checkpoint")
+    operation = active.order_by("created_at").first()
+    return tell(operation) if operation else None
+
+
+def tell(operation: Operation) -> Progress:
+    """The operation's progress, also when it broke."""
+    return Progress(
+        title=TITLES.get(operation.verb, operation.verb.capitalize()),
+        steps=_steps(operation),
+        since=operation.step_began_at or operation.created_at,
+        waiting=_waiting(operation),
+        error=_error(operation),
+        broken=operation.status in {Status.FAILED, Status.NEEDS_OPERATOR},
+    )
+
+
+def _steps(operation: Operation) -> list[Step]:
+    plan = PLANS.get(operation.verb)
+    if plan is None:
+        return []
+    names = [step.name for step in plan.steps]
+    at = names.index(operation.step) if operation.step in names else -1
+    here = "broken" if operation.status in {Status.FAILED, Status.NEEDS_OPERATOR} else "now"
+    return [
+        Step(step.title, "done" if number < at else here if number == at else "later")
+        for number, step in enumerate(plan.steps)
+    ]
+
+
+def _waiting(operation: Operation) -> str:
+    if operation.status != Status.QUEUED or operation.step:
+        return ""
+    return "Waiting for a worker, and for whatever is under way in its guest."
+
+
+def _error(operation: Operation) -> str:
+    if operation.error and operation.attempts and not operation.ended:
+        return f"{operation.error} Trying again; attempt {operation.attempts + 1}."
+    return operation.error

@@ -1,0 +1,1 @@
+"""Pages: load → permission → one action → render."""

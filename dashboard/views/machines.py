@@ -1,0 +1,105 @@
+"""One machine: its page, its log, and the verbs that may be asked of it."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from checkpoints import actions as checkpoints
+from checkpoints.models import Checkpoint
+from dashboard import consequences, logs, machine
+from dashboard.pages import PageRequest, page, show
+from machines import actions
+from machines.models import Machine
+from projects.errors import Refusal
+from projects.permissions import require
+
+ASK: dict[str, Callable[..., object]] = {
+    "checkpoint": actions.checkpoint,
+    "pause": actions.pause,
+    "resume": actions.resume,
+    "terminate": actions.terminate,
+}
+
+
+@require_safe
+@page
+def detail(request: PageRequest, handle: str) -> HttpResponse:
+    found = actions.find(handle, user=request.user)
+    context = machine.view(found, request.user, every_checkpoint="every" in request.GET)
+    if not request.htmx:
+        lines = logs.latest(found)
+        context |= {"log": logs.chunks(lines), "log_last": lines[-1].pk if lines else 0}
+    return show(request, "dashboard/machine.html", "machine", context)
+
+
+@require_safe
+@page
+def log_lines(request: PageRequest, handle: str) -> JsonResponse:
+    """Lines after `?after=`, for the page's script."""
+    found = actions.find(handle, user=request.user)
+    last = request.GET.get("after", "0")
+    return JsonResponse(logs.after(found, int(last) if last.isdecimal() and len(last) < 19 else 0))
+
+
+@require_safe
+@page
+def log_file(request: PageRequest, handle: str) -> StreamingHttpResponse:
+    """The whole log as a text file."""
+    found = actions.find(handle, user=request.user)
+    response = StreamingHttpResponse(
+        logs.text(found.log.order_by("id").iterator()), content_type="text/plain; charset=utf-8"
+    )
+    response["Content-Disposition"] = f'attachment; filename="{found.handle}.log"'
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def verb(request: PageRequest, handle: str, verb: str) -> HttpResponse:
+    """Ask for a verb: GET says what it will do, POST does it."""
+    found = actions.find(handle, user=request.user)
+    require(request.user, "operate_machines", found.project)
+    if request.method != "POST":
+        card = consequences.of(verb, found)
+        return show(request, "dashboard/confirm.html", "card", {"machine": found, "card": card})
+    return _ask(request, found, verb)
+
+
+def _ask(request: PageRequest, found: Machine, verb: str) -> HttpResponse:
+    try:
+        ASK[verb](found, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, consequences.SAID[verb].format(handle=found.handle))
+    return redirect("dashboard:machine", found.handle)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def rollback(request: PageRequest, handle: str) -> HttpResponse:
+    """Return to one of the machine's checkpoints, `to`; GET says what that does."""
+    found = actions.find(handle, user=request.user)
+    require(request.user, "operate_machines", found.project)
+    target = _target(request, found)
+    if request.method != "POST":
+        card = consequences.of_rollback(found, target)
+        return show(request, "dashboard/confirm.html", "card", {"machine": found, "card": card})
+    try:
+        actions.rollback(found, target, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{found.handle} is going back to {target.handle}.")
+    return redirect("dashboard:machine", found.handle)
+
+
+def _target(request: PageRequest, found: Machine) -> Checkpoint:
+    asked = request.POST.get("to") or request.GET.get("to") or ""
+    target = checkpoints.find(asked, user=request.user)
+    if target.origin != found.subject:
+        raise Http404(f"{target.handle} is not a checkpoint of {found.handle}.")
+    return target

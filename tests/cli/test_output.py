@@ -1,0 +1,257 @@
+"""What people read, what programs read, and what a terminal is protected from."""
+
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.recorded import PROGRAM, ROOT, Recorded, machine, operation, page
+
+CHECKPOINT = {
+    "id": "0e0b0f0a-0000-4000-8000-000000000001",
+    "handle": "m12.c3",
+    "project": "demo",
+    "origin": "machine:3f0c1a52-0c1f-4b7e-9c39-0d8d6a3f9e11",
+    "number": 3,
+    "kind": "automatic",
+    "state": "captured",
+    "why": "After answer 2",
+    "parent": "m12.c2",
+    "call_id": None,
+    "vmid": 10012,
+    "snapshot": "c3",
+    "files": 4,
+    "bytes": 1234,
+    "changed": 1,
+    "error": "",
+    "created_at": "2025-05-06T07:08:09Z",
+    "captured_at": "2025-05-06T07:08:10Z",
+}
+BUDGETS = {
+    "currency": "USD",
+    "budgets": [
+        {"id": 1, "scope": "Project demo", "machine_id": None, "resource": "money", "limit": 20_000_000,
+         "reserved": 500_000, "spent": 1_234_500, "overrun": 0, "left": 18_265_500, "exhausted_at": None},
+        {"id": 2, "scope": "Machine m12", "machine_id": machine()["id"], "resource": "calls", "limit": 1000,
+         "reserved": 1, "spent": 7, "overrun": 0, "left": 992, "exhausted_at": None},
+    ],
+}  # fmt: skip
+DIFF = "--- a/x.py\n+++ b/x.py\n@@ -1 +1,2 @@\n-one\n+two\n+three"
+CHANGES = {
+    "from": "m12.c1",
+    "to": "m12.c3",
+    "changes": [
+        {"path": "x.py", "change": "modified", "size_before": 4, "size_after": 10, "diff": DIFF},
+        {"path": "logo.png", "change": "added", "size_before": None, "size_after": 2048, "diff": None},
+        {
+            "path": "/var/lib/talk.jsonl",
+            "change": "modified",
+            "size_before": 1,
+            "size_after": 2,
+            "diff": DIFF,
+        },
+    ],
+}
+
+
+class TestLists:
+    def test_columns_are_aligned_and_free_of_colour_in_a_pipe(self, server: Recorded, cli: Cli) -> None:
+        rows = [machine(), machine(handle="m9", state="paused")]
+        server.answer("GET machines/", {"next": None, "previous": None, "results": rows})
+        done = cli("ls", "--project", "demo", "--state", "running,paused")
+        heading, first, second = done.stdout.splitlines()
+        assert heading.index("STATE") == first.index("running") == second.index("paused")
+        assert "\x1b" not in done.stdout
+        assert server.asked[0].query == {"project": "demo", "state": "running,paused", "page_size": "50"}
+
+    def test_pages_are_joined_up_to_the_limit(self, server: Recorded, cli: Cli) -> None:
+        following = "http://another.example/api/v1/machines/?cursor=abc%3D&page_size=200"
+        server.answer("GET machines/", {"next": following, "results": [machine()] * 200})
+        server.answer("GET machines/", {"next": None, "results": [machine()] * 30})
+        found = json.loads(cli("machines", "--limit", "500", "--json").stdout)
+        assert len(found["results"]) == 230
+        assert found["more"] is False
+        assert server.asked[1].query["cursor"] == "abc="
+
+    def test_a_limit_says_that_there_is_more(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/", {"next": "http://x/?cursor=c", "results": [machine()] * 2})
+        assert "There are more" in cli("machines", "--limit", "2").stderr
+
+    def test_checkpoints_of_a_machine_that_is_not_there_are_refused(self, server: Recorded, cli: Cli) -> None:
+        server.refuse("GET machines/m99/", 404, "There is no machine 'm99' that you may see.")
+        assert cli("checkpoints", "m99").returncode == 1
+
+    def test_checkpoints_tell_why_they_were_taken(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/m12/", machine())
+        server.answer("GET checkpoints/", {"next": None, "results": [CHECKPOINT]})
+        assert "After answer 2" in cli("checkpoints", "m12").stdout
+        assert server.asked[1].query["machine"] == "m12"
+
+
+class TestShow:
+    def test_a_machine_with_its_own_limits_and_what_is_under_way(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/m12/", machine(operation=operation(verb="checkpoint", step="snapshot")))
+        server.answer("GET projects/demo/budgets/", BUDGETS)
+        shown = cli("machine", "show", "m12").stdout
+        assert "VM 10012 on pve1, running" in shown
+        assert "7 spent of 1,000" in shown
+        assert "checkpoint: snapshot (running)" in shown
+        assert shown.endswith("\nWrite a fizzbuzz\nwith tests\n")
+
+    def test_json_is_the_api_s_own_answer(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/m12/", machine())
+        for arguments in (("machine", "show", "m12", "--json"), ("--json", "machine", "show", "m12")):
+            assert json.loads(cli(*arguments).stdout) == machine()
+
+    def test_a_checkpoint(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET checkpoints/m12.c3/", CHECKPOINT)
+        assert "VM 10012, snapshot c3" in cli("checkpoint", "show", "m12.c3").stdout
+
+    def test_an_operation_with_its_error(self, server: Recorded, cli: Cli) -> None:
+        one = operation(status="failed", error="The storage is full.")
+        server.answer(f"GET operations/{one['id']}/", one)
+        shown = cli("operation", "show", one["id"]).stdout
+        assert shown.startswith("resume: thaw (failed)\n")
+        assert "The storage is full." in shown
+
+
+class TestBudget:
+    def test_money_is_shown_in_the_currency(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET projects/demo/budgets/", BUDGETS)
+        shown = cli("budget", "show", "demo").stdout
+        assert "20.00 USD" in shown
+        assert "1.2345 USD" in shown
+
+    @pytest.mark.parametrize(
+        ("resource", "typed", "sent"),
+        [("money", "2.50", 2_500_000), ("money", "10", 10_000_000), ("calls", "10", 10)],
+    )
+    def test_it_is_set_in_the_api_s_units(
+        self, server: Recorded, cli: Cli, resource: str, typed: str, sent: int
+    ) -> None:
+        server.answer("PUT projects/demo/budgets/", BUDGETS)
+        assert cli("budget", "set", "demo", resource, typed).returncode == 0
+        assert server.asked[0].body == {"resource": resource, "limit": sent}
+
+    def test_a_machine_s_own_is_set_apart_from_its_project_s(self, server: Recorded, cli: Cli) -> None:
+        server.answer("PUT machines/m12/budgets/", BUDGETS)
+        assert cli("budget", "set", "demo", "calls", "6", "--machine", "m12").returncode == 0
+        assert [one.path for one in server.asked] == ["machines/m12/budgets/"]
+
+
+class TestContents:
+    def test_cat_is_byte_for_byte(self, server: Recorded, env: dict[str, str]) -> None:
+        content = bytes(range(256)) * 3
+        server.answer("GET checkpoints/m12.c3/file/", content)
+        done = subprocess.run(
+            [PROGRAM, "cat", "m12.c3", "a b/ü.bin"], env=env, capture_output=True, check=True
+        )
+        assert done.stdout == content
+        assert server.asked[0].query == {"path": "a b/ü.bin"}
+
+    def test_files_are_listed_like_ls_does(self, server: Recorded, cli: Cli) -> None:
+        entries = [
+            {"path": "src", "kind": "dir", "mode": 0o755},
+            {"path": "src/run.sh", "kind": "file", "mode": 0o755, "size": 2048, "sha256": "00"},
+            {"path": "now", "kind": "link", "target": "src"},
+        ]
+        server.answer("GET checkpoints/m12.c3/files/", {"handle": "m12.c3", "files": entries})
+        first, second, third = cli("files", "m12.c3").stdout.splitlines()
+        assert first == "drwxr-xr-x           -  src/"
+        assert second == "-rwxr-xr-x     2.0 KiB  src/run.sh"
+        assert third.endswith("now → src")
+
+    def test_a_diff_is_unified(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET checkpoints/m12.c1/diff/", CHANGES)
+        shown = cli("diff", "m12.c1", "m12.c3").stdout
+        assert shown.startswith(DIFF)
+        assert "logo.png: added, - → 2.0 KiB; binary, large, or not kept" in shown
+        assert shown.count("+two") == 1  # what the agent keeps outside the workspace is named, no more
+        assert "/var/lib/talk.jsonl: modified, 1 B → 2 B; not of the workspace" in shown
+        assert server.asked[0].query == {"to": "m12.c3"}
+
+    def test_its_summary_counts_lines(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET checkpoints/m12.c1/diff/", CHANGES)
+        shown = cli("diff", "--stat", "m12.c1", "m12.c3").stdout
+        assert "+2 −1" in shown
+        assert "3 files changed" in shown
+
+
+class TestTerminal:
+    def test_it_is_coloured_unless_the_user_minds(self, server: Recorded, env: dict[str, str]) -> None:
+        server.answer("GET checkpoints/m12.c1/diff/", CHANGES)
+        arguments = ("diff", "m12.c1", "m12.c3")
+        assert "\x1b[32m+two\x1b[0m" in on_terminal(arguments, env)
+        assert "\x1b" not in on_terminal(arguments, {**env, "NO_COLOR": "1"})
+
+    def test_agents_may_colour_it_but_not_steer_it(self, server: Recorded, env: dict[str, str]) -> None:
+        hostile = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x1b[31mred\x1b[0m \x07\x1b]0;title\x1b\\end"
+        server.answer("GET machines/m12/log/", page("terminated", hostile))
+        shown = on_terminal(("logs", "m12"), env)
+        assert "\x1b[31mred\x1b[0m" in shown
+        for steering in ("\x1b]", "\x1b[2J", "\x07", "cm0gLXJm"):
+            assert steering not in shown
+        assert "end" in shown
+
+    def test_a_file_gets_what_the_agent_printed(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/m12/log/", page("terminated", "\x1b[31mred\x1b[0m"))
+        assert cli("logs", "m12").stdout == "\x1b[31mred\x1b[0m\n"
+
+    def test_terminate_asks_first(self, server: Recorded, env: dict[str, str]) -> None:
+        server.answer("POST machines/m12/terminate/", operation(verb="terminate"), status=202)
+        assert "Nothing was done." in on_terminal(("terminate", "m12"), env, typed="n\n")
+        assert server.asked == []
+        assert "terminate of m12 has begun" in on_terminal(("terminate", "m12"), env, typed="y\n")
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("typed", "offered"),
+        [
+            ("autovibe mach", ["machine", "machines"]),
+            ("autovibe machine ", ["show", "watch"]),
+            ("autovibe budget set demo ", ["money", "tokens", "calls"]),
+            ("autovibe spawn --project demo --mo", ["--money", "--model"]),
+        ],
+    )
+    def test_bash_offers_what_can_follow(
+        self, cli: Cli, env: dict[str, str], typed: str, offered: list[str]
+    ) -> None:
+        words = typed.split(" ")
+        ask = f"COMP_WORDS=({' '.join(words[:-1])} '{words[-1]}'); COMP_CWORD={len(words) - 1}; _autovibe; "
+        script = cli("completion", "bash").stdout + ask + 'printf "%s\\n" "${COMPREPLY[@]}"'
+        done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
+        assert set(offered) <= set(done.stdout.split())
+
+
+class TestPage:
+    def test_docs_name_every_command(self, cli: Cli) -> None:
+        page = (ROOT / "docs" / "cli.md").read_text()
+        listed = [
+            line.split() for line in cli("completion", "bash").stdout.splitlines() if '"*) words=' in line
+        ]
+        commands = {" ".join(words).split('"')[1].strip() for words in listed}
+        assert len(commands) > 20
+        assert [command for command in sorted(commands) if f"`{command}" not in page] == []
+
+
+def on_terminal(arguments: tuple[str, ...], env: dict[str, str], typed: str = "") -> str:
+    """What a user sees: the program runs on a pseudo-terminal of its own."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, *arguments], env={**env, "TERM": "xterm"}, stdin=child, stdout=child, stderr=child
+    )
+    os.close(child)
+    os.write(parent, typed.encode())
+    seen = b""
+    try:
+        while piece := os.read(parent, 4096):
+            seen += piece
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    process.wait(timeout=15)
+    os.close(parent)
+    return seen.decode()

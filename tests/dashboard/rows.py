@@ -1,0 +1,123 @@
+"""Rows as workers, guests and the gateway would have left them."""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.utils import timezone
+
+from budgets.models import Budget, LedgerEntry, Reservation
+from checkpoints.models import Blob, Checkpoint, Manifest
+from checkpoints.states import State as CheckpointState
+from gateway.models import Call
+from guests.models import Guest, next_vmid
+from guests.states import State as GuestState
+from machines.models import LogLine, Machine, next_number
+from machines.states import State
+from projects.models import Project
+
+
+def machine(project: Project, source: Checkpoint, state: str = State.RUNNING, **also: Any) -> Machine:
+    """A machine in that state, heard from just now."""
+    now = timezone.now()
+    guest = Guest.objects.create(
+        project=project, vmid=next_vmid(), node="embedded", state=GuestState.PRESENT,
+        power=Guest.Power.RUNNING, observed_at=now,
+    )  # fmt: skip
+    begun = state not in {State.REQUESTED, State.CLONING, State.PROVISIONING}
+    values = {
+        "type": "vibe",
+        "prompt": "Write a fizzbuzz with tests and make them pass",
+        "wall_seconds": 14_400,
+        "run": uuid4(),
+        "run_started_at": now - timedelta(minutes=5) if begun else None,
+        "heard_at": now if begun else None,
+        "ended_at": now if state in {State.TERMINATED, State.FAILED} else None,
+    }
+    return Machine.objects.create(
+        number=next_number(), project=project, source=source, guest=guest, state=state, **values | also
+    )
+
+
+def checkpoint(of: Machine, files: dict[str, str] | None = None, **also: Any) -> Checkpoint:
+    """The machine's next checkpoint, with those files in it."""
+    number = Checkpoint.objects.of(of.subject).count() + 1
+    parent = of.present or of.source
+    listed = None if files is None else manifest(files)
+    values = {
+        "kind": Checkpoint.Kind.AUTOMATIC,
+        "state": CheckpointState.CAPTURED,
+        "why": f"After answer {number - 1}" if number > 1 else "Before the first call",
+        "changed": _changed(parent, files or {}),
+    }
+    made = Checkpoint.objects.create(
+        project=of.project, guest=of.guest, origin=of.subject, number=number, handle=f"{of.handle}.c{number}",
+        snapshot=f"c{number}", parent=parent, manifest=listed, captured_at=timezone.now(), **values | also,
+    )  # fmt: skip
+    Machine.objects.filter(pk=of.pk).update(present=made)
+    of.present = made
+    return made
+
+
+def _changed(parent: Checkpoint | None, files: dict[str, str]) -> int:
+    old = {entry["path"]: entry["sha256"] for entry in parent.manifest.entries} if parent and parent.manifest else {}
+    new = {path: hashlib.sha256(content.encode()).hexdigest() for path, content in files.items()}
+    return sum(old.get(path) != new.get(path) for path in old | new)
+
+
+def manifest(files: dict[str, str]) -> Manifest:
+    """The list of those files, and their contents."""
+    entries = []
+    for path, content in sorted(files.items()):
+        raw = content.encode()
+        digest = hashlib.sha256(raw).hexdigest()
+        Blob.objects.get_or_create(pk=digest, defaults={"size": len(raw), "body": Blob.holding(digest, raw).body})
+        entries.append({"path": path, "kind": "file", "mode": 0o644, "size": len(raw), "sha256": digest})
+    digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+    size = sum(len(content.encode()) for content in files.values())
+    found, _ = Manifest.objects.get_or_create(
+        digest=digest, defaults={"files": len(files), "size": size, "body": Manifest.packed(entries)}
+    )
+    return found
+
+
+def call(of: Machine, *, cost_micros: int = 12_300, offline: bool = False, **also: Any) -> Call:
+    """The machine's next model call, done and in the ledger."""
+    number = Call.objects.filter(machine=of).count() + 1
+    model = "autovibe-offline" if offline else "claude-sonnet-4-5"
+    reservation = Reservation.objects.create(
+        key=f"call:{uuid4()}", project=of.project, machine_id=of.id, state=Reservation.State.SETTLED,
+        model=model, price_version="test", micros=cost_micros, input_tokens=900, output_tokens=400,
+        expires_at=timezone.now(),
+    )  # fmt: skip
+    LedgerEntry.objects.create(
+        key=f"{reservation.key}/usage", reservation=reservation, project=of.project, machine_id=of.id,
+        kind=LedgerEntry.Kind.USAGE, micros=cost_micros, calls=1, input_tokens=900, cached_tokens=4100,
+        cache_write_tokens=0, output_tokens=400, model=model, price_version="test",
+    )  # fmt: skip
+    values = {
+        "state": Call.State.DONE, "input_tokens": 900, "cached_tokens": 4100, "output_tokens": 400,
+        "cost_micros": cost_micros, "first_byte_ms": 640, "duration_ms": 2400, "started_at": timezone.now(),
+    }  # fmt: skip
+    return Call.objects.create(
+        machine=of, number=number, reservation_id=reservation.id, model=model, offline=offline, **values | also
+    )
+
+
+def log(of: Machine, *texts: str, stream: str = "out") -> None:
+    """Lines that its agent printed."""
+    first = of.log.count() + 1
+    LogLine.objects.bulk_create(
+        LogLine(machine=of, run=of.run, number=first + at, at=timezone.now(), stream=stream, text=text)
+        for at, text in enumerate(texts)
+    )
+
+
+def budget(project: Project, limit_micros: int = 20_000_000, spent_micros: int = 0, reserved_micros: int = 0) -> Budget:
+    """The project's money."""
+    return Budget.objects.create(
+        project=project, scope=f"Project {project.slug}", resource="money", limit=limit_micros,
+        spent=spent_micros, reserved=reserved_micros,
+    )  # fmt: skip

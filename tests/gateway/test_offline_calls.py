@@ -1,0 +1,47 @@
+"""Without a key, the offline model answers: through the same holds, books and limits as a real one."""
+
+import pytest
+import requests
+
+from budgets import actions as budgets
+from budgets.models import Budget, LedgerEntry
+from gateway.models import Call
+from machines.models import Machine
+from projects.models import User
+from tests.gateway.conftest import Call as Calling
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TestOffline:
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_it_answers_says_so_and_is_paid_for(self, call: Calling, stream: bool) -> None:
+        answer = call(stream=stream)
+        assert answer.status_code == 200
+        assert answer.headers["x-autovibe-offline"] == "1"
+        assert "autovibe-offline" in answer.text
+        done = Call.objects.get()
+        assert (done.state, done.offline, done.model) == ("done", True, "autovibe-offline")
+        assert done.cost_micros == Budget.objects.get().spent > 0
+        assert LedgerEntry.objects.get().model == "autovibe-offline"
+        assert not budgets.verify()
+
+    def test_it_stops_when_the_money_does(self, call: Calling, machine: Machine, owner: User) -> None:
+        budgets.set_limit(machine.project, "money", 10, by=owner)
+        assert call().status_code == 402
+
+    def test_it_is_the_only_model(self, gateway: str, token: str) -> None:
+        headers = {"x-api-key": token}
+        listed = requests.get(f"{gateway}/v1/models", headers=headers, timeout=10).json()
+        assert [model["id"] for model in listed["data"]] == ["autovibe-offline"]
+        one = requests.get(f"{gateway}/v1/models/anything", headers=headers, timeout=10).json()
+        assert one["id"] == "autovibe-offline"
+
+    def test_it_estimates_tokens(self, gateway: str, token: str) -> None:
+        answer = requests.post(
+            f"{gateway}/v1/messages/count_tokens",
+            data=b"x" * 400,
+            headers={"x-api-key": token},
+            timeout=10,
+        )
+        assert answer.json() == {"input_tokens": 101}
