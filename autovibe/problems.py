@@ -6,13 +6,24 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
+from rest_framework.views import APIView, exception_handler
 
-from projects.errors import Refusal
+from projects.errors import NotThere, Refusal
 
 TYPES = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed",
          415: "unsupported-media-type", 429: "rate-limited"}  # fmt: skip
+
+
+class NoSuchPath(APIView):
+    """What the API answers where it has nothing: a problem too, and not a page."""
+
+    permission_classes = ()
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotThere(f"The API has no {request.path}. See /api/schema/ for what it has.")
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -2,10 +2,11 @@
 
 from django.contrib import admin
 from django.contrib.auth import views as auth
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
 from autovibe.health import healthz
+from autovibe.problems import NoSuchPath
 from budgets import api as budgets
 from checkpoints import api as checkpoints
 from machines import api as machines
@@ -19,6 +20,7 @@ api = [
     path("machines/", machines.Machines.as_view()),
     path("machines/<str:reference>/", machines.MachineDetail.as_view()),
     path("machines/<str:reference>/log/", machines.MachineLog.as_view()),
+    path("machines/<str:reference>/budgets/", machines.MachineBudgets.as_view()),
     path("machines/<str:reference>/checkpoint/", machines.MachineCheckpoint.as_view()),
     path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
     *[
@@ -33,6 +35,7 @@ api = [
     path("checkpoints/<str:reference>/diff/", checkpoints.CheckpointDiff.as_view()),
     path("checkpoints/<str:reference>/branch/", machines.Branch.as_view()),
     path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
+    re_path("", NoSuchPath.as_view()),
 ]
 
 urlpatterns = [

@@ -72,7 +72,7 @@ class Difference:
     consumed_by_entries: int
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle(reservation_id: UUID, usage: Usage, price: Price, *, assumed: bool = False) -> int:
     """Charge what was used and free the rest of the hold, once, however often it is asked.
 
@@ -80,16 +80,18 @@ def settle(reservation_id: UUID, usage: Usage, price: Price, *, assumed: bool = 
     Where the hold had expired and was charged in full, the difference is entered.
     """
     reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state != Reservation.State.SETTLED:
-        entry = _used(reservation, usage, price)
-        entry.kind = LedgerEntry.Kind.ASSUMED if assumed else LedgerEntry.Kind.USAGE
-        if reservation.state == Reservation.State.EXPIRED:
-            _subtract(entry, reservation.entries.get())
-        _conclude(reservation, Reservation.State.SETTLED, entry)
-    return _cost_micros(reservation)
+    if reservation.state == Reservation.State.SETTLED:
+        return _cost_micros(reservation)
+    entry = _used(usage, price)
+    entry.kind = LedgerEntry.Kind.ASSUMED if assumed else LedgerEntry.Kind.USAGE
+    cost = entry.micros
+    if reservation.state == Reservation.State.EXPIRED:
+        _subtract(entry, reservation.entries.get())
+    _conclude(reservation, Reservation.State.SETTLED, entry)
+    return cost
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle_in_full(reservation_id: UUID, *, to: Reservation.State = Reservation.State.SETTLED) -> int:
     """Charge the whole hold: the call was sent, and nobody will say what it used. Returns the cost in micros.
 
@@ -101,7 +103,7 @@ def settle_in_full(reservation_id: UUID, *, to: Reservation.State = Reservation.
     return _cost_micros(reservation)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def release(reservation_id: UUID) -> bool:
     """Free the whole hold: the call was never made, or is not billed. False when it had ended already."""
     reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
@@ -131,7 +133,7 @@ def verify() -> list[Difference]:
         return [Difference(*map(int, row)) for row in cursor.fetchall()]
 
 
-def _used(reservation: Reservation, usage: Usage, price: Price) -> LedgerEntry:
+def _used(usage: Usage, price: Price) -> LedgerEntry:
     return LedgerEntry(
         micros=price.cost_micros(usage),
         calls=1,

@@ -36,6 +36,14 @@ def genesis(project: Project, template: Guest) -> Checkpoint:
     return checkpoint
 
 
+def genesis_of(project: Project) -> Checkpoint:
+    """Where the project's machines begin. Raises `Conflict` before a template is known."""
+    template = Guest.objects.filter(template=True).first()
+    if template is None:
+        raise Conflict("No template is known yet. An operator runs: manage.py bootstrap")
+    return genesis(project, template)
+
+
 @transaction.atomic
 def prepare(
     *,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -85,7 +86,7 @@ class Checkpoints(ListAPIView[Checkpoint]):
         if origin := self.request.query_params.get("origin"):
             found = found.filter(origin=origin)
         if machine := self.request.query_params.get("machine"):
-            found = found.filter(handle__startswith=f"{machine}.c")
+            found = found.filter(Q(handle__startswith=f"{machine}.c") | Q(origin=f"machine:{machine}"))
         return found.select_related("project", "parent", "manifest", "guest")
 
 

@@ -12,14 +12,15 @@ DIFF_BYTES_MAX = 256 * 1024
 
 
 def entries(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """The manifest's entries: path, kind, mode, size, sha256 or target, mtime. A genesis has none."""
+    """The workspace's entries: path, kind, mode, size, sha256 or target, mtime. A genesis has none."""
     _require_listed(checkpoint)
-    return checkpoint.manifest.entries if checkpoint.manifest else []
+    listed = checkpoint.manifest.entries if checkpoint.manifest else []
+    return [entry for entry in listed if manifests.in_workspace(entry["path"])]
 
 
 def content(checkpoint: Checkpoint, path: str) -> bytes:
     """One file's bytes. Raises `NotThere`, or `Conflict` when the content is in the snapshot only."""
-    entry = next((entry for entry in entries(checkpoint) if entry["path"] == path.strip("/")), None)
+    entry = next((entry for entry in entries(checkpoint) if entry["path"] == path.rstrip("/")), None)
     if entry is None or entry["kind"] != "file":
         raise NotThere(
             f"Checkpoint {checkpoint.handle} has no file {path!r}. See: autovibe files {checkpoint.handle}"

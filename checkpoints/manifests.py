@@ -93,9 +93,8 @@ def _missing(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _changed(manifest: Manifest, parent: Checkpoint | None) -> int:
-    if parent is None or parent.manifest is None:
-        return manifest.files
-    return 0 if parent.manifest_id == manifest.pk else len(list(changes(parent.manifest, manifest)))
+    before = parent.manifest if parent else None
+    return 0 if before == manifest else sum(1 for _ in changes(before, manifest))
 
 
 class Change(NamedTuple):
@@ -108,7 +107,7 @@ class Change(NamedTuple):
 
 
 def changes(before: Manifest | None, after: Manifest | None) -> Iterator[Change]:
-    """The files and links that differ, by path. Directories and times do not count."""
+    """The workspace's files and links that differ, by path. Directories and times do not count."""
     old, new = _by_path(before), _by_path(after)
     for path in sorted(old.keys() | new.keys()):
         a, b = old.get(path), new.get(path)
@@ -120,7 +119,12 @@ def changes(before: Manifest | None, after: Manifest | None) -> Iterator[Change]
 
 def _by_path(manifest: Manifest | None) -> dict[str, dict[str, Any]]:
     entries = manifest.entries if manifest else []
-    return {entry["path"]: entry for entry in entries if entry["kind"] != "dir"}
+    return {entry["path"]: entry for entry in entries if entry["kind"] != "dir" and in_workspace(entry["path"])}
+
+
+def in_workspace(path: str) -> bool:
+    """Absolute paths are the agent's own history: it is kept with the state, and is nobody's work."""
+    return not path.startswith("/")
 
 
 def _identity(entry: dict[str, Any]) -> tuple[object, ...]:

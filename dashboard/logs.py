@@ -1,7 +1,7 @@
 """Log lines as a page shows them: plain text, in chunks that a browser need not lay out before they are seen."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 from machines.models import LogLine, Machine
@@ -37,9 +37,9 @@ def after(machine: Machine, last: int) -> dict[str, Any]:
     }
 
 
-def text(lines: Iterable[LogLine]) -> Iterator[str]:
+async def text(lines: AsyncIterable[LogLine]) -> AsyncIterator[str]:
     """The lines as a text file, as they were printed."""
-    for line in lines:
+    async for line in lines:
         yield f"{line.at:%Y-%m-%dT%H:%M:%S}Z {line.stream} {line.text}\n"
 
 

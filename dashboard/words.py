@@ -17,6 +17,8 @@ def money(micros: int, currency: str = "USD", places: int = 2) -> str:
     sign, smallest = ("−" if micros < 0 else ""), MICROS // 10**places
     if 0 < abs(micros) < smallest:
         return f"<{symbol}{smallest / MICROS:.{places}f}"
+    if not micros:
+        return f"{symbol}0.00"
     units, rest = divmod(abs(micros), MICROS)
     return f"{sign}{symbol}{units:,}.{rest // smallest:0{places}d}"
 

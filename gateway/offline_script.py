@@ -114,9 +114,9 @@ def _prompt(message: dict[str, Any]) -> str:
 
 
 def _directory(said: str) -> str:
-    """Where the client works, if it says so: its file tool may want absolute paths."""
-    found = re.search(r"working directory: (/\S*)", said, re.IGNORECASE)
-    return found[1].rstrip("/") if found else "/workspace"
+    """Where the client works now, if it says so: its file tool may want absolute paths."""
+    found = re.findall(r"working directory: (/\S*)", said, re.IGNORECASE)
+    return str(found[-1]).rstrip("/") if found else "/workspace"
 
 
 def _steps(messages: list[dict[str, Any]]) -> tuple[tuple[str, ...], bool]:

@@ -246,8 +246,10 @@ def lost(machine: Machine, sentence: str) -> None:
 
 def find(reference: str, *, user: User | AnonymousUser, permission: str = "view_project") -> Machine:
     """The machine with that handle ("m12") or id, if `user` may see it."""
-    visible = Machine.objects.permitted(user, permission).select_related(
-        "project", "guest", "source", "present"
+    visible = (
+        Machine.objects.permitted(user, permission)
+        .with_spending()
+        .select_related("project", "guest", "source", "present")
     )
     if machine := visible.filter(_reference(reference)).first():
         return machine

@@ -10,6 +10,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from budgets import actions as budgets
+from budgets.api import BudgetsSerializer, LimitSerializer
 from checkpoints import actions as checkpoints
 from checkpoints.api import CheckpointSerializer
 from checkpoints.models import Checkpoint
@@ -18,6 +20,7 @@ from machines.models import LogLine, Machine
 from machines.serializers import (
     BranchSerializer,
     LogLineSerializer,
+    MachineDetailSerializer,
     MachineSerializer,
     MachineTypeSerializer,
     RollbackSerializer,
@@ -26,7 +29,7 @@ from machines.serializers import (
 )
 from operations.api import OperationSerializer
 from projects import actions as projects
-from projects.errors import Conflict, Invalid
+from projects.errors import Invalid
 from projects.models import Project
 from projects.permissions import acting, require
 
@@ -60,7 +63,7 @@ class Machines(ListAPIView[Machine]):
             found = found.filter(state__in=states.split(","))
         if kind := asked.get("type"):
             found = found.filter(type=kind)
-        return found.select_related("project", "guest", "source", "present")
+        return found.with_spending().select_related("project", "guest", "source", "present")
 
     @extend_schema(
         request=SpawnSerializer,
@@ -76,7 +79,7 @@ class Machines(ListAPIView[Machine]):
         source = (
             checkpoints.find(asked["checkpoint"], user=request.user)
             if "checkpoint" in asked
-            else _genesis(project)
+            else checkpoints.genesis_of(project)
         )
         return _spawn(request, project, source, asked)
 
@@ -99,9 +102,9 @@ class Branch(APIView):
 class MachineDetail(APIView):
     """One machine, by handle or id."""
 
-    @extend_schema(responses=MachineSerializer, tags=["machines"], operation_id="machines_show")
+    @extend_schema(responses=MachineDetailSerializer, tags=["machines"], operation_id="machines_show")
     def get(self, request: Request, reference: str) -> Response:
-        return Response(MachineSerializer(actions.find(reference, user=request.user)).data)
+        return Response(MachineDetailSerializer(actions.find(reference, user=request.user)).data)
 
 
 class MachineLog(APIView):
@@ -175,6 +178,29 @@ class MachineVerb(APIView):
         return Response(OperationSerializer(operation).data, status=202)
 
 
+class MachineBudgets(APIView):
+    """A limit of this machine alone."""
+
+    @extend_schema(
+        request=LimitSerializer,
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="machines_budgets_set",
+    )
+    def put(self, request: Request, reference: str) -> Response:
+        """Set one limit of this machine; its project's limits hold as well."""
+        machine = actions.find(reference, user=request.user)
+        require(request.user, "manage_budgets", machine.project)
+        budgets.set_limit(
+            machine.project,
+            **_checked(LimitSerializer, request),
+            by=acting(request.user),
+            machine_id=machine.id,
+            scope=f"Machine {machine.handle}",
+        )
+        return Response(BudgetsSerializer(budgets.summary(machine.project)).data)
+
+
 class MachineTypes(APIView):
     """The types of agent that a machine can run."""
 
@@ -197,9 +223,16 @@ def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[s
         limits=asked["limits"],
         model=asked["model"],
         wall_seconds=asked["wall_seconds"],
-        idempotency_key=request.headers.get("Idempotency-Key"),
+        idempotency_key=_key(request),
     )
-    return Response(MachineSerializer(machine).data, status=202)
+    return Response(MachineSerializer(actions.find(machine.handle, user=request.user)).data, status=202)
+
+
+def _key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key and len(key) > 100:
+        raise Invalid("An Idempotency-Key has at most 100 characters.")
+    return key
 
 
 def _type_of(source: Checkpoint) -> str:
@@ -207,15 +240,6 @@ def _type_of(source: Checkpoint) -> str:
     if parent := actions.machine_of(source):
         return parent.type
     raise Invalid("Say which type of machine: “type”. See /api/v1/machine-types/.")
-
-
-def _genesis(project: Project) -> Checkpoint:
-    genesis = Checkpoint.objects.filter(project=project, kind=Checkpoint.Kind.GENESIS).first()
-    if genesis is None:
-        raise Conflict(
-            f"Project {project.slug} has no genesis checkpoint yet: manage.py bootstrap --project {project.slug}"
-        )
-    return genesis
 
 
 def _operable(request: Request, reference: str) -> Machine:

@@ -7,9 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from budgets.models import LedgerEntry
 from checkpoints.models import Checkpoint
 from guests.models import Guest
 from machines.states import ENDED, LIVE, MOVES, VERBS, State
@@ -21,6 +23,12 @@ class MachineQuerySet(models.QuerySet["Machine"]):
     def permitted(self, user: User | AnonymousUser, permission: str) -> "MachineQuerySet":
         """Machines of the projects where `user` holds `permission`."""
         return self.filter(project__in=Project.objects.permitted(user, permission))
+
+    def with_spending(self) -> "MachineQuerySet":
+        """With `spent_micros`: what each machine's calls cost, from the ledger."""
+        entries = LedgerEntry.objects.filter(machine_id=OuterRef("pk")).order_by()
+        total = entries.values("machine_id").annotate(total=Sum("micros")).values("total")
+        return self.annotate(spent_micros=Coalesce(Subquery(total), 0))
 
     def live(self) -> "MachineQuerySet":
         return self.filter(state__in=LIVE)

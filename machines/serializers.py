@@ -3,9 +3,12 @@
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from machines.models import LogLine, Machine
+from operations.api import OperationSerializer
+from operations.models import Operation
 
 
 class MachineSerializer(serializers.ModelSerializer[Machine]):
@@ -17,6 +20,8 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
     verbs = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="What may be asked now."
     )
+    spent_micros = serializers.IntegerField(read_only=True, help_text="What its model calls cost, so far.")
+    currency = serializers.CharField(source="project.currency", read_only=True)
     vmid = serializers.IntegerField(source="guest.vmid", read_only=True)
     node = serializers.CharField(source="guest.node", read_only=True)
     power = serializers.CharField(
@@ -42,6 +47,8 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
             "present",
             "continues",
             "exit_code",
+            "spent_micros",
+            "currency",
             "wall_seconds",
             "vmid",
             "node",
@@ -53,6 +60,19 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
             "ended_at",
         ]
         read_only_fields = fields
+
+
+class MachineDetailSerializer(MachineSerializer):
+    operation = serializers.SerializerMethodField(help_text="What is under way, if anything.")
+
+    class Meta(MachineSerializer.Meta):
+        fields = [*MachineSerializer.Meta.fields, "operation"]
+        read_only_fields = fields
+
+    @extend_schema_field(OperationSerializer(allow_null=True))
+    def get_operation(self, machine: Machine) -> dict[str, Any] | None:
+        active = Operation.objects.active().filter(subject=machine.subject).order_by("created_at").first()
+        return dict(OperationSerializer(active).data) if active else None
 
 
 class FileSerializer(serializers.Serializer[Any]):

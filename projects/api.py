@@ -22,7 +22,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
 
 class NewProjectSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=40, help_text="Lower-case letters, digits, hyphens.")
-    name = serializers.CharField(max_length=100, required=False, default="")
+    name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
 
 
 class Projects(APIView):

@@ -16,7 +16,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "autovibe@pve!local=secret-of-the-tests"
 # Proxmox's own waiting times would make failing take long; what a test says itself goes before these.
-QUICK = {"port": 0, "token": TOKEN, "auth_delay_seconds": 0, "agent_seconds": 1, "lock_seconds": 2, "sweep_seconds": 0.2}
+QUICK = {
+    "port": 0,
+    "token": TOKEN,
+    "auth_delay_seconds": 0,
+    "agent_seconds": 1,
+    "lock_seconds": 2,
+    "sweep_seconds": 0.2,
+}
 
 
 @dataclass
@@ -57,7 +64,9 @@ def start_node(state: Path, *, keep_guests_running: bool = False, **options: Any
     with (state / "node.log").open("a") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
-        yield NodeProcess(_address(process, state), chosen["token"], chosen.get("node_name", "embedded"), state, process)
+        yield NodeProcess(
+            _address(process, state), chosen["token"], chosen.get("node_name", "embedded"), state, process
+        )
     finally:
         _end(process)
         if not keep_guests_running:

@@ -86,8 +86,11 @@ def _start_server(config: pytest.Config) -> None:
 
 def _stop_server(server: Postgres) -> None:
     """Stop it, and keep the cluster for the next session if this one had to migrate."""
-    with _server() as connection:
-        fresh = _exists(connection, _template_name()) and not (server.home / _template_name()).exists()
+    try:
+        with _server() as connection:
+            fresh = _exists(connection, _template_name()) and not (server.home / _template_name()).exists()
+    except psycopg.OperationalError:  # a test may have gone far
+        fresh = False
     del os.environ["DATABASE_URL"]
     server.stop()
     if fresh:

@@ -111,7 +111,8 @@ def _reset(state: State, *, confirmed: bool) -> int:
     """Delete the state directory: database, guests, secrets."""
     if not confirmed:
         _say(f"This deletes {state.root}: the database, all guests and checkpoints, and the secrets.")
-        confirmed = input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+        print("Go on? [y/N] ", end="", flush=True)
+        confirmed = sys.stdin.readline().strip().lower() in {"y", "yes"}
     if not confirmed:
         _say("Nothing was deleted.")
         return 1
@@ -125,11 +126,12 @@ def _reset(state: State, *, confirmed: bool) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/dev",
+        usage="bin/dev [--help]\n       bin/dev reset [--yes]",
         description="Run autovibe on this machine: database, a node for guests, web, worker and hub.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="reset")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="")
     reset = commands.add_parser(
         "reset", help="delete everything that bin/dev has kept, and start from nothing"
     )

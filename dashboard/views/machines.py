@@ -50,7 +50,7 @@ def log_file(request: PageRequest, handle: str) -> StreamingHttpResponse:
     """The whole log as a text file."""
     found = actions.find(handle, user=request.user)
     response = StreamingHttpResponse(
-        logs.text(found.log.order_by("id").iterator()), content_type="text/plain; charset=utf-8"
+        logs.text(found.log.order_by("id").aiterator()), content_type="text/plain; charset=utf-8"
     )
     response["Content-Disposition"] = f'attachment; filename="{found.handle}.log"'
     return response

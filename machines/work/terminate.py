@@ -23,8 +23,8 @@ def _went_on(work: Work, sentence: str) -> None:
 
 def _ended(work: Work) -> None:
     keep(work)
-    code = work.machine.exit_code
-    moved(work, State.FAILED if code else State.TERMINATED)
+    by_itself = work.operation.requested_by is None
+    moved(work, State.FAILED if by_itself and work.machine.exit_code else State.TERMINATED)
 
 
 PLAN: Plan[Work] = Plan(

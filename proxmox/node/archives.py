@@ -110,30 +110,29 @@ def values_in(path: Path) -> Values:
 
 def read(path: Path, store: Store, held: set[str], tick: Tick) -> list[Entry]:
     """Put an archive's contents into the store; what was on the disk. Raises `Failure` when it is damaged."""
-    try:
-        with _opened(path) as tar:
-            tar.next()
-            entries = [Entry(*row) for row in json.loads(_content(tar, tar.next()))]
-            for member in iter(tar.next, None):
-                tick()
-                if store.put(_content(tar, member), held) != member.name.removeprefix(CONTENTS):
-                    raise Failure(f"archive '{path.name}' is damaged: {member.name}")
-    except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
-        raise Failure(f"archive '{path.name}' is damaged: {error}") from None
-    missing = {entry.content for entry in entries if entry.kind == FILE} - held
-    if missing:
+    with _opened(path) as tar:
+        tar.next()
+        entries = [Entry(*row) for row in json.loads(_content(tar, tar.next()))]
+        for member in iter(tar.next, None):
+            tick()
+            if store.put(_content(tar, member), held) != member.name.removeprefix(CONTENTS):
+                raise ValueError(f"{member.name} is not what it was")
+    if missing := {entry.content for entry in entries if entry.kind == FILE} - held:
         raise Failure(f"archive '{path.name}' is damaged: {len(missing)} contents are missing")
     return entries
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    with (
-        path.open("rb") as file,
-        zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
-        tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as tar,
-    ):
-        yield tar
+    try:
+        with (
+            path.open("rb") as file,
+            zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
+            tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as tar,
+        ):
+            yield tar
+    except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
+        raise Failure(f"archive '{path.name}' is damaged: {error}") from None
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> bytes:

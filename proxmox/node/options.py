@@ -72,7 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--disk-check-seconds", type=float, default=3.0, help="at most this often is a guest's disk measured")
     add("--fsync", action="store_true", help="survive power loss, not only crashes, at the cost of speed")
     add("--faults", action="store_true", help="accept fault injection at /fault")
-    add("--unlock", type=int, action="append", default=[], metavar="VMID", help="at start, remove this VM's lock")
+    add(
+        "--unlock",
+        type=int,
+        action="append",
+        default=[],
+        metavar="VMID",
+        help="at start, remove this VM's lock",
+    )
     add("--keep-guests", action="store_true", help="leave guests running when the node is stopped")
 
 

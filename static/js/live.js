@@ -81,7 +81,13 @@ if (subject) {
 const icon = document.querySelector("link[rel=icon]");
 const title = document.title.replace(/^\(\d+\) /, "");
 function count() {
-  const problems = Number(document.querySelector("[data-problems]")?.dataset.problems || 0);
+  const badge = document.getElementById("needing");
+  const fresh = document.querySelector("main [data-problems]") ?? badge;
+  const problems = Number(fresh?.dataset.problems || 0);
+  if (badge) {
+    badge.textContent = problems;
+    badge.parentElement.hidden = !problems;
+  }
   document.title = problems ? `(${problems}) ${title}` : title;
   const wanted = problems ? icon.dataset.alert : icon.dataset.calm;
   if (icon.getAttribute("href") !== wanted) icon.setAttribute("href", wanted);

@@ -8,13 +8,14 @@ const words = follow.querySelector("[data-words]");
 const waiting = [];
 let last = Number(log.dataset.last);
 let following = true;
+let top = 0;
 let unseen = 0;
 let fetching = false;
 let again = false;
 let painting = false;
 
 const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
-const toEnd = () => { log.scrollTop = log.scrollHeight; };
+const toEnd = () => { log.scrollTop = log.scrollHeight; top = log.scrollTop; };
 
 function show() {
   follow.hidden = following;
@@ -39,6 +40,7 @@ function paint() {
   chunk.append(...waiting.splice(0, BATCH).map(lineOf));
   log.querySelector(".log-empty")?.remove();
   log.append(chunk);
+  sizes.observe(chunk);
   trim();
   if (following) toEnd(); else { unseen += chunk.childElementCount; show(); }
   if (waiting.length) requestAnimationFrame(paint); else painting = false;
@@ -74,13 +76,16 @@ async function read() {
   } catch { /* offline: the next ring or poll asks again */ } finally { fetching = false; }
 }
 
+// Only the reader scrolls up; that the log grew, or was laid out anew, is no reason to stop following.
 log.addEventListener("scroll", () => {
-  const end = atEnd();
-  if (end === following) return;
-  following = end;
-  if (end) unseen = 0;
+  const up = log.scrollTop < top - 2;
+  top = log.scrollTop;
+  if (atEnd()) { following = true; unseen = 0; } else if (up) following = false;
   show();
 }, { passive: true });
+const sizes = new ResizeObserver(() => { if (following) toEnd(); });
+sizes.observe(log);
+for (const chunk of log.children) sizes.observe(chunk);
 follow.addEventListener("click", () => { following = true; unseen = 0; toEnd(); show(); log.focus({ preventScroll: true }); });
 document.body.addEventListener("log", read);
 toEnd();

@@ -32,10 +32,7 @@ class TestWatch:
         done = cli("spawn", "--project", "demo", "--type", "vibe", "--watch", "Write a fizzbuzz")
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[1:] == ["one", "two", "three"]
-        assert (
-            "m12 is cloning\nm12 is running\nm12 terminated. The agent finished.\n"
-            in done.stderr
-        )
+        assert "m12 is cloning\nm12 is running\nm12 terminated. The agent finished.\n" in done.stderr
         assert "bin/autovibe diff demo.c0 m12.c4" in done.stderr
         assert [one.query.get("after") for one in server.requests("GET machines/m12/log/")][1:3] == ["0", "2"]
 

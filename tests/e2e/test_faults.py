@@ -1,6 +1,5 @@
 """What is killed, cut off or restarted in the middle of things leaves machines that finish, or fail with a sentence."""
 
-import random
 import signal
 
 import pytest
@@ -14,22 +13,26 @@ SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "0.3"}
 
 
 @pytest.mark.parametrize("part", ["worker", "hub", "node", "web"])
-def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: str) -> None:
+@pytest.mark.parametrize("moment", ["spawning", "checkpointing"])
+def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: str, moment: str) -> None:
     handles = [stack.spawn(PROMPT) for _ in range(3)]
-    moment = random.Random(part).choice(["cloning", "running"])
-    eventually(lambda: stack.get(f"machines/{handles[0]}/")["state"] == moment or True, what=moment)
+    eventually(lambda: _has_come(stack, handles, moment), what=f"a machine to be {moment}")
 
     stack.kill(part)
     stack.start(part)
 
     for handle in handles:
         machine = eventually(
-            lambda handle=handle: _ended(stack, handle),
-            seconds=150,
-            what=f"{handle} to end after {part} was killed",
+            lambda handle=handle: _ended(stack, handle), seconds=150, what=f"{handle} to end after {part} was killed"
         )
         assert machine["state"] == "terminated" or machine["sentence"]
     _nothing_is_wrong(stack, handles)
+
+
+def _has_come(stack: Stack, handles: list[str], moment: str) -> bool:
+    if moment == "spawning":
+        return any(stack.get(f"machines/{handle}/")["state"] in {"cloning", "provisioning"} for handle in handles)
+    return any(one["state"] == "requested" for handle in handles for one in stack.checkpoints(handle))
 
 
 def test_a_database_that_drops_every_connection_is_come_back_to(stack: Stack) -> None:

@@ -166,6 +166,34 @@ class TestRunning:
         assert settled(lambda: set(running.health().values()) == {"ok"})
 
 
+class TestResetting:
+    def reset(self, var: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "autovibe.embedded", "reset", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "AUTOVIBE_VAR": str(var)},
+            input=answer,
+            capture_output=True,
+            text=True,
+        )
+
+    def test_it_deletes_everything_when_told_yes(self, tmp_path: Path) -> None:
+        (tmp_path / "var" / "postgres").mkdir(parents=True)
+        assert self.reset(tmp_path / "var", answer="y\n").returncode == 0
+        assert not (tmp_path / "var").exists()
+
+    def test_it_deletes_nothing_without_a_yes(self, tmp_path: Path) -> None:
+        (tmp_path / "var" / "postgres").mkdir(parents=True)
+        assert self.reset(tmp_path / "var").returncode == 1
+        assert (tmp_path / "var" / "postgres").exists()
+
+    def test_it_does_not_pull_the_rug_from_under_a_running_one(self, running: Dev) -> None:
+        refused = self.reset(running.var, "--yes")
+        assert refused.returncode == 1
+        assert "already running" in refused.stdout
+        assert running.health()["database"] == "ok"
+
+
 class TestEnding:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_told_to_stop_it_takes_everything_along(self, running: Dev, number: signal.Signals) -> None:

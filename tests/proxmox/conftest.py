@@ -91,7 +91,9 @@ class Api:
         return str(self.get(f"qemu/{vmid}/agent/file-read", file=path)["content"])
 
     def fault(self, **fault: Any) -> None:
-        requests.post(f"{self.node.url}/fault", headers=self.node.headers, json=fault, timeout=5).raise_for_status()
+        requests.post(
+            f"{self.node.url}/fault", headers=self.node.headers, json=fault, timeout=5
+        ).raise_for_status()
 
     def disk(self, vmid: int) -> Path:
         """Where the guest's files are on this computer."""
@@ -110,7 +112,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 
 @pytest.fixture(scope="module", params=["sandboxed", "plain"])
-def either_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+def either_node(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeProcess]:
     """A node with sandboxed guests, and one whose guests are plain processes."""
     with start_node(tmp_path_factory.mktemp("node"), sandbox=request.param == "sandboxed") as running:
         yield running

@@ -43,7 +43,10 @@ class TestExec:
         assert either.out(VMID, r'printf "a\377\376\001b"') == "a\xff\xfe\x01b"
 
     def test_input_reaches_the_command(self, either: Api) -> None:
-        assert either.run(VMID, "cat", input_data="from stdin \xfc\n" * 5000)["out-data"] == "from stdin \xfc\n" * 5000
+        assert (
+            either.run(VMID, "cat", input_data="from stdin \xfc\n" * 5000)["out-data"]
+            == "from stdin \xfc\n" * 5000
+        )
 
     def test_more_than_16_mib_is_cut(self, either: Api) -> None:
         status = either.run(VMID, "head -c 17000000 /dev/zero")
@@ -57,7 +60,10 @@ class TestExec:
 
     def test_a_detached_process_outlives_its_command(self, either: Api) -> None:
         either.out(VMID, '(setsid sh -c "sleep 0.3; echo late > ${GUEST_ROOT:-}/tmp/late" >/dev/null 2>&1 &)')
-        assert either.out(VMID, 'while ! [ -s "${GUEST_ROOT:-}/tmp/late" ]; do sleep 0.05; done; echo there') == "there\n"
+        assert (
+            either.out(VMID, 'while ! [ -s "${GUEST_ROOT:-}/tmp/late" ]; do sleep 0.05; done; echo there')
+            == "there\n"
+        )
 
     def test_a_missing_program_breaks_the_pipe(self, either: Api) -> None:
         answer = either.call("POST", f"qemu/{VMID}/agent/exec", command=["/no/such/binary"])
@@ -88,11 +94,16 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("sent", "reason"),
         [
-            ({"content": "not base64 !!", "encode": 0}, "Agent error: Base64 data contains invalid characters"),
+            (
+                {"content": "not base64 !!", "encode": 0},
+                "Agent error: Base64 data contains invalid characters",
+            ),
             ({"content": "\u20ac"}, "Wide character in subroutine entry"),
         ],
     )
-    def test_what_cannot_be_written_is_refused(self, either: Api, sent: dict[str, object], reason: str) -> None:
+    def test_what_cannot_be_written_is_refused(
+        self, either: Api, sent: dict[str, object], reason: str
+    ) -> None:
         assert either.call("POST", f"qemu/{VMID}/agent/file-write", file="/root/x", **sent).reason == reason
 
     def test_61440_characters_are_the_limit(self, either: Api) -> None:

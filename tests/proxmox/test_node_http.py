@@ -33,7 +33,9 @@ class TestAnswer:
     def test_an_unknown_node_cannot_be_looked_up(self, api: Api) -> None:
         answer = api.call("GET", "/nodes/pve9/qemu")
         assert answer.status_code == 500
-        assert answer.reason.startswith("hostname lookup 'pve9' failed - failed to get address info for: pve9:")
+        assert answer.reason.startswith(
+            "hostname lookup 'pve9' failed - failed to get address info for: pve9:"
+        )
 
     def test_an_unknown_vm_is_a_500_whose_reason_says_so(self, api: Api) -> None:
         answer = api.call("GET", "qemu/99999/config")
@@ -44,7 +46,10 @@ class TestAnswer:
 
     def test_delete_with_a_body_is_refused(self, api: Api) -> None:
         answer = requests.delete(
-            f"{api.node.url}/api2/json/nodes/embedded/qemu/9000", headers=api.node.headers, data={"purge": 1}, timeout=5
+            f"{api.node.url}/api2/json/nodes/embedded/qemu/9000",
+            headers=api.node.headers,
+            data={"purge": 1},
+            timeout=5,
         )
         assert (answer.status_code, answer.reason) == (501, "Unexpected content for method 'DELETE'")
 
@@ -60,13 +65,25 @@ class TestCheckParameters:
     @pytest.mark.parametrize(
         ("method", "path", "sent", "errors"),
         [
-            ("GET", "/cluster/resources", {"type": "bogus"}, {"type": "value 'bogus' does not have a value in the"}),
+            (
+                "GET",
+                "/cluster/resources",
+                {"type": "bogus"},
+                {"type": "value 'bogus' does not have a value in the"},
+            ),
             (
                 *("GET", "/cluster/resources", {"bogus": 1}),
-                {"bogus": "property is not defined in schema and the schema does not allow additional properties"},
+                {
+                    "bogus": "property is not defined in schema and the schema does not allow additional properties"
+                },
             ),
             ("GET", "qemu/abc/config", {}, {"vmid": "type check ('integer') failed - got 'abc'"}),
-            ("GET", "qemu/5/config", {}, {"vmid": "invalid format - value does not look like a valid VM ID\n"}),
+            (
+                "GET",
+                "qemu/5/config",
+                {},
+                {"vmid": "invalid format - value does not look like a valid VM ID\n"},
+            ),
             ("POST", "qemu", {"name": "x"}, {"vmid": "property is missing and it is not optional"}),
             (
                 *("POST", "qemu", {"vmid": 100, "onboot": "True"}),
@@ -78,19 +95,41 @@ class TestCheckParameters:
             ),
             (
                 *("POST", "qemu", {"vmid": 100, "memory": 4}),
-                {"memory": "invalid format - format error\nmemory.current: value must have a minimum value of 16\n"},
+                {
+                    "memory": "invalid format - format error\nmemory.current: value must have a minimum value of 16\n"
+                },
             ),
-            ("POST", "qemu", {"vmid": 100, "unique": 1}, {"archive": "missing property - 'unique' requires this"}),
+            (
+                "POST",
+                "qemu",
+                {"vmid": 100, "unique": 1},
+                {"archive": "missing property - 'unique' requires this"},
+            ),
             (
                 *("POST", "qemu/9000/snapshot", {"snapname": "1abc"}),
                 {"snapname": "invalid format - invalid configuration ID '1abc'\n"},
             ),
-            ("POST", "qemu/9000/snapshot", {"snapname": "x" * 41}, {"snapname": "value may only be 40 characters"}),
-            ("PUT", "qemu/9000/resize", {"disk": "scsi0", "size": "huge"}, {"size": "value does not match the regex"}),
+            (
+                "POST",
+                "qemu/9000/snapshot",
+                {"snapname": "x" * 41},
+                {"snapname": "value may only be 40 characters"},
+            ),
+            (
+                "PUT",
+                "qemu/9000/resize",
+                {"disk": "scsi0", "size": "huge"},
+                {"size": "value does not match the regex"},
+            ),
             ("PUT", "qemu/9000/config", {"delete": "bogus"}, {"delete": "unknown option 'bogus'"}),
             ("GET", "storage/nope/status", {}, {"storage": "No such storage."}),
             ("GET", "/cluster/nextid", {"vmid": 9000}, {"vmid": "VM 9000 already exists"}),
-            ("POST", "qemu/9000/status/start", {"skiplock": 1}, {"skiplock": "Only root may use this option."}),
+            (
+                "POST",
+                "qemu/9000/status/start",
+                {"skiplock": 1},
+                {"skiplock": "Only root may use this option."},
+            ),
             ("GET", "tasks/UPID:nonsense/status", {}, {"upid": "unable to parse worker upid"}),
         ],
     )
@@ -105,14 +144,19 @@ class TestCheckParameters:
 
     def test_json_bodies_are_taken_too(self, api: Api) -> None:
         url = f"{api.node.url}/api2/json/pools"
-        assert requests.post(url, headers=api.node.headers, json={"poolid": "json"}, timeout=5).status_code == 200
+        assert (
+            requests.post(url, headers=api.node.headers, json={"poolid": "json"}, timeout=5).status_code
+            == 200
+        )
         assert {"poolid": "json", "comment": ""} in api.get("/pools")
 
 
 class TestPools:
     def test_a_second_pool_of_that_name_is_refused(self, api: Api) -> None:
         api.post("/pools", poolid="ci", comment="ours")
-        assert api.call("POST", "/pools", poolid="ci").reason == "create pool failed: pool 'ci' already exists"
+        assert (
+            api.call("POST", "/pools", poolid="ci").reason == "create pool failed: pool 'ci' already exists"
+        )
 
     def test_a_vm_belongs_to_a_pool_until_it_is_destroyed(self, api: Api) -> None:
         api.post("/pools", poolid="members")
@@ -126,13 +170,20 @@ class TestPools:
 
     def test_an_unknown_pool_is_a_missing_permission(self, api: Api) -> None:
         answer = api.call("POST", "qemu/9000/clone", newid=302, pool="nopool")
-        assert (answer.status_code, answer.reason) == (403, "Permission check failed (pool 'nopool' does not exist)")
+        assert (answer.status_code, answer.reason) == (
+            403,
+            "Permission check failed (pool 'nopool' does not exist)",
+        )
 
 
 class TestTemplate:
     def test_the_first_start_makes_one(self, api: Api) -> None:
         config = api.get("qemu/9000/config")
-        assert (config["name"], config["template"], config["tags"]) == ("autovibe-base", 1, "autovibe;template")
+        assert (config["name"], config["template"], config["tags"]) == (
+            "autovibe-base",
+            1,
+            "autovibe;template",
+        )
         assert config["scsi0"] == "local-lvm:base-9000-disk-0,size=4G"
 
     def test_it_cannot_be_started(self, api: Api) -> None:

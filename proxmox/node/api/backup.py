@@ -142,25 +142,30 @@ def restore(host: Host, call: Call) -> str:
 
 def _restore(host: Host, call: Call, path: Path, task: Task) -> None:
     vmid = call.vmid
-    with locked(host, vmid, task):
+    with locked(host, vmid, task), host.store.session() as held:
         if host.guests.power(vmid) != "stopped":
             raise Failure(f"unable to restore VM {vmid} - vm is running")
-        pool = call.get("pool") or host.pools.of(vmid)
-        values = _restored(host, call, path)
-        host.disks.destroy(vmid)
-        host.configs.save(vmid, Config({"lock": "create"}))
         try:
-            with host.store.session() as held:
-                entries = archives.read(path, host.store, held, task.checkpoint)
-                host.disks.fill(vmid, entries, task.checkpoint)
+            values = _restored(host, call, path)
+            entries = archives.read(path, host.store, held, task.checkpoint)
         except Failure:
-            # As Proxmox does: what is left has no lock, and is for somebody to remove.
-            host.configs.save(vmid, Config(values))
+            _give_up(host, vmid)
             raise
+        pool = call.get("pool") or host.pools.of(vmid)
+        host.configs.save(vmid, Config({"lock": "create"}))
+        host.disks.destroy(vmid)
+        host.disks.fill(vmid, entries, task.checkpoint)
         if pool:
             host.pools.add(pool, vmid)
         host.configs.save(vmid, Config(values))
         host.garbage.expect()
+
+
+def _give_up(host: Host, vmid: int) -> None:
+    """A VM that was to be overwritten is as it was; a new one is left without a disk, for somebody to remove."""
+    config = host.configs.load(vmid)
+    if config.values == {"lock": "create"}:
+        host.configs.save(vmid, Config())
 
 
 def _restored(host: Host, call: Call, path: Path) -> Values:
