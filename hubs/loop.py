@@ -12,7 +12,7 @@ from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 
-from budgets import ledger
+from gateway import calls
 from guests import observe
 from machines import enforce
 from operations import watcher
@@ -64,7 +64,7 @@ class Hub:
         pause = watcher.tick()
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-            for chore in (watcher.reap, _observe, enforce.enforce, ledger.reap_expired):
+            for chore in (watcher.reap, _observe, enforce.enforce, calls.reap):
                 _safely(chore)
         for _ in listener.notifies(timeout=pause, stop_after=1):
             pass
