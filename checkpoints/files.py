@@ -25,7 +25,7 @@ def content(checkpoint: Checkpoint, path: str) -> bytes:
         raise NotThere(
             f"Checkpoint {checkpoint.handle} has no file {path!r}. See: autovibe files {checkpoint.handle}"
         )
-    if blob := Blob.objects.filter(pk=entry["sha256"]).first():
+    if entry.get("kept") and (blob := Blob.objects.filter(pk=entry["sha256"]).first()):
         return blob.content
     raise Conflict(
         f"{path} ({entry['size']} bytes) is kept in the snapshot only, since it is large or git's own. "
@@ -60,7 +60,7 @@ def _require_listed(checkpoint: Checkpoint) -> None:
 
 
 def _textual(entry: dict[str, Any]) -> bool:
-    return bool(entry["kind"] == "file" and entry["size"] <= DIFF_BYTES_MAX)
+    return bool(entry.get("kept") and entry["size"] <= DIFF_BYTES_MAX)
 
 
 def _unified(change: manifests.Change, blobs: dict[str, Blob]) -> str | None:

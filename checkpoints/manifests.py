@@ -1,4 +1,7 @@
-"""Manifests as the guest hands them out: reading them, and keeping what is new. See `machines/guest/runner.py`."""
+"""Manifests as guests hand them out (`machines/guest/runner.py`): reading them, and keeping what is new.
+
+Guests are not trusted: contents are hashed again, and what one guest says is never believed of another.
+"""
 
 import base64
 import gzip
@@ -7,50 +10,54 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import zstandard
+
 from checkpoints.models import Blob, Checkpoint, Manifest
 
 # The runner hands out contents up to this size; larger files are in the snapshot only.
 CONTENT_BYTES_MAX = 1024**2
-
-
-class Summary(NamedTuple):
-    """What the guest says about its files, before the list itself is read."""
-
-    digest: str
-    files: int
-    size: int
-    changed: int
-
-    @classmethod
-    def parse(cls, printed: bytes) -> "Summary":
-        found = json.loads(printed)
-        return cls(found["digest"], found["files"], found["bytes"], found["changed"])
+FETCH_MAX = 200
 
 
 def store(
     checkpoint: Checkpoint,
-    summary: Summary,
+    digest: str,
     *,
     read: Callable[[], bytes],
     fetch: Callable[[list[str]], bytes],
 ) -> None:
-    """Keep the manifest and the contents that are new; an unchanged state is not even read."""
-    manifest = Manifest.objects.filter(pk=summary.digest).first()
-    if manifest is None:
-        manifest = _keep(summary, read(), fetch)
-    changed = _changed(manifest, checkpoint.parent)
-    Checkpoint.objects.filter(pk=checkpoint.pk).update(manifest=manifest, changed=changed)
-    checkpoint.manifest, checkpoint.changed = manifest, changed
+    """Keep the manifest and the contents that are new.
+
+    `digest` is what the guest says its files amount to. It is believed only against what the same guest said
+    before: an unchanged state is then not read again. Across guests our own hash of the list counts.
+    """
+    before = checkpoint.parent
+    if before and before.manifest and (before.guest_id, before.digest) == (checkpoint.guest_id, digest):
+        manifest, changed = before.manifest, 0
+    else:
+        manifest = _keep(read(), before.manifest if before else None, fetch)
+        changed = _changed(manifest, before)
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(manifest=manifest, changed=changed, digest=digest)
+    checkpoint.manifest, checkpoint.changed, checkpoint.digest = manifest, changed, digest
 
 
-def _keep(summary: Summary, raw: bytes, fetch: Callable[[list[str]], bytes]) -> Manifest:
+def _keep(raw: bytes, before: Manifest | None, fetch: Callable[[list[str]], bytes]) -> Manifest:
     entries, contents = _parse(raw)
-    _keep_contents(contents)
-    if missing := _missing(entries):
-        _keep_contents(_parse(fetch(missing))[1])
+    proven = _keep_contents(contents) | _kept(before)
+    if missing := sorted(_small(entries) - proven)[:FETCH_MAX]:
+        proven |= _keep_contents(_parse(fetch(missing))[1])
+    for entry in entries:
+        if entry["kind"] == "file":
+            entry["kept"] = entry["sha256"] in proven
+    files = [entry for entry in entries if entry["kind"] == "file" and in_workspace(entry["path"])]
+    body = json.dumps(entries, separators=(",", ":"), sort_keys=True).encode()
     manifest, _ = Manifest.objects.get_or_create(
-        digest=summary.digest,
-        defaults={"files": summary.files, "size": summary.size, "body": Manifest.packed(entries)},
+        digest=hashlib.sha256(body).hexdigest(),
+        defaults={
+            "files": len(files),
+            "size": sum(entry["size"] for entry in files),
+            "body": zstandard.compress(body, 3),
+        },
     )
     return manifest
 
@@ -72,24 +79,31 @@ def _lines(raw: bytes) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def _keep_contents(contents: dict[str, bytes]) -> None:
-    """The guest is not trusted: a content is kept under the hash that it really has."""
+def _keep_contents(contents: dict[str, bytes]) -> set[str]:
+    """Keep contents under the hashes that they really have; those hashes."""
     true = {hashlib.sha256(content).hexdigest(): content for content in contents.values()}
     known = set(Blob.objects.filter(pk__in=true).values_list("pk", flat=True))
     new = [Blob.holding(sha256, content) for sha256, content in true.items() if sha256 not in known]
     Blob.objects.bulk_create(new, ignore_conflicts=True)
+    return set(true)
 
 
-def _missing(entries: list[dict[str, Any]]) -> list[str]:
-    small = {
+def _kept(manifest: Manifest | None) -> set[str]:
+    """Hashes whose contents the line of checkpoints has handed in already.
+
+    A guest that merely names a hash does not get to read what another project stored under it.
+    """
+    return {entry["sha256"] for entry in manifest.entries if entry.get("kept")} if manifest else set()
+
+
+def _small(entries: list[dict[str, Any]]) -> set[str]:
+    return {
         entry["sha256"]
         for entry in entries
         if entry["kind"] == "file"
         and entry["size"] <= CONTENT_BYTES_MAX
-        and "/.git/" not in f"/{entry['path']}"
+        and "/.git/objects/" not in f"/{entry['path']}"
     }
-    known = set(Blob.objects.filter(pk__in=small).values_list("pk", flat=True))
-    return sorted(small - known)[:200]
 
 
 def _changed(manifest: Manifest, parent: Checkpoint | None) -> int:
@@ -119,7 +133,9 @@ def changes(before: Manifest | None, after: Manifest | None) -> Iterator[Change]
 
 def _by_path(manifest: Manifest | None) -> dict[str, dict[str, Any]]:
     entries = manifest.entries if manifest else []
-    return {entry["path"]: entry for entry in entries if entry["kind"] != "dir" and in_workspace(entry["path"])}
+    return {
+        entry["path"]: entry for entry in entries if entry["kind"] != "dir" and in_workspace(entry["path"])
+    }
 
 
 def in_workspace(path: str) -> bool:

@@ -50,10 +50,6 @@ class Manifest(models.Model):
         raw = zstandard.ZstdDecompressor().decompressobj().decompress(bytes(self.body))
         return cast("list[dict[str, Any]]", json.loads(raw))
 
-    @staticmethod
-    def packed(entries: list[dict[str, Any]]) -> bytes:
-        return zstandard.compress(json.dumps(entries, separators=(",", ":")).encode(), 3)
-
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
     def permitted(self, user: User | AnonymousUser, permission: str) -> "CheckpointQuerySet":
@@ -87,6 +83,7 @@ class Checkpoint(models.Model):
     guest = models.ForeignKey(Guest, models.PROTECT)
     snapshot = models.CharField(max_length=40, blank=True)  # "" for a template as it is
     manifest = models.ForeignKey(Manifest, models.PROTECT, null=True)
+    digest = models.CharField(max_length=64, blank=True)  # what the guest said its files amount to
     changed = models.PositiveIntegerField(default=0)  # files that differ from the parent's
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,5 +1,6 @@
 """What a worker does to take a checkpoint: ask the guest what files it has, then have Proxmox snapshot it."""
 
+import json
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,10 +39,10 @@ def capture(context: HasCheckpoint) -> Outcome:
         return None
     vm = checkpoint.guest.vm
     ran = driver().run(vm, f'exec python3 {RUNNER} capture "${{GUEST_ROOT:-}}{OUT}"', seconds=CAPTURE_SECONDS)
-    summary = manifests.Summary.parse(_stdout(ran))
+    digest = str(json.loads(_stdout(ran))["digest"])[:64]
     manifests.store(
         checkpoint,
-        summary,
+        digest,
         read=lambda: driver().read(vm, OUT),
         fetch=lambda wanted: _contents(checkpoint, wanted),
     )
@@ -120,7 +121,7 @@ class Taking:
 
 
 def _load(operation: Operation) -> Taking:
-    found = Checkpoint.objects.select_related("guest", "project", "parent").get(
+    found = Checkpoint.objects.select_related("guest", "project", "parent__manifest").get(
         pk=operation.arguments["checkpoint"]
     )
     return Taking(found)

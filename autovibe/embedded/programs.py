@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from autovibe.embedded import agents
 from autovibe.embedded.ports import HOST
 from autovibe.embedded.postgres import STOP_SIGNAL, Postgres
 from autovibe.embedded.state import Secrets, State
@@ -69,9 +70,13 @@ def postgres(server: Postgres, env: Mapping[str, str]) -> Program:
 
 
 def node(state: State, ports: Ports, env: Mapping[str, str]) -> Program:
-    """The embedded node; it reads the token that clients must send from its state directory."""
+    """The embedded node; it reads the token that clients must send from its state directory.
+
+    Agents that are installed here are to be had in its guests as well.
+    """
     bare = {name: value for name, value in env.items() if name not in _NOT_FOR_GUESTS}
-    return manage("node", bare, "--state", str(state.node), "--host", HOST, "--port", str(ports.node))
+    shared = [option for path in agents.directories() for option in ("--host-path", str(path))]
+    return manage("node", bare, "--state", str(state.node), "--host", HOST, "--port", str(ports.node), *shared)
 
 
 def web(ports: Ports, env: Mapping[str, str]) -> Program:

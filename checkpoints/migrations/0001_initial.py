@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ("why", models.CharField(max_length=200)),
                 ("call_id", models.UUIDField(null=True)),
                 ("snapshot", models.CharField(blank=True, max_length=40)),
+                ("digest", models.CharField(blank=True, max_length=64)),
                 ("changed", models.PositiveIntegerField(default=0)),
                 ("error", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),

@@ -6,8 +6,8 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from budgets import money as exact
 from checkpoints.models import Checkpoint
@@ -15,10 +15,20 @@ from dashboard import logs, look, words
 from gateway.models import Call
 
 register = template.Library()
+_CODE = (("", ""), (mark_safe("<code>"), mark_safe("</code>")))
 register.filter("plain", logs.plain)
 register.filter("size", words.size)
 register.filter("tokens", words.tokens)
 register.filter("milliseconds", words.milliseconds)
+
+
+@register.filter
+def told(sentence: object) -> SafeString:
+    """A sentence for people; what it sets in `backticks` is code."""
+    parts = str(sentence).split("`")
+    return format_html_join(
+        "", "{}{}{}", ((_CODE[at % 2][0], part, _CODE[at % 2][1]) for at, part in enumerate(parts))
+    )
 
 
 @register.simple_tag

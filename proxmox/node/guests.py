@@ -4,13 +4,11 @@ A guest's first process outlives the node; who it is stands in `run/state.json` 
 """
 
 import json
-import os
-import shutil
+import logging
 import signal
 import subprocess
 import threading
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from proxmox.node import agent, processes
+from proxmox.node import agent, boot, processes
 from proxmox.node.errors import Failure
 from proxmox.node.processes import Process
 from proxmox.node.sandbox import Sandbox
@@ -26,17 +24,7 @@ from proxmox.node.sandbox import Sandbox
 TERM_SECONDS = 10  # what a guest's init system gives its services before it kills them
 BOOT_LIMIT_SECONDS = 20
 ANSWER_SECONDS = 25  # pveproxy gives a call 30 s
-_DIRECTORIES = (
-    "workspace",
-    "root",
-    "home",
-    "opt/autovibe",
-    "var/lib/autovibe",
-    "var/log",
-    "var/tmp",
-    "etc",
-    "run",
-)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -100,11 +88,10 @@ class Guests:
         with self._locks[vmid]:
             run = self.directory(vmid) / "run"
             run.mkdir(parents=True, exist_ok=True)
-            self._boot_files(vmid, name)
+            hostname = boot.prepare(self.disk(vmid), name)
+            self._sandbox.prepare(self.disk(vmid))
             with agent.listen(run) as listener:
-                spawned = self._sandbox.spawn(
-                    self.disk(vmid), self._hostname(vmid, name), listener, run / "console.log"
-                )
+                spawned = self._sandbox.spawn(self.disk(vmid), hostname, listener, run / "console.log")
             found = processes.find(spawned.pid)
             state = State(spawned.pid, found.started if found else "", time.time())
             self._states[vmid], self._waiters[vmid] = state, spawned.waiter
@@ -237,27 +224,6 @@ class Guests:
         found = processes.find(state.pid)
         return state if found and found.started == state.started else None
 
-    def _boot_files(self, vmid: int, name: str) -> None:
-        """What an operating system puts there itself while it boots. /run does not survive a boot."""
-        disk = self.disk(vmid)
-        disk.mkdir(parents=True, exist_ok=True)
-        if run := _own(disk, "run"):
-            shutil.rmtree(run, ignore_errors=True)
-        for directory in filter(None, (_own(disk, name) for name in _DIRECTORIES)):
-            directory.mkdir(parents=True, exist_ok=True)
-        if temporary := _own(disk, "tmp"):
-            temporary.mkdir(exist_ok=True)
-            temporary.chmod(0o1777)
-        self._sandbox.prepare(disk)
-        for file, content in (("etc/machine-id", uuid.uuid4().hex), ("etc/hostname", name)):
-            path = _own(disk, file)
-            if path and not _text(path):
-                path.write_text(content + "\n")
-
-    def _hostname(self, vmid: int, name: str) -> str:
-        path = _own(self.disk(vmid), "etc/hostname")
-        return ((_text(path) if path else "") or name)[:64]
-
     def _await_init(self, vmid: int, run: Path) -> None:
         deadline = time.monotonic() + BOOT_LIMIT_SECONDS
         while self._alive(vmid) and time.monotonic() < deadline:
@@ -267,6 +233,7 @@ class Guests:
             except agent.Silent:
                 time.sleep(0.01)
         self.stop(vmid)
+        logger.warning("Guest %d did not boot: %s", vmid, _text(run / "console.log")[-500:])
         raise Failure("start failed: QEMU exited with code 1")
 
     def _processes(self, vmid: int, among: processes.Table | None = None) -> list[Process]:
@@ -293,27 +260,28 @@ class Guests:
     def _kill(self, vmid: int, state: State) -> None:
         """In a sandbox the first process takes its PID namespace with it; without one, each has to be found."""
         if not self._sandbox.active:
-            self._kill_tree(vmid)
+            self._kill_below(vmid, state.pid)
         found = processes.find(state.pid)
         if found and found.started == state.started:
             processes.send([found], signal.SIGKILL)
         if waiter := self._waiters.get(vmid):
+            waiter.kill()
             waiter.wait()
         processes.gone(state.pid, state.started, seconds=10)
 
-    def _kill_tree(self, vmid: int) -> None:
+    def _kill_below(self, vmid: int, first: int) -> None:
+        """Kill all but the first process, to which everything that loses its parent comes back until it is gone."""
         marker = f"GUEST_ROOT={self.disk(vmid)}"
         for _ in range(100):
             among = processes.table()
-            alive = [p for p in processes.carrying(marker, among) if p.state != "Z"] + self._processes(
-                vmid, among
-            )
-            if not alive:
+            alive = self._processes(vmid, among) + [
+                p for p in processes.carrying(marker, among) if p.state != "Z"
+            ]
+            others = [process for process in alive if process.pid != first]
+            if not others:
                 return
             processes.send(alive, signal.SIGSTOP)
-            processes.send(alive, signal.SIGKILL)
-            if waiter := self._waiters.get(vmid):
-                waiter.poll()
+            processes.send(others, signal.SIGKILL)
             time.sleep(0.005)
 
     def _remember(self, vmid: int) -> None:
@@ -334,9 +302,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
-
-
-def _own(disk: Path, name: str) -> Path | None:
-    """A path on the guest's disk, unless a link of the guest's making leads it elsewhere: on this host, maybe."""
-    path = disk / name
-    return path if os.path.realpath(path) == os.path.join(os.path.realpath(disk), name) else None

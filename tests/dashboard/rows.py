@@ -62,7 +62,11 @@ def checkpoint(of: Machine, files: dict[str, str] | None = None, **also: Any) ->
 
 
 def _changed(parent: Checkpoint | None, files: dict[str, str]) -> int:
-    old = {entry["path"]: entry["sha256"] for entry in parent.manifest.entries} if parent and parent.manifest else {}
+    old = (
+        {entry["path"]: entry["sha256"] for entry in parent.manifest.entries}
+        if parent and parent.manifest
+        else {}
+    )
     new = {path: hashlib.sha256(content.encode()).hexdigest() for path, content in files.items()}
     return sum(old.get(path) != new.get(path) for path in old | new)
 
@@ -73,7 +77,9 @@ def manifest(files: dict[str, str]) -> Manifest:
     for path, content in sorted(files.items()):
         raw = content.encode()
         digest = hashlib.sha256(raw).hexdigest()
-        Blob.objects.get_or_create(pk=digest, defaults={"size": len(raw), "body": Blob.holding(digest, raw).body})
+        Blob.objects.get_or_create(
+            pk=digest, defaults={"size": len(raw), "body": Blob.holding(digest, raw).body}
+        )
         entries.append({"path": path, "kind": "file", "mode": 0o644, "size": len(raw), "sha256": digest})
     digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
     size = sum(len(content.encode()) for content in files.values())
@@ -102,7 +108,12 @@ def call(of: Machine, *, cost_micros: int = 12_300, offline: bool = False, **als
         "cost_micros": cost_micros, "first_byte_ms": 640, "duration_ms": 2400, "started_at": timezone.now(),
     }  # fmt: skip
     return Call.objects.create(
-        machine=of, number=number, reservation_id=reservation.id, model=model, offline=offline, **values | also
+        machine=of,
+        number=number,
+        reservation_id=reservation.id,
+        model=model,
+        offline=offline,
+        **values | also,
     )
 
 
@@ -115,7 +126,9 @@ def log(of: Machine, *texts: str, stream: str = "out") -> None:
     )
 
 
-def budget(project: Project, limit_micros: int = 20_000_000, spent_micros: int = 0, reserved_micros: int = 0) -> Budget:
+def budget(
+    project: Project, limit_micros: int = 20_000_000, spent_micros: int = 0, reserved_micros: int = 0
+) -> Budget:
     """The project's money."""
     return Budget.objects.create(
         project=project, scope=f"Project {project.slug}", resource="money", limit=limit_micros,

@@ -10,7 +10,8 @@ import pytest
 from tests.proxmox.conftest import SECONDS, Api
 
 # A child that does all it can to get away: its own session, its parent gone, an environment of its own.
-ESCAPE = "(setsid env -i PATH=/usr/bin:/bin sh -c 'while :; do date +%s%N > {mark}; sleep 0.02; done' >/dev/null 2>&1 &)"
+LOOP = "while :; do date +%s%N > {mark}; sleep 0.02; done"
+ESCAPE = f"(setsid env -i PATH=/usr/bin:/bin sh -c '{LOOP}' >/dev/null 2>&1 &)"
 
 
 @pytest.fixture
@@ -92,18 +93,19 @@ class TestStop:
 
 
 class TestShutdown:
+    def detach(self, api: Api, vmid: int, beginning: str) -> None:
+        """Leave a shell running that begins like this."""
+        api.write(vmid, "/root/script", f"{beginning}; while :; do sleep 0.01; done")
+        api.out(vmid, '(setsid sh "${GUEST_ROOT:-}/root/script" >/dev/null 2>&1 &)')
+
     def test_processes_are_asked_before_they_are_killed(self, either: Api, guest: int) -> None:
-        script = "trap 'echo asked > $PWD/workspace/asked; exit' TERM; touch $PWD/workspace/ready; while :; do sleep 0.01; done"
-        either.out(guest, f'(setsid sh -c "{script}" >/dev/null 2>&1 &)'.replace("$PWD", "\\$PWD"))
+        self.detach(either, guest, "trap 'echo asked > workspace/asked; exit' TERM; touch workspace/ready")
         until((either.disk(guest) / "workspace/ready").exists)
         either.done(either.post(f"qemu/{guest}/status/shutdown"))
         assert (either.disk(guest) / "workspace/asked").read_text() == "asked\n"
 
     def test_a_deaf_process_makes_a_short_shutdown_fail_unless_forced(self, either: Api, guest: int) -> None:
-        either.out(
-            guest,
-            "(setsid sh -c 'trap \"\" TERM; touch workspace/deaf; while :; do sleep 0.01; done' >/dev/null 2>&1 &)",
-        )
+        self.detach(either, guest, "trap '' TERM; touch workspace/deaf")
         until((either.disk(guest) / "workspace/deaf").exists)
         ended = either.ended(either.post(f"qemu/{guest}/status/shutdown", timeout=1))
         assert ended == "VM quit/powerdown failed - got timeout"
@@ -173,7 +175,11 @@ class TestSeparate:
 
     def test_links_that_a_guest_makes_lead_nowhere_on_this_computer(self, api: Api, tmp_path: Path) -> None:
         api.clone(604)
-        (tmp_path / "etc").mkdir()
-        (api.disk(604) / "etc").symlink_to(tmp_path / "etc")
+        ours = tmp_path / "ours"
+        ours.write_text("")
+        tmp_path.chmod(0o700)
+        (api.disk(604) / "etc").mkdir()
+        (api.disk(604) / "etc/hostname").symlink_to(ours)
+        (api.disk(604) / "tmp").symlink_to(tmp_path)
         api.start(604)
-        assert list((tmp_path / "etc").iterdir()) == []
+        assert (ours.read_text(), tmp_path.stat().st_mode & 0o777) == ("", 0o700)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.node_process import NodeProcess, start_node
 from tests.proxmox.conftest import Api
-from tests.proxmox.test_node_power import moves, run_away
+from tests.proxmox.test_node_power import moves, run_away, until
 
 
 @pytest.mark.parametrize("sandbox", [True, False], ids=["sandboxed", "plain"])
@@ -78,7 +78,9 @@ class TestWorkUnderWay:
         """Start something that is still under way when the node dies; its UPID."""
         api = Api(node)
         api.fault(match=f"POST */{verb}", action="slow-task", seconds=60)
-        return str(api.post(f"qemu/100/{verb}", **sent))
+        upid = str(api.post(f"qemu/100/{verb}", **sent))
+        until(lambda: any("lock" in row for row in api.get("qemu")))
+        return upid
 
     def test_tasks_that_ended_are_remembered_and_others_end_unexpectedly(self, tmp_path: Path) -> None:
         with start_node(tmp_path, faults=True) as node:

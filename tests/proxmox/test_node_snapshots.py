@@ -81,7 +81,8 @@ class TestRollBack:
         api.out(
             710,
             "cd /workspace; mkdir -p d/e; echo one > d/one; printf x > d/e/x; chmod 640 d/one; ln -s d/one link;"
-            "touch -d 2001-01-01 d/e/x; : > empty; ln d/one hard; mkfifo pipe; head -c 6000000 /dev/urandom | base64 > big",
+            "touch -d 2001-01-01 d/e/x; : > empty; ln d/one hard; mkfifo pipe;"
+            "head -c 6000000 /dev/urandom | base64 > big",
         )
         api.snapshot(710, "s1")
         api.stop(710)

@@ -112,13 +112,10 @@ def _check_unused(host: Host, values: Values) -> None:
     """A template's disk may be what the disks of linked clones build on; their volume ids say so."""
     if not host.personality.guards_bases or not values.get("template"):
         return
-    bases = {drive.volume for drive in drives.disks(values)}
-    for other in host.configs.all().values():
-        for drive in drives.disks(other.values):
-            if (base := drive.volume.partition("/vm-")[0].rpartition("/")[0] or drive.volume) in bases - {
-                drive.volume
-            }:
-                raise Failure(f"base volume '{base}' is still in use by linked cloned")
+    used = {drive.volume for other in host.configs.all().values() for drive in drives.disks(other.values)}
+    for base in drives.disks(values):
+        if any(volume.startswith(f"{base.volume}/") for volume in used):
+            raise Failure(f"base volume '{base.volume}' is still in use by linked cloned")
 
 
 @route("POST", VM + "/template", disk=TEXT)

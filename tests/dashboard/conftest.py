@@ -1,0 +1,44 @@
+"""Browsers of the cast, and a machine to look at."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from checkpoints.models import Checkpoint
+from machines.models import Machine
+from projects.models import Project, User
+from tests.dashboard import rows
+
+Browser = Callable[[str], Client]
+
+
+@pytest.fixture
+def browser(people: dict[str, User]) -> Browser:
+    """A browser, signed in as that person; "" for nobody."""
+
+    def open_as(name: str) -> Client:
+        client = Client()
+        if name:
+            client.force_login(people[name])
+        return client
+
+    return open_as
+
+
+@pytest.fixture
+def machine(project: Project, genesis: Checkpoint) -> Machine:
+    """Running, with two checkpoints, a call, and something printed."""
+    rows.budget(project)
+    made = rows.machine(project, genesis)
+    rows.checkpoint(made, {})
+    rows.call(made)
+    rows.checkpoint(made, {"hello.py": "print('hello')\n"})
+    rows.log(made, "hello", "world")
+    return made
+
+
+@pytest.fixture
+def checkpoint(machine: Machine) -> Checkpoint:
+    assert machine.present is not None
+    return machine.present

@@ -1,0 +1,100 @@
+"""Every page × everybody: 404 for outsiders, 403 for members without the right, the sign-in page for strangers."""
+
+import pytest
+from django.test import Client
+
+from checkpoints.models import Checkpoint
+from dashboard import urls
+from machines.models import Machine
+from tests.dashboard.conftest import Browser
+
+# name of the route → (method, alice owns, bob looks, charlie is outside)
+EXPECTED = {
+    "fleet": ("get", 200, 200, 200),
+    "spawn": ("get", 200, 200, 200),
+    "machine": ("get", 200, 200, 404),
+    "log_lines": ("get", 200, 200, 404),
+    "log_file": ("get", 200, 200, 404),
+    "rollback": ("get", 200, 403, 404),
+    "verb": ("get", 200, 403, 404),
+    "checkpoint": ("get", 200, 200, 404),
+    "branch": ("get", 200, 403, 404),
+    "api": ("get", 200, 200, 200),
+}
+
+
+def address(name: str, machine: Machine, checkpoint: Checkpoint) -> str:
+    return {
+        "fleet": "/",
+        "spawn": "/machines/new/",
+        "machine": f"/machines/{machine.handle}/",
+        "log_lines": f"/machines/{machine.handle}/log.json",
+        "log_file": f"/machines/{machine.handle}/log.txt",
+        "rollback": f"/machines/{machine.handle}/rollback/?to={checkpoint.handle}",
+        "verb": f"/machines/{machine.handle}/terminate/",
+        "checkpoint": f"/checkpoints/{checkpoint.handle}/",
+        "branch": f"/checkpoints/{checkpoint.handle}/branch/",
+        "api": "/api/",
+    }[name]
+
+
+def test_no_route_is_forgotten() -> None:
+    assert {route.name for route in urls.urlpatterns} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+class TestEveryPage:
+    def test_it_opens_to_whom_it_may(
+        self, name: str, browser: Browser, machine: Machine, checkpoint: Checkpoint
+    ) -> None:
+        where = address(name, machine, checkpoint)
+
+        codes = [browser(who).get(where).status_code for who in ("alice", "bob", "charlie")]
+
+        assert codes == list(EXPECTED[name][1:])
+
+    def test_it_sends_strangers_to_sign_in(
+        self, name: str, browser: Browser, machine: Machine, checkpoint: Checkpoint
+    ) -> None:
+        response = browser("").get(address(name, machine, checkpoint))
+
+        assert response.status_code == 302
+        assert response["Location"].startswith("/sign-in/?next=/")
+
+    def test_a_fragment_that_asks_for_a_stranger_is_not_given_the_sign_in_page(
+        self, name: str, browser: Browser, machine: Machine, checkpoint: Checkpoint
+    ) -> None:
+        response = browser("").get(address(name, machine, checkpoint), headers={"HX-Request": "true"})
+
+        assert response.status_code == 401
+        assert not response.content
+
+
+class TestVerbs:
+    @pytest.mark.parametrize("verb", ["checkpoint", "pause", "terminate"])
+    def test_they_are_for_operators_only(self, verb: str, browser: Browser, machine: Machine) -> None:
+        codes = [
+            browser(who).post(f"/machines/{machine.handle}/{verb}/").status_code for who in ("bob", "charlie")
+        ]
+
+        machine.refresh_from_db()
+        assert codes == [403, 404]
+        assert machine.state == "running"
+
+    def test_a_viewer_is_offered_none(self, browser: Browser, machine: Machine) -> None:
+        page = browser("bob").get(f"/machines/{machine.handle}/").content.decode()
+
+        assert "Terminate" not in page
+        assert "Branch" not in page
+        assert "Roll back" not in page
+
+
+class TestForms:
+    def test_they_refuse_a_post_without_its_token(self, machine: Machine, people: dict) -> None:
+        strict = Client(enforce_csrf_checks=True)
+        strict.force_login(people["alice"])
+
+        response = strict.post(f"/machines/{machine.handle}/pause/")
+
+        assert response.status_code == 403
+        assert "too old" in response.content.decode()

@@ -1,0 +1,158 @@
+"""The socket: who may listen to what, and what little it says."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from channels.layers import get_channel_layer
+from django.contrib.auth.models import AnonymousUser
+
+from checkpoints.models import Checkpoint
+from dashboard import consumers
+from events import actions as events
+from machines.models import Machine
+from projects.models import Project, User
+from tests.dashboard import rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def running(project: Project, genesis: Checkpoint) -> Machine:
+    return rows.machine(project, genesis)
+
+
+class Socket(ApplicationCommunicator):
+    """The browser's end of a page's socket."""
+
+    def __init__(self, user: User | AnonymousUser, subjects: tuple[str, ...]) -> None:
+        query = "&".join(f"subject={subject}" for subject in subjects)
+        scope = {
+            "type": "websocket",
+            "path": "/ws/",
+            "query_string": query.encode(),
+            "headers": [],
+            "user": user,
+        }
+        super().__init__(consumers.Doorbell.as_asgi(), scope)
+
+    async def hears(self) -> Any:
+        message = await self.receive_output(timeout=5)
+        assert message["type"] == "websocket.send", message
+        return json.loads(message["text"])
+
+    async def closes(self) -> int:
+        message = await self.receive_output(timeout=5)
+        assert message["type"] == "websocket.close", message
+        code: int = message["code"]
+        return code
+
+
+@asynccontextmanager
+async def page(user: User | AnonymousUser, *subjects: str) -> AsyncIterator[Socket]:
+    """An open page's socket."""
+    socket = Socket(user, subjects)
+    await socket.send_input({"type": "websocket.connect"})
+    assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
+    yield socket
+    await socket.send_input({"type": "websocket.disconnect", "code": 1001})
+    await socket.wait(timeout=5)
+
+
+async def ring(machine: Machine, *kinds: str) -> None:
+    for kind in kinds:
+        await sync_to_async(events.ring)(kind, subject=machine.subject, project_id=machine.project_id)
+
+
+class TestWhoMayListen:
+    async def test_strangers_are_told_to_sign_in(self, running: Machine) -> None:
+        async with page(AnonymousUser(), running.subject) as socket:
+            assert await socket.closes() == 4401
+
+    @pytest.mark.parametrize("subject", ["", "machine:nonsense", "nothing:1", "user:1"])
+    async def test_nonsense_is_not_for_anybody(self, subject: str, people: dict[str, User]) -> None:
+        async with page(people["alice"], subject) as socket:
+            assert await socket.closes() == 4403
+
+    async def test_outsiders_hear_nothing_of_a_machine(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["charlie"], running.subject) as socket:
+            assert await socket.closes() == 4403
+
+    async def test_members_are_greeted(self, running: Machine, people: dict[str, User]) -> None:
+        async with page(people["bob"], running.subject) as socket:
+            assert await socket.hears() == {"type": "hello"}
+
+
+class TestWhatItSays:
+    async def test_rings_of_a_moment_come_as_one(self, running: Machine, people: dict[str, User]) -> None:
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+
+            await ring(running, "machine.paused", "log", "log")
+
+            heard = await socket.hears()
+            assert heard == {
+                "type": "doorbell",
+                "subject": running.subject,
+                "kinds": ["log", "machine.paused"],
+            }
+            assert await socket.receive_nothing(timeout=0.5)
+
+    async def test_the_fleet_hears_that_something_changed_and_not_what(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["charlie"], "fleet") as socket:
+            await socket.hears()
+
+            await ring(running, "machine.paused")
+
+            assert await socket.hears() == {"type": "doorbell", "subject": "fleet"}
+
+    async def test_the_fleet_is_not_woken_by_log_lines(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["bob"], "fleet") as socket:
+            await socket.hears()
+
+            await ring(running, "log")
+
+            assert await socket.receive_nothing(timeout=0.8)
+
+    async def test_what_the_layer_lost_is_asked_for_afresh(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+
+            layer: Any = get_channel_layer()
+            await layer.group_send(events.group(running.subject), {"type": "layer.resync"})
+
+            assert await socket.hears() == {"type": "resync"}
+
+    async def test_it_beats(
+        self, running: Machine, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.05)
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+
+            assert await socket.hears() == {"type": "beat"}
+
+    async def test_a_page_that_left_leaves_nothing_running(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        before = asyncio.all_tasks()
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+            await ring(running, "machine.paused")
+        await asyncio.sleep(0)
+
+        left = {task for task in asyncio.all_tasks() - before if "Doorbell" in repr(task)}
+        assert not left

@@ -1,0 +1,149 @@
+"""The fleet page: what it counts, lists and asks a person for, and what that costs."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from checkpoints.models import Checkpoint
+from machines.models import Machine
+from machines.states import State
+from projects import actions as projects
+from projects.models import Project, User
+from tests.dashboard import rows
+from tests.dashboard.conftest import Browser
+
+
+class TestTheList:
+    def test_it_says_what_a_machine_is_and_costs(self, browser: Browser, machine: Machine) -> None:
+        rows.call(machine, cost_micros=1_830_000)
+
+        page = browser("bob").get("/").content.decode()
+
+        assert machine.handle in page
+        assert "Write a fizzbuzz" in page
+        assert "$1.84" in page
+        assert ">2</td>" in page
+
+    def test_it_shows_nothing_of_other_peoples_projects(
+        self, browser: Browser, machine: Machine, people: dict[str, User]
+    ) -> None:
+        projects.create(slug="private", by=people["charlie"])
+
+        page = browser("charlie").get("/").content.decode()
+
+        assert machine.handle not in page
+        assert "demo" not in page
+        assert "No machines yet" in page
+
+    def test_it_filters_by_state_and_project(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        running = rows.machine(project, genesis)
+        ended = rows.machine(project, genesis, State.TERMINATED)
+
+        page = browser("alice").get("/?state=running&project=demo").content.decode()
+
+        assert f'id="{running.handle}"' in page
+        assert f'id="{ended.handle}"' not in page
+
+    def test_a_filter_that_matches_nothing_offers_a_way_back(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        page = browser("alice").get("/?state=failed").content.decode()
+
+        assert "No machine matches" in page
+        assert "Show all 1" in page
+
+    @pytest.mark.parametrize("query", ["page=999", "page=x", "state=nonsense", "project=%00", "project=none"])
+    def test_nonsense_in_the_address_is_no_error(
+        self, query: str, browser: Browser, machine: Machine
+    ) -> None:
+        assert browser("alice").get(f"/?{query}").status_code == 200
+
+    def test_it_labels_machines_that_the_offline_model_answered(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        rows.call(machine, offline=True)
+
+        assert "offline model" in browser("alice").get("/").content.decode().partition("<main")[2]
+
+    def test_it_costs_as_many_queries_for_forty_machines_as_for_two(
+        self, browser: Browser, project: Project, genesis: Checkpoint, django_assert_max_num_queries
+    ) -> None:
+        def populate(number: int) -> None:
+            for _ in range(number):
+                made = rows.machine(project, genesis, State.FAILED, ended_at=timezone.now())
+                rows.checkpoint(made, {"a": "b"})
+                rows.call(made)
+
+        alice = browser("alice")
+        populate(2)
+        with django_assert_max_num_queries(20) as few:
+            alice.get("/")
+        populate(38)
+        with django_assert_max_num_queries(20) as many:
+            alice.get("/")
+
+        assert len(many) == len(few)
+
+
+class TestNeedsYou:
+    def test_it_lists_what_failed_what_has_no_budget_and_what_is_silent(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        failed = rows.machine(project, genesis, State.FAILED, sentence="The disk was full.")
+        broke = rows.machine(project, genesis, State.PAUSED, paused_for="budget", sentence="Nothing is left.")
+        silent = rows.machine(project, genesis, heard_at=timezone.now() - timedelta(minutes=5))
+        fine = rows.machine(project, genesis)
+
+        page = browser("alice").get("/").content.decode()
+
+        assert 'data-problems="3"' in page
+        for machine in (failed, broke, silent):
+            assert f'id="needs-{machine.handle}"' in page
+        assert f'id="needs-{fine.handle}"' not in page
+        assert "The disk was full." in page
+
+    def test_it_lets_old_failures_be(self, browser: Browser, project: Project, genesis: Checkpoint) -> None:
+        rows.machine(project, genesis, State.FAILED, ended_at=timezone.now() - timedelta(days=2))
+
+        assert 'id="needs"' not in browser("alice").get("/").content.decode()
+
+    def test_a_person_who_paused_a_machine_is_not_told_so(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        rows.machine(project, genesis, State.PAUSED, paused_for="person")
+
+        assert 'id="needs"' not in browser("alice").get("/").content.decode()
+
+
+class TestMoney:
+    def test_it_adds_up_the_budgets_that_are_visible(
+        self, browser: Browser, project: Project, genesis: Checkpoint, people: dict[str, User]
+    ) -> None:
+        rows.machine(project, genesis)
+        rows.budget(project, 20_000_000, spent_micros=3_000_000, reserved_micros=500_000)
+        rows.budget(projects.create(slug="secret", by=people["charlie"]), 999_000_000)
+
+        page = browser("alice").get("/").content.decode()
+
+        assert "$16.50" in page
+        assert "of" in page
+        assert "$20.00" in page
+
+    def test_it_says_that_nothing_can_be_spent_without_a_budget(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        rows.machine(project, genesis)
+
+        assert "bin/autovibe budget set" in browser("alice").get("/").content.decode()
+
+
+class TestTheFragment:
+    def test_it_is_the_inside_of_the_page(self, browser: Browser, machine: Machine) -> None:
+        response = browser("alice").get("/", headers={"HX-Request": "true"})
+
+        assert b"<html" not in response.content
+        assert b'id="tiles"' in response.content
+        assert "HX-Request" in response["Vary"]

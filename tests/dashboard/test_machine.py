@@ -1,0 +1,248 @@
+"""The machine page: what it tells, what it offers, and its log."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from checkpoints.models import Checkpoint
+from machines.models import Machine
+from machines.states import State
+from operations.models import Operation
+from projects.models import Project
+from tests.dashboard import rows
+from tests.dashboard.conftest import Browser
+
+
+def page_of(browser: Browser, machine: Machine, who: str = "alice") -> str:
+    return browser(who).get(f"/machines/{machine.handle}/").content.decode()
+
+
+class TestThePage:
+    def test_it_tells_state_guest_prompt_checkpoints_and_cost(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        page = page_of(browser, machine)
+
+        for words in (
+            "Running",
+            f"VM {machine.guest.vmid} on embedded",
+            "After answer 1",
+            "$0.0123",
+            "hello",
+        ):
+            assert words in page
+        assert page.index('id="point-1"') < page.index('id="point-2"')
+
+    def test_it_offers_only_what_is_possible(self, browser: Browser, machine: Machine) -> None:
+        page = page_of(browser, machine)
+
+        assert 'id="ask-pause"' in page
+        assert 'id="ask-terminate"' in page
+        assert 'id="ask-resume"' not in page
+
+    def test_it_tells_the_steps_of_what_is_under_way(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis, State.PROVISIONING)
+        operation(machine, status="waiting", step="agent")
+
+        page = page_of(browser, machine)
+
+        assert "Spawning" in page
+        assert 'aria-current="step"' in page
+        assert (
+            page.index("Starting the VM") < page.index('aria-current="step"') < page.index("Writing prompt")
+        )
+
+    def test_it_tells_where_a_machine_failed(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis, State.FAILED, sentence="Cloning: no space is left.")
+        operation(machine, status="failed", step="clone", error="Cloning: no space is left.")
+
+        page = page_of(browser, machine)
+
+        assert "Spawning failed" in page
+        assert "step-broken" in page
+
+    def test_sums_are_those_of_all_calls(self, browser: Browser, machine: Machine) -> None:
+        rows.call(machine, cost_micros=1_000_000)
+
+        assert page_of(browser, machine).count("$1.0123") == 2
+
+    def test_it_labels_the_offline_model(self, browser: Browser, machine: Machine) -> None:
+        assert "offline model</span>" not in page_of(browser, machine)
+
+        rows.call(machine, offline=True)
+
+        assert "offline model</span>" in page_of(browser, machine)
+
+    def test_what_agents_wrote_is_never_markup(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        nasty = "<script>alert(1)</script>"
+        machine = rows.machine(project, genesis, prompt=nasty, sentence=nasty, state=State.FAILED)
+        rows.checkpoint(machine, {nasty: nasty}, why=nasty)
+        rows.log(machine, nasty)
+
+        page = page_of(browser, machine)
+
+        assert nasty not in page
+        assert page.count("&lt;script&gt;") >= 4
+
+    def test_it_costs_as_many_queries_for_many_checkpoints_as_for_few(
+        self, browser: Browser, machine: Machine, django_assert_max_num_queries
+    ) -> None:
+        alice = browser("alice")
+        with django_assert_max_num_queries(30) as few:
+            alice.get(f"/machines/{machine.handle}/")
+        for number in range(20):
+            rows.checkpoint(machine, {"a": str(number)})
+            rows.call(machine)
+        with django_assert_max_num_queries(30) as many:
+            alice.get(f"/machines/{machine.handle}/")
+
+        assert len(many) == len(few)
+
+    def test_the_fragment_leaves_the_log_alone(self, browser: Browser, machine: Machine) -> None:
+        response = browser("alice").get(f"/machines/{machine.handle}/", headers={"HX-Request": "true"})
+
+        assert b"<html" not in response.content
+        assert b'id="log-card" hx-morph-skip' in response.content
+        assert b"hello" not in response.content
+
+
+class TestVerbs:
+    def test_pausing_by_a_plain_post_leads_back_to_the_machine(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        response = browser("alice").post(f"/machines/{machine.handle}/pause/", follow=True)
+
+        machine.refresh_from_db()
+        assert machine.state == State.PAUSING
+        assert response.redirect_chain == [(f"/machines/{machine.handle}/", 302)]
+        assert "is being paused" in response.content.decode()
+
+    def test_a_second_click_is_told_what_is_possible(self, browser: Browser, machine: Machine) -> None:
+        alice = browser("alice")
+        alice.post(f"/machines/{machine.handle}/pause/")
+
+        page = alice.post(f"/machines/{machine.handle}/pause/", follow=True).content.decode()
+
+        assert "not possible now" in page
+        assert Operation.objects.filter(subject=machine.subject, verb="pause").count() == 1
+
+    def test_terminating_says_first_what_it_does(self, browser: Browser, machine: Machine) -> None:
+        page = browser("alice").get(f"/machines/{machine.handle}/terminate/").content.decode()
+
+        machine.refresh_from_db()
+        assert "Its 2 checkpoints and the final one stay" in page
+        assert f"VM {machine.guest.vmid} is switched off" in page
+        assert machine.state == State.RUNNING
+
+    def test_the_dialog_is_the_same_card(self, browser: Browser, machine: Machine) -> None:
+        response = browser("alice").get(
+            f"/machines/{machine.handle}/terminate/", headers={"HX-Request": "true"}
+        )
+
+        assert b"<html" not in response.content
+        assert b"switched off" in response.content
+
+    def test_an_impossible_verb_has_no_button(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis, State.CLONING)
+
+        page = browser("alice").get(f"/machines/{machine.handle}/terminate/").content.decode()
+
+        assert "nothing can be asked of it until that is done" in page
+        assert 'type="submit" autofocus' not in page
+
+
+class TestRollback:
+    def test_it_begins_and_says_so(self, browser: Browser, machine: Machine) -> None:
+        first = Checkpoint.objects.of(machine.subject).first()
+        assert first is not None
+
+        page = browser("alice").post(
+            f"/machines/{machine.handle}/rollback/", {"to": first.handle}, follow=True
+        )
+
+        machine.refresh_from_db()
+        assert machine.state == State.RESTORING
+        assert f"is going back to {first.handle}" in page.content.decode()
+
+    def test_it_says_first_what_is_kept(
+        self, browser: Browser, machine: Machine, checkpoint: Checkpoint
+    ) -> None:
+        page = (
+            browser("alice")
+            .get(f"/machines/{machine.handle}/rollback/?to={checkpoint.handle}")
+            .content.decode()
+        )
+
+        assert "kept in a checkpoint first" in page
+
+    @pytest.mark.parametrize("to", ["", "nonsense", "demo.c0"])
+    def test_it_knows_only_the_machines_own_checkpoints(
+        self, to: str, browser: Browser, machine: Machine
+    ) -> None:
+        response = browser("alice").get(f"/machines/{machine.handle}/rollback/", {"to": to})
+
+        assert response.status_code == 404
+
+
+class TestTheLog:
+    def test_it_is_read_on_from_the_last_line(self, browser: Browser, machine: Machine) -> None:
+        first = machine.log.order_by("id").first()
+        assert first is not None
+
+        answer = browser("bob").get(f"/machines/{machine.handle}/log.json?after={first.pk}").json()
+
+        assert [line["text"] for line in answer["lines"]] == ["world"]
+        assert answer["more"] is False
+
+    @pytest.mark.parametrize("after", ["", "x", "-1", "9" * 30])
+    def test_nonsense_begins_at_the_beginning(self, after: str, browser: Browser, machine: Machine) -> None:
+        answer = browser("bob").get(f"/machines/{machine.handle}/log.json?after={after}").json()
+
+        assert len(answer["lines"]) == 2
+
+    def test_what_only_a_terminal_understands_is_left_out(self, browser: Browser, machine: Machine) -> None:
+        rows.log(machine, "\x1b[1;31mred\x1b[0m", "10 %\r20 %\r", "\x1b]0;title\x07said")
+
+        answer = browser("bob").get(f"/machines/{machine.handle}/log.json").json()
+
+        assert [line["text"] for line in answer["lines"]][2:] == ["red", "20 %", "said"]
+
+    def test_a_long_log_comes_in_parts(self, browser: Browser, machine: Machine) -> None:
+        rows.log(machine, *(f"line {number}" for number in range(2500)))
+
+        answer = browser("bob").get(f"/machines/{machine.handle}/log.json").json()
+        rest = (
+            browser("bob")
+            .get(f"/machines/{machine.handle}/log.json?after={answer['lines'][-1]['id']}")
+            .json()
+        )
+
+        assert answer["more"] is True
+        assert len(answer["lines"]) + len(rest["lines"]) == 2502
+
+
+def operation(machine: Machine, **fields: object) -> Operation:
+    values = {
+        "verb": "spawn",
+        "task": "machines.tasks.spawn",
+        "started_at": timezone.now() - timedelta(seconds=9),
+    }
+    return Operation.objects.create(
+        subject=machine.subject, project=machine.project, lock=machine.guest.subject, **values | fields
+    )
+
+
+def test_the_log_answers_json(browser: Browser, machine: Machine) -> None:
+    response = browser("bob").get(f"/machines/{machine.handle}/log.json")
+
+    assert set(json.loads(response.content)["lines"][0]) == {"id", "at", "stream", "text"}
