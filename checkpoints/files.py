@@ -13,14 +13,12 @@ DIFF_BYTES_MAX = 256 * 1024
 
 def entries(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """The workspace's entries: path, kind, mode, size, sha256 or target, mtime. A genesis has none."""
-    _require_listed(checkpoint)
-    listed = checkpoint.manifest.entries if checkpoint.manifest else []
-    return [entry for entry in listed if manifests.in_workspace(entry["path"])]
+    return [entry for entry in _listed(checkpoint) if manifests.in_workspace(entry["path"])]
 
 
 def content(checkpoint: Checkpoint, path: str) -> bytes:
-    """One file's bytes. Raises `NotThere`, or `Conflict` when the content is in the snapshot only."""
-    entry = next((entry for entry in entries(checkpoint) if entry["path"] == path.rstrip("/")), None)
+    """One file's bytes; an absolute path is one of the agent's own files. Raises `NotThere`, or `Conflict` when the content is in the snapshot only."""
+    entry = next((entry for entry in _listed(checkpoint) if entry["path"] == path.rstrip("/")), None)
     if entry is None or entry["kind"] != "file":
         raise NotThere(
             f"Checkpoint {checkpoint.handle} has no file {path!r}. See: autovibe files {checkpoint.handle}"
@@ -49,6 +47,11 @@ def diff(before: Checkpoint, after: Checkpoint) -> Iterator[dict[str, Any]]:
             "size_after": (change.after or {}).get("size"),
             "diff": _unified(change, blobs),
         }
+
+
+def _listed(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    _require_listed(checkpoint)
+    return checkpoint.manifest.entries if checkpoint.manifest else []
 
 
 def _require_listed(checkpoint: Checkpoint) -> None:

@@ -32,7 +32,12 @@ def store(
     before: an unchanged state is then not read again. Across guests our own hash of the list counts.
     """
     before = checkpoint.parent
-    if before and before.manifest and (before.guest_id, before.digest) == (checkpoint.guest_id, digest):
+    if (
+        digest
+        and before
+        and before.manifest
+        and (before.guest_id, before.digest) == (checkpoint.guest_id, digest)
+    ):
         manifest, changed = before.manifest, 0
     else:
         manifest = _keep(read(), before.manifest if before else None, fetch)

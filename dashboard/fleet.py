@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Sum
 
-from budgets.models import Budget, LedgerEntry, Resource
+from budgets.models import Budget, Resource
 from checkpoints.models import Checkpoint
 from dashboard import needs
 from gateway.models import Call
@@ -100,7 +99,6 @@ class Row:
 
     machine: Machine
     checkpoints: int
-    spent_micros: int
     offline: bool
     silent: bool
 
@@ -116,7 +114,7 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
     projects = list(Project.objects.permitted(user, "view_project"))
     counts = dict(machines.values_list("state").annotate(Count("pk")).order_by())
     waiting = list(needs.attention(machines).select_related("project"))
-    listed = asked.apply(machines).select_related("project").order_by("-number")
+    listed = asked.apply(machines).with_spending().select_related("project").order_by("-number")
     page = Paginator(listed, ROWS_PER_PAGE).get_page(asked.page)
     return {
         "asked": asked,
@@ -151,7 +149,6 @@ def _rows(page: Page[Machine]) -> list[Row]:
     machines = list(page)
     ids = [machine.id for machine in machines]
     checkpoints = _checkpoints(machines)
-    spent = spent_micros(ids)
     offline = set(
         Call.objects.filter(machine__in=ids, offline=True).values_list("machine", flat=True).distinct()
     )
@@ -159,7 +156,6 @@ def _rows(page: Page[Machine]) -> list[Row]:
         Row(
             machine=machine,
             checkpoints=checkpoints.get(machine.subject, 0),
-            spent_micros=spent.get(machine.id, 0),
             offline=machine.id in offline,
             silent=enforce.is_silent(machine),
         )
@@ -170,12 +166,3 @@ def _rows(page: Page[Machine]) -> list[Row]:
 def _checkpoints(machines: Iterable[Machine]) -> dict[str, int]:
     left = Checkpoint.objects.filter(origin__in=[machine.subject for machine in machines])
     return dict(left.values_list("origin").annotate(Count("pk")).order_by())
-
-
-def spent_micros(machines: Iterable[UUID]) -> dict[UUID, int]:
-    """What the ledger says each machine has cost."""
-    entries = LedgerEntry.objects.filter(machine_id__in=list(machines))
-    return {
-        row["machine_id"]: row["total"]
-        for row in entries.values("machine_id").annotate(total=Sum("micros")).order_by()
-    }

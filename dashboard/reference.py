@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
@@ -45,19 +45,19 @@ class Route:
     curl: str
 
 
-@cache
-def routes() -> dict[str, list[Route]]:
-    """All routes by tag. The description does not change while the process lives."""
+@lru_cache(maxsize=8)
+def routes(origin: str) -> dict[str, list[Route]]:
+    """All routes by tag, for a server at `origin`. The description does not change while the process lives."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     found: dict[str, list[Route]] = {}
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             for tag in operation.get("tags", ["other"]):
-                found.setdefault(tag, []).append(_route(schema, path, method.upper(), operation))
+                found.setdefault(tag, []).append(_route(schema, origin, path, method.upper(), operation))
     return found
 
 
-def _route(schema: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Route:
+def _route(schema: dict[str, Any], origin: str, path: str, method: str, operation: dict[str, Any]) -> Route:
     body = _body(schema, operation)
     text = operation.get("description") or operation.get("summary") or ""
     return Route(
@@ -68,7 +68,7 @@ def _route(schema: dict[str, Any], path: str, method: str, operation: dict[str, 
         summary=" ".join(text.split()),
         parameters=[_parameter(one) for one in operation.get("parameters", [])]
         + [_property(schema, name, one, body) for name, one in body.get("properties", {}).items()],
-        curl=_curl(schema, path, method, body),
+        curl=_curl(origin + path, method, body),
     )
 
 
@@ -106,12 +106,12 @@ def _type(schema: dict[str, Any], part: dict[str, Any]) -> str:
     return " or ".join(kinds)
 
 
-def _curl(schema: dict[str, Any], path: str, method: str, body: dict[str, Any]) -> str:
+def _curl(path: str, method: str, body: dict[str, Any]) -> str:
     """A command that works once the handles in it are yours."""
     filled = path.replace("{reference}", "m1.c3" if "/checkpoints/" in path else "m1").replace(
         "{slug}", "demo"
     )
-    lines = [f"curl -H 'Authorization: Bearer av_…' {{origin}}{filled}"]
+    lines = [f"curl -H 'Authorization: Bearer av_…' {filled}"]
     if method != "GET":
         lines[0] = lines[0].replace("curl ", f"curl -X {method} ", 1)
     if example := {name: _example(name, body["properties"][name]) for name in body.get("required", [])}:

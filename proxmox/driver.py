@@ -178,4 +178,4 @@ class Driver(ABC):
 
 
 # 61,440 characters of base64 is what file-write takes (pve-manager: Agent.pm, `content` maxLength).
-CHUNK_BYTES = 45_000
+CHUNK_BYTES = 46_080

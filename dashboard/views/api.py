@@ -12,4 +12,4 @@ from dashboard.pages import PageRequest, page
 @page
 def index(request: PageRequest) -> HttpResponse:
     origin = f"{request.scheme}://{request.get_host()}"
-    return render(request, "dashboard/api.html", {"tags": reference.routes(), "origin": origin})
+    return render(request, "dashboard/api.html", {"tags": reference.routes(origin)})

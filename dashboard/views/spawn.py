@@ -81,20 +81,11 @@ def _spawned(
 def _source(request: PageRequest, project: Project, reference: str) -> Checkpoint:
     """The checkpoint that was named, or the project's beginning. Raises `Conflict` for what is wrong with it."""
     if not reference:
-        return _genesis(project)
+        return checkpoints.genesis_of(project)
     try:
         return checkpoints.find(reference.strip(), user=request.user)
     except NotThere as error:  # a field of the form is wrong, not the address
         raise Conflict(str(error)) from None
-
-
-def _genesis(project: Project) -> Checkpoint:
-    genesis = Checkpoint.objects.filter(project=project, kind=Checkpoint.Kind.GENESIS)
-    if found := genesis.select_related("guest").first():
-        return found
-    raise Conflict(
-        f"Project {project.slug} has no genesis checkpoint yet: manage.py bootstrap --project {project.slug}"
-    )
 
 
 def _initial(*, project: Project | None = None, type: str | None = None) -> dict[str, Any]:

@@ -103,10 +103,11 @@ class Disks:
         with self._store.session() as held:
             with self._guests.still(vmid):
                 captured = self._trees.capture(self._guests.disk(vmid), index, held, tick)
-            if not captured.same_index:
-                self._write(self._guests.directory(vmid) / "index", trees.dump(captured.seen.values()))
+            # In this order: a crash in between must not leave an old manifest that a new index vouches for.
             if not captured.same_entries:
                 (self._guests.directory(vmid) / _SAME).unlink(missing_ok=True)
+            if not captured.same_index:
+                self._write(self._guests.directory(vmid) / "index", trees.dump(captured.seen.values()))
             yield captured
 
     def _keep(self, vmid: int, manifest: Path, captured: Captured) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import zstandard
 from django.utils import timezone
 
 from budgets.models import Budget, LedgerEntry, Reservation
@@ -80,11 +81,18 @@ def manifest(files: dict[str, str]) -> Manifest:
         Blob.objects.get_or_create(
             pk=digest, defaults={"size": len(raw), "body": Blob.holding(digest, raw).body}
         )
-        entries.append({"path": path, "kind": "file", "mode": 0o644, "size": len(raw), "sha256": digest})
+        entries.append(
+            {"path": path, "kind": "file", "mode": 0o644, "size": len(raw), "sha256": digest, "kept": True}
+        )
     digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
     size = sum(len(content.encode()) for content in files.values())
     found, _ = Manifest.objects.get_or_create(
-        digest=digest, defaults={"files": len(files), "size": size, "body": Manifest.packed(entries)}
+        digest=digest,
+        defaults={
+            "files": len(files),
+            "size": size,
+            "body": zstandard.compress(json.dumps(entries).encode()),
+        },
     )
     return found
 

@@ -57,13 +57,13 @@ class TestSignIn:
 
 class TestTheReference:
     def test_it_tells_every_route_once(self) -> None:
-        routes = [route for tag in reference.routes().values() for route in tag]
+        routes = [route for tag in reference.routes("").values() for route in tag]
 
         assert {"machines_spawn", "checkpoints_branch", "machines_log"} <= {route.id for route in routes}
         assert len({route.id for route in routes}) == len(routes)
 
     def test_a_route_has_parameters_and_a_command(self) -> None:
-        (spawn,) = [route for route in reference.routes()["machines"] if route.id == "machines_spawn"]
+        (spawn,) = [route for route in reference.routes("")["machines"] if route.id == "machines_spawn"]
 
         assert {"Idempotency-Key", "project", "prompt"} <= {parameter.name for parameter in spawn.parameters}
         assert spawn.curl.startswith("curl -X POST -H 'Authorization: Bearer")

@@ -98,7 +98,9 @@ class TestSpawn:
     def test_what_is_wrong_is_said_and_what_was_typed_is_kept(
         self, change: dict, status: int, sentence: str, browser: Browser, form: dict
     ) -> None:
-        response = browser("alice").post("/machines/new/", {**form, "file_path": "keep.me", **change})
+        response = browser("alice").post(
+            "/machines/new/", {**form, "file_path": "keep.me", "file_content": "", **change}
+        )
 
         page = response.content.decode()
         assert response.status_code == status

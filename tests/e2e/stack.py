@@ -18,6 +18,8 @@ import psycopg
 import requests
 from psycopg import sql
 
+from tests.node_process import kill_guests
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct-horse-battery"
 NODE_SECRET = "node-secret"
@@ -138,6 +140,7 @@ def running(home: Path, database: str, **settings: str) -> Iterator[Stack]:
     finally:
         for name in list(stack.processes)[::-1]:
             stack.kill(name, signal.SIGTERM)
+        kill_guests(home / "node")
 
 
 def _stack(home: Path, database: str, web_port: int, node_port: int, settings: dict[str, str]) -> Stack:

@@ -1,23 +1,26 @@
 """Power, and that the processes of a guest are its own: they start, freeze and end with it."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.node_process import start_node
 from tests.proxmox.conftest import SECONDS, Api
 
+VMIDS = itertools.count(5000)
 # A child that does all it can to get away: its own session, its parent gone, an environment of its own.
 LOOP = "while :; do date +%s%N > {mark}; sleep 0.02; done"
 ESCAPE = f"(setsid env -i PATH=/usr/bin:/bin sh -c '{LOOP}' >/dev/null 2>&1 &)"
 
 
 @pytest.fixture
-def guest(either: Api, request: pytest.FixtureRequest) -> int:
+def guest(either: Api) -> int:
     """A running guest of the test's own."""
-    vmid = 500 + abs(hash(request.node.name)) % 5000
+    vmid = next(VMIDS)
     either.clone(vmid)
     either.start(vmid)
     return vmid
@@ -183,3 +186,16 @@ class TestSeparate:
         (api.disk(604) / "tmp").symlink_to(tmp_path)
         api.start(604)
         assert (ours.read_text(), tmp_path.stat().st_mode & 0o777) == ("", 0o700)
+
+    @pytest.mark.parametrize("sandbox", [True, False], ids=["sandboxed", "plain"])
+    def test_programs_of_a_host_path_are_there(self, tmp_path: Path, sandbox: bool) -> None:
+        program = tmp_path / "tools/bin/hello"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\necho hello\n")
+        program.chmod(0o755)
+        with start_node(tmp_path / "node", sandbox=sandbox, host_path=[tmp_path / "tools"]) as node:
+            api = Api(node)
+            api.clone(100)
+            api.start(100)
+            assert api.out(100, "hello") == "hello\n"
+            assert not sandbox or api.run(100, f"echo x > {program}")["exitcode"] != 0
