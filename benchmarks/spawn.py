@@ -1,6 +1,6 @@
 """Fifty machines at once on the embedded node, to the end: none lost, how long, and what it cost the control plane.
 
-    bin/test --shell python -m benchmarks.spawn [--machines 50] [--quick]
+    .venv/bin/python -m benchmarks.spawn [--machines 50]
 
 The baseline is one machine alone in the same run; ratios to it are what to compare between hosts.
 """

@@ -17,7 +17,7 @@ from guests import actions as guests
 from machines import tokens, types
 from machines.models import Machine, MachineFile, next_number
 from machines.modifications import Modification
-from machines.states import VERBS, State
+from machines.states import CALLING, VERBS, State
 from operations import actions as operations
 from operations.models import Operation
 from projects.errors import Conflict, Invalid, NotThere
@@ -162,7 +162,7 @@ def checkpoint_before_call(machine: Machine, call_number: int, call_id: UUID) ->
 
     When request N+1 arrives the agent is waiting, and all that answer N caused is on disk.
     """
-    if machine.state != State.RUNNING or types.get(machine.type).checkpoints == "none":
+    if machine.state not in CALLING or types.get(machine.type).checkpoints == "none":
         return None
     why = f"After answer {call_number - 1}" if call_number > 1 else "Before the first call"
     prepared = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, call_id=call_id)

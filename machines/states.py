@@ -39,6 +39,9 @@ LIVE = frozenset(State) - ENDED
 # Somebody is working on it.
 BUSY = frozenset({S.CLONING, S.PROVISIONING, S.PAUSING, S.RESUMING, S.RESTORING, S.STOPPING})
 
+# An agent may call before the worker that started it has said so; its checkpoint then waits for that worker.
+CALLING = frozenset({S.PROVISIONING, S.RUNNING, S.RESUMING, S.RESTORING})
+
 # Which states a verb may be asked in; pages and the API offer just these.
 VERBS: dict[str, frozenset[State]] = {
     "checkpoint": frozenset({S.RUNNING, S.PAUSED}),

@@ -7,6 +7,8 @@ import logging
 import signal
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -185,7 +187,13 @@ async def _serve(host: Host) -> None:
     app = web.Application(client_max_size=BODY_LIMIT)
     app.router.add_route("*", "/{path:.*}", Server(host).answer)
     app.on_response_prepare.append(_sign)
-    runner = web.AppRunner(app, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=1, access_log=None)
+    runner = web.AppRunner(
+        app,
+        keepalive_timeout=IDLE_SECONDS,
+        shutdown_timeout=1,
+        access_log=_access_log(options.state),
+        access_log_format='%a [%t] "%r" %s %b %Tf',
+    )
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options), backlog=512)
     await site.start()
@@ -193,6 +201,15 @@ async def _serve(host: Host) -> None:
     print(f"listening on {'https' if options.tls_cert else 'http'}://{options.host}:{port}", flush=True)
     await ended.wait()
     await runner.cleanup()
+
+
+def _access_log(state: Path) -> logging.Logger:
+    """Every request on a line in STATE/access.log, as pveproxy keeps it; of bounded size."""
+    access = logging.getLogger("proxmox.node.access")
+    access.addHandler(RotatingFileHandler(state / "access.log", maxBytes=32 * 1024**2, backupCount=1))
+    access.setLevel(logging.INFO)
+    access.propagate = False
+    return access
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:
