@@ -13,8 +13,8 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from dashboard.routing import websocket_urlpatterns  # noqa: E402
 
+from dashboard.routing import websocket_urlpatterns  # noqa: E402
 from gateway import app as gateway  # noqa: E402
 
 Scope = dict[str, Any]

@@ -17,7 +17,10 @@ def entries(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def content(checkpoint: Checkpoint, path: str) -> bytes:
-    """One file's bytes; an absolute path is one of the agent's own files. Raises `NotThere`, or `Conflict` when the content is in the snapshot only."""
+    """One file's bytes; an absolute path is one of the agent's own.
+
+    Raises `NotThere`, or `Conflict` when the content is in the snapshot only.
+    """
     entry = next((entry for entry in _listed(checkpoint) if entry["path"] == path.rstrip("/")), None)
     if entry is None or entry["kind"] != "file":
         raise NotThere(

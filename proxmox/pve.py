@@ -48,7 +48,11 @@ class PveDriver(Driver):
             self._change("post", "pools", poolid=pool)
 
     def inventory(self) -> list[Observed]:
-        rows = {int(row["vmid"]): row for row in self._get("cluster/resources", type="vm") if row["type"] == "qemu"}
+        rows = {
+            int(row["vmid"]): row
+            for row in self._get("cluster/resources", type="vm")
+            if row["type"] == "qemu"
+        }
         # Only a node's own full list tells a frozen guest from a running one (qmpstatus).
         for node in {row["node"] for row in rows.values() if row.get("status") == "running"}:
             for row in self._get(f"nodes/{node}/qemu", full=1):

@@ -76,7 +76,9 @@ def node(state: State, ports: Ports, env: Mapping[str, str]) -> Program:
     """
     bare = {name: value for name, value in env.items() if name not in _NOT_FOR_GUESTS}
     shared = [option for path in agents.directories() for option in ("--host-path", str(path))]
-    return manage("node", bare, "--state", str(state.node), "--host", HOST, "--port", str(ports.node), *shared)
+    return manage(
+        "node", bare, "--state", str(state.node), "--host", HOST, "--port", str(ports.node), *shared
+    )
 
 
 def web(ports: Ports, env: Mapping[str, str]) -> Program:

@@ -6,32 +6,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('projects', '0001_initial'),
+        ("projects", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Guest',
+            name="Guest",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('vmid', models.PositiveIntegerField(unique=True)),
-                ('node', models.CharField(max_length=60)),
-                ('template', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('allocated', 'Allocated'), ('present', 'Present'), ('condemned', 'Condemned'), ('gone', 'Gone')], default='allocated', max_length=10)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('power', models.CharField(choices=[('unknown', 'Unknown'), ('running', 'Running'), ('paused', 'Paused'), ('io-error', 'Io Error'), ('stopped', 'Stopped'), ('absent', 'Absent')], default='unknown', max_length=10)),
-                ('observed_at', models.DateTimeField(null=True)),
-                ('cpu', models.FloatField(default=0)),
-                ('memory_bytes', models.BigIntegerField(default=0)),
-                ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, to='projects.project')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("vmid", models.PositiveIntegerField(unique=True)),
+                ("node", models.CharField(max_length=60)),
+                ("template", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("allocated", "Allocated"),
+                            ("present", "Present"),
+                            ("condemned", "Condemned"),
+                            ("gone", "Gone"),
+                        ],
+                        default="allocated",
+                        max_length=10,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "power",
+                    models.CharField(
+                        choices=[
+                            ("unknown", "Unknown"),
+                            ("running", "Running"),
+                            ("paused", "Paused"),
+                            ("io-error", "Io Error"),
+                            ("stopped", "Stopped"),
+                            ("absent", "Absent"),
+                        ],
+                        default="unknown",
+                        max_length=10,
+                    ),
+                ),
+                ("observed_at", models.DateTimeField(null=True)),
+                ("cpu", models.FloatField(default=0)),
+                ("memory_bytes", models.BigIntegerField(default=0)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, to="projects.project"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['vmid'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['allocated', 'present', 'condemned', 'gone'])), name='guest_state_is_known')],
+                "ordering": ["vmid"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["allocated", "present", "condemned", "gone"])),
+                        name="guest_state_is_known",
+                    )
+                ],
             },
         ),
     ]

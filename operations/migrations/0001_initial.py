@@ -7,45 +7,91 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('projects', '0001_initial'),
+        ("projects", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Operation',
+            name="Operation",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('verb', models.CharField(max_length=30)),
-                ('subject', models.CharField(max_length=80)),
-                ('lock', models.CharField(max_length=80)),
-                ('task', models.CharField(max_length=120)),
-                ('arguments', models.JSONField(default=dict)),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('waiting', 'Waiting'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('needs_operator', 'Needs Operator')], default='queued', max_length=15)),
-                ('step', models.CharField(blank=True, max_length=40)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('asked_at', models.DateTimeField(null=True)),
-                ('upid', models.CharField(blank=True, max_length=200)),
-                ('task_result', models.CharField(blank=True, max_length=500)),
-                ('resume_at', models.DateTimeField(null=True)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('step_began_at', models.DateTimeField(null=True)),
-                ('error', models.TextField(blank=True)),
-                ('warnings', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='projects.project')),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("verb", models.CharField(max_length=30)),
+                ("subject", models.CharField(max_length=80)),
+                ("lock", models.CharField(max_length=80)),
+                ("task", models.CharField(max_length=120)),
+                ("arguments", models.JSONField(default=dict)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("waiting", "Waiting"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("needs_operator", "Needs Operator"),
+                        ],
+                        default="queued",
+                        max_length=15,
+                    ),
+                ),
+                ("step", models.CharField(blank=True, max_length=40)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("asked_at", models.DateTimeField(null=True)),
+                ("upid", models.CharField(blank=True, max_length=200)),
+                ("task_result", models.CharField(blank=True, max_length=500)),
+                ("resume_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("step_began_at", models.DateTimeField(null=True)),
+                ("error", models.TextField(blank=True)),
+                ("warnings", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "project",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="projects.project"),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['created_at'],
-                'indexes': [models.Index(condition=models.Q(('finished_at__isnull', True)), fields=['status'], name='operation_open'), models.Index(fields=['subject', '-created_at'], name='operation_by_subject')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'waiting', 'succeeded', 'failed', 'needs_operator'])), name='operation_status_is_known'), models.UniqueConstraint(condition=models.Q(('finished_at__isnull', True), ('started_at__isnull', False)), fields=('lock',), name='one_operation_at_a_time_per_lock')],
+                "ordering": ["created_at"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("finished_at__isnull", True)),
+                        fields=["status"],
+                        name="operation_open",
+                    ),
+                    models.Index(fields=["subject", "-created_at"], name="operation_by_subject"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                ["queued", "running", "waiting", "succeeded", "failed", "needs_operator"],
+                            )
+                        ),
+                        name="operation_status_is_known",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("finished_at__isnull", True), ("started_at__isnull", False)),
+                        fields=("lock",),
+                        name="one_operation_at_a_time_per_lock",
+                    ),
+                ],
             },
         ),
     ]

@@ -23,7 +23,9 @@ def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: s
 
     for handle in handles:
         machine = eventually(
-            lambda handle=handle: _ended(stack, handle), seconds=150, what=f"{handle} to end after {part} was killed"
+            lambda handle=handle: _ended(stack, handle),
+            seconds=150,
+            what=f"{handle} to end after {part} was killed",
         )
         assert machine["state"] == "terminated" or machine["sentence"]
     _nothing_is_wrong(stack, handles)
@@ -31,7 +33,9 @@ def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: s
 
 def _has_come(stack: Stack, handles: list[str], moment: str) -> bool:
     if moment == "spawning":
-        return any(stack.get(f"machines/{handle}/")["state"] in {"cloning", "provisioning"} for handle in handles)
+        return any(
+            stack.get(f"machines/{handle}/")["state"] in {"cloning", "provisioning"} for handle in handles
+        )
     return any(one["state"] == "requested" for handle in handles for one in stack.checkpoints(handle))
 
 

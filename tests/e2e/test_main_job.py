@@ -20,7 +20,11 @@ def done(stack: Stack) -> str:
 def files(stack: Stack, checkpoint: str) -> dict[str, str]:
     found = stack.get(f"checkpoints/{checkpoint}/files/")["files"]
     # Absolute paths are the agent's own history, outside the workspace; it grows with every prompt.
-    return {entry["path"]: entry["sha256"] for entry in found if entry["kind"] == "file" and entry["path"][0] != "/"}
+    return {
+        entry["path"]: entry["sha256"]
+        for entry in found
+        if entry["kind"] == "file" and entry["path"][0] != "/"
+    }
 
 
 def read(stack: Stack, checkpoint: str, path: str) -> str:
