@@ -23,6 +23,8 @@ SENTENCES = {
     "machine.out_of_budget": "Out of budget",
     "checkpoint.missed": "The checkpoint before call {call} could not be asked for",
 }
+# What somebody asked for; the rest followed from it.
+ASKED = frozenset({"requested", "pausing", "resuming", "restoring", "stopping"})
 SYSTEM = "system"
 
 
@@ -34,7 +36,6 @@ class Told:
     text: str
     detail: str
     by: str
-    kind: str
 
 
 def of(machine: Machine) -> list[Told]:
@@ -51,4 +52,5 @@ def _tell(event: Event) -> Told:
     except KeyError:
         text = event.kind
     detail = str(data.get("sentence") or data.get("error") or "")
-    return Told(event.at, text, detail, "" if event.actor == SYSTEM else event.actor, event.kind)
+    asked = event.kind.removeprefix("machine.") in ASKED and event.actor != SYSTEM
+    return Told(event.at, text, detail, event.actor if asked else "")

@@ -138,8 +138,8 @@ class TestTheLog:
         expect(page.locator("#log")).to_contain_text("the-end", timeout=FOR_AN_AGENT_MS)
         assert page.evaluate("log.scrollHeight - log.scrollTop - log.clientHeight") < 24
         assert page.locator("#log .log-line").count() <= 5200
-        page.get_by_role("link", name="Terminate").click(timeout=2000)
-        expect(page.get_by_role("dialog")).to_be_visible(timeout=2000)
+        page.get_by_role("link", name="Terminate").click(timeout=10_000)
+        expect(page.get_by_role("dialog")).to_be_visible(timeout=10_000)
 
     def test_it_follows_until_one_scrolls_up(self, page: Page) -> None:
         spawn(page, "seq 300; sleep 5; echo later; sleep 600", kind="shell")

@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         node = self._template_node()
         with transaction.atomic():
-            admin = _admin(options["admin"])
+            admin = self._admin(options["admin"])
             project = _project(options["project"], admin)
             checkpoints.genesis(project, _template(node))
             if budgets.left(project) is None:
@@ -48,6 +48,16 @@ class Command(BaseCommand):
         if options["cli_config"]:
             _write_cli_config(Path(options["cli_config"]), options["url"], admin)
         self.stdout.write(f"Project {project.slug} is ready.")
+
+    def _admin(self, name: str) -> User:
+        """The first admin. A password that nobody gave is made, and shown this once."""
+        if admin := User.objects.filter(username=name).first():
+            return admin
+        given = os.environ.get("AUTOVIBE_ADMIN_PASSWORD")
+        password = given or secrets.token_urlsafe(12)
+        if not given:
+            self.stdout.write(f"The password of {name} is {password}")
+        return User.objects.create_superuser(name, password=password)
 
     def _template_node(self) -> str:
         """The node that holds the template. Raises `CommandError` when there is none."""
@@ -62,14 +72,6 @@ class Command(BaseCommand):
                 "Set PROXMOX_TEMPLATE to one that the token may see."
             )
         return template.node
-
-
-def _admin(name: str) -> User:
-    admin = User.objects.filter(username=name).first()
-    if admin is None:
-        password = os.environ.get("AUTOVIBE_ADMIN_PASSWORD") or secrets.token_urlsafe(12)
-        admin = User.objects.create_superuser(name, password=password)
-    return admin
 
 
 def _project(slug: str, admin: User) -> Project:
