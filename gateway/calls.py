@@ -38,6 +38,7 @@ class Admission:
     """A call that may be made: what it may write, and what to wait for before it is answered."""
 
     request: Request
+    machine: Machine
     call_id: UUID
     reservation_id: UUID
     price: Price
@@ -94,7 +95,9 @@ def admit(token: str, body: bytes) -> Admission:
         raise _refusal(machine, hold)
     assert call is not None
     checkpoint_id = _checkpoint(machine, call) if request.converses else None
-    return Admission(request, call_id, hold.reservation_id, price, hold.output_tokens, checkpoint_id, now)
+    return Admission(
+        request, machine, call_id, hold.reservation_id, price, hold.output_tokens, checkpoint_id, now
+    )
 
 
 def answering(call_id: UUID, first_byte_ms: int) -> None:
@@ -122,6 +125,7 @@ def conclude(admission: Admission, outcome: Outcome) -> None:
         stall_ms=outcome.stall_ms,
         duration_ms=(timezone.now() - admission.started_at) // timedelta(milliseconds=1),
     )
+    events.ring("call", subject=admission.machine.subject, project_id=admission.machine.project_id)
 
 
 def checkpoint_was_late(admission: Admission) -> None:

@@ -1,9 +1,10 @@
 """The cast: Alice owns the project, Bob only looks, Charlie must never see anything."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import settings as configured
 from rest_framework.test import APIClient
 
 from checkpoints import actions as checkpoints
@@ -12,6 +13,14 @@ from guests.models import Guest
 from guests.states import State
 from projects import actions as projects
 from projects.models import Project, User
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings: Any) -> None:
+    """Pages name static files as they are, so that no collectstatic has to have run."""
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.WHITENOISE_AUTOREFRESH = True  # else it complains that nothing was collected
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def project(people: dict[str, User]) -> Project:
 @pytest.fixture
 def template(db: None) -> Guest:
     return Guest.objects.create(
-        vmid=settings.PROXMOX_TEMPLATE, node="embedded", template=True, state=State.PRESENT
+        vmid=configured.PROXMOX_TEMPLATE, node="embedded", template=True, state=State.PRESENT
     )
 
 

@@ -29,6 +29,8 @@ def _rollback(work: Work) -> Outcome:
 
 
 def _send(work: Work) -> Outcome:
+    """The disk is back; whatever checkpoint comes next follows the target."""
+    Machine.objects.filter(pk=work.machine.pk).update(present=work.target)
     return send_bundle(work, resume=_has_begun(work), prompt=_prompt(work), files=not _has_begun(work))
 
 
@@ -40,11 +42,6 @@ def _has_begun(work: Work) -> bool:
 
 def _prompt(work: Work) -> str:
     return "" if _has_begun(work) else work.machine.prompt
-
-
-def _restored(work: Work) -> None:
-    Machine.objects.filter(pk=work.machine.pk).update(present=work.target)
-    running(work, ended_at=None)
 
 
 PLAN: Plan[Work] = Plan(
@@ -59,6 +56,6 @@ PLAN: Plan[Work] = Plan(
         Step("files", "Preparing the agent", _send),
         Step("launch", "Starting the agent", start_agent),
     ),
-    succeed=_restored,
+    succeed=running,
     fail=failed,
 )

@@ -1,7 +1,6 @@
 """Browsers of the cast, and a machine to look at."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -12,13 +11,6 @@ from projects.models import Project, User
 from tests.dashboard import rows
 
 Browser = Callable[[str], Client]
-
-
-@pytest.fixture(autouse=True)
-def _plain_static_files(settings: Any) -> None:
-    """Pages name static files as they are, so that no collectstatic has to have run."""
-    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
 
 
 @pytest.fixture
