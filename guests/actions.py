@@ -31,13 +31,23 @@ def condemn(guest: Guest) -> None:
     if guest.template or guest.state not in EXISTING - {State.CONDEMNED}:
         return
     guest.move(State.CONDEMNED)
-    assert guest.project is not None
+    _begin("destroy", guest)
+
+
+@transaction.atomic
+def halt(guest: Guest) -> None:
+    """Have the guest switched off, whatever runs in it: its machine failed. Its snapshots stay."""
+    _begin("halt", guest)
+
+
+def _begin(verb: str, guest: Guest) -> None:
+    assert guest.project is not None, "Templates are left alone."
     operations.begin(
-        "destroy",
+        verb,
         subject=guest.subject,
         project=guest.project,
         lock=guest.subject,
-        task="guests.tasks.destroy",
+        task=f"guests.tasks.{verb}",
         by=None,
         guest=str(guest.id),
     )

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.db.models import Q
 from django.utils import timezone
 
 from guests.models import Guest
@@ -16,7 +17,8 @@ def observe() -> list[Guest]:
     """Copy the cluster's view onto our guests; return those whose power is not what it was."""
     seen = {vm.vmid: vm for vm in driver().inventory()}
     now = timezone.now()
-    guests = list(Guest.objects.filter(state__in=EXISTING))
+    # One that was destroyed is looked at until it is seen to be gone.
+    guests = list(Guest.objects.filter(~Q(power=Guest.Power.ABSENT) | Q(state__in=EXISTING)))
     changed = [guest for guest in guests if _copy(guest, seen.get(guest.vmid), now)]
     Guest.objects.bulk_update(guests, FIELDS, batch_size=500)
     return changed

@@ -4,5 +4,9 @@ from guests import work
 from operations import engine
 
 
+def halt(operation_id: str) -> None:
+    engine.perform(operation_id, work.HALT)
+
+
 def destroy(operation_id: str) -> None:
     engine.perform(operation_id, work.DESTROY)

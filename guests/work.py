@@ -125,6 +125,17 @@ def _power(guest: Guest) -> Power:
     return driver().observe(guest.vm).power
 
 
+def claim(guest: Guest) -> Outcome:
+    """Put our mark on a VM whose spawn ended before that; its description proves that it is ours."""
+    try:
+        config = driver().config(guest.vm)
+    except errors.Missing:
+        return None
+    if str(guest.id) in config.get("description", "") and MARK not in config.get("tags", ""):
+        driver().configure(guest.vm, {"tags": MARK})
+    return None
+
+
 def destroy(guest: Guest) -> Outcome:
     """Remove the VM; gone already is success."""
     try:
@@ -137,16 +148,25 @@ def _load(operation: Operation) -> Guest:
     return Guest.objects.get(pk=operation.arguments["guest"])
 
 
-def _remains(guest: Guest, sentence: str) -> None:
-    """A guest that cannot be destroyed stays condemned; the operation says why."""
+def _stays(guest: Guest, sentence: str) -> None:
+    """The guest stays as it is; the operation says why."""
 
+
+def _is_off(guest: Guest) -> None:
+    """Nothing to write: what Proxmox reports of its power is copied by `observe`."""
+
+
+HALT: Plan[Guest] = Plan(
+    load=_load, steps=(Step("stop", "Stopping the VM", stop),), succeed=_is_off, fail=_stays
+)
 
 DESTROY: Plan[Guest] = Plan(
     load=_load,
     steps=(
+        Step("claim", "Marking the VM", claim),
         Step("stop", "Stopping the VM", stop),
         Step("destroy", "Destroying the VM", destroy),
     ),
     succeed=lambda guest: guest.move(State.GONE),
-    fail=_remains,
+    fail=_stays,
 )

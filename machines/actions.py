@@ -17,7 +17,7 @@ from guests import actions as guests
 from machines import tokens, types
 from machines.models import Machine, MachineFile, next_number
 from machines.modifications import Modification
-from machines.states import CALLING, VERBS, State
+from machines.states import CALLING, SPAWNING, VERBS, State
 from operations import actions as operations
 from operations.models import Operation
 from projects.errors import Conflict, Invalid, NotThere
@@ -222,9 +222,14 @@ def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
 
 @transaction.atomic
 def terminate(machine: Machine, *, by: User) -> Operation:
-    """End the machine: a final checkpoint, then the guest is switched off."""
+    """End the machine: a final checkpoint, then the guest is switched off. One that is being spawned just goes."""
     _require(machine, "terminate")
-    return end(machine, sentence=f"Terminated by {by.username}.", by=by)
+    sentence = f"Terminated by {by.username}."
+    if machine.state not in SPAWNING:
+        return end(machine, sentence=sentence, by=by)
+    machine.move(State.STOPPING, sentence=sentence)
+    _record(machine, "machine.stopping", by=by, sentence=sentence)
+    return _begin("cancel", machine, by=by)
 
 
 @transaction.atomic
@@ -241,6 +246,7 @@ def lost(machine: Machine, sentence: str) -> None:
     """The guest is no longer what it should be; what can be said is said, and the checkpoints stay."""
     machine.move(State.FAILED, sentence=sentence)
     tokens.revoke(machine)
+    guests.halt(machine.guest)
     _record(machine, "machine.failed", sentence=sentence)
 
 

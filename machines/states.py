@@ -20,8 +20,8 @@ class State(models.TextChoices):
 S = State
 MOVES: dict[State, frozenset[State]] = {
     S.REQUESTED: frozenset({S.CLONING, S.STOPPING, S.FAILED}),
-    S.CLONING: frozenset({S.PROVISIONING, S.FAILED}),
-    S.PROVISIONING: frozenset({S.RUNNING, S.FAILED}),
+    S.CLONING: frozenset({S.PROVISIONING, S.STOPPING, S.FAILED}),
+    S.PROVISIONING: frozenset({S.RUNNING, S.STOPPING, S.FAILED}),
     S.RUNNING: frozenset({S.PAUSING, S.RESTORING, S.STOPPING, S.FAILED}),
     S.PAUSING: frozenset({S.PAUSED, S.RUNNING, S.FAILED}),
     S.PAUSED: frozenset({S.RESUMING, S.RESTORING, S.STOPPING, S.FAILED}),
@@ -48,5 +48,5 @@ VERBS: dict[str, frozenset[State]] = {
     "pause": frozenset({S.RUNNING}),
     "resume": frozenset({S.PAUSED}),
     "rollback": frozenset({S.RUNNING, S.PAUSED, S.TERMINATED, S.FAILED}),
-    "terminate": frozenset({S.RUNNING, S.PAUSED}),
+    "terminate": frozenset({S.RUNNING, S.PAUSED}) | SPAWNING,
 }

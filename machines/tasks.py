@@ -23,5 +23,9 @@ def rollback(operation_id: str) -> None:
     engine.perform(operation_id, going_back.PLAN)
 
 
+def cancel(operation_id: str) -> None:
+    engine.perform(operation_id, ending.CANCEL)
+
+
 def terminate(operation_id: str) -> None:
     engine.perform(operation_id, ending.PLAN)

@@ -1,12 +1,14 @@
 """What the plans of a machine work on, and how they end; shared by all verbs."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 
 from checkpoints import work as checkpoints
 from checkpoints.models import Checkpoint
 from events import actions as events
-from machines import actions
+from guests import actions as guests
+from machines import actions, tokens
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation
@@ -75,13 +77,13 @@ def running(work: Work, **also: object) -> None:
 
 
 def failed(work: Work, sentence: str) -> None:
-    """The usual end of a plan that broke: the machine failed, and says why."""
+    """The usual end of a plan that broke: the machine failed, says why, and nothing of it runs on unseen."""
     if work.kept:
         checkpoints.broken(work.kept, sentence)
-    try:
+    with contextlib.suppress(Conflict):  # it ended otherwise meanwhile
         moved(work, State.FAILED, sentence=sentence)
-    except Conflict:  # it ended otherwise meanwhile
-        return
+    tokens.revoke(work.machine)
+    guests.halt(work.machine.guest)
 
 
 def without_checkpoint(context: checkpoints.HasCheckpoint, sentence: str) -> None:

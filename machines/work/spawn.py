@@ -1,15 +1,17 @@
 """Spawning: clone → mark → start → agent answers → bundle → the agent starts."""
 
+from collections.abc import Callable
+
 from django.conf import settings
 
 from guests import actions as guest_actions
 from guests import work as guests
 from guests.models import Guest
-from machines import tokens
 from machines.states import State
 from machines.work import bundle
 from machines.work.context import Work, failed, load, moved, running
 from operations.engine import Outcome, Plan, Step
+from proxmox import errors
 
 CORES, MEMORY_MIB = 2, 2048
 
@@ -60,23 +62,45 @@ def _guest(work: Work) -> Guest:
     return work.machine.guest
 
 
+def _wanted(act: Callable[[Work], Outcome]) -> Callable[[Work], Outcome]:
+    """The step, unless somebody has terminated the machine meanwhile."""
+
+    def checked(work: Work) -> Outcome:
+        if _terminated(work):
+            raise errors.Refused("It was terminated while it was being spawned.")
+        return act(work)
+
+    return checked
+
+
+def _terminated(work: Work) -> bool:
+    work.machine.refresh_from_db(fields=["state"])
+    return work.machine.state == State.STOPPING
+
+
+def _spawned(work: Work) -> None:
+    if not _terminated(work):  # else `cancel` is next in line
+        running(work)
+
+
 def _failed(work: Work, sentence: str) -> None:
     """No checkpoint lives in a guest that never ran: it goes."""
+    if _terminated(work):
+        return
     failed(work, sentence)
-    tokens.revoke(work.machine)
     guest_actions.condemn(work.machine.guest)
 
 
 PLAN: Plan[Work] = Plan(
     load=load,
     steps=(
-        Step("clone", "Cloning", _clone, look=_look_for_clone),
-        Step("mark", "Setting size and mark", _mark),
-        Step("start", "Starting the VM", lambda work: guests.start(_guest(work))),
-        Step("agent", "Waiting for the guest agent", lambda work: guests.await_agent(_guest(work))),
-        Step("files", "Writing prompt and files", _send),
-        Step("launch", "Starting the agent", start_agent),
+        Step("clone", "Cloning", _wanted(_clone), look=_look_for_clone),
+        Step("mark", "Setting size and mark", _wanted(_mark)),
+        Step("start", "Starting the VM", _wanted(lambda work: guests.start(_guest(work)))),
+        Step("agent", "Waiting for the guest agent", _wanted(lambda work: guests.await_agent(_guest(work)))),
+        Step("files", "Writing prompt and files", _wanted(_send)),
+        Step("launch", "Starting the agent", _wanted(start_agent)),
     ),
-    succeed=running,
+    succeed=_spawned,
     fail=_failed,
 )

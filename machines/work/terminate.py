@@ -1,6 +1,10 @@
-"""The end: the agent stops, a final checkpoint is taken, the guest is switched off. Its snapshots stay."""
+"""The end: the agent stops, a final checkpoint is taken, the guest is switched off. Its snapshots stay.
+
+A machine that is still being spawned is cancelled: its guest goes, since nothing happened in it.
+"""
 
 from checkpoints import work as checkpoints
+from guests import actions as guest_actions
 from guests import work as guests
 from machines import tokens
 from machines.states import State
@@ -43,5 +47,19 @@ PLAN: Plan[Work] = Plan(
         Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),
     ),
     succeed=_ended,
+    fail=failed,
+)
+
+
+def _cancelled(work: Work) -> None:
+    """Nothing ran in it that anybody may come back to."""
+    moved(work, State.TERMINATED)
+    guest_actions.condemn(work.machine.guest)
+
+
+CANCEL: Plan[Work] = Plan(
+    load=load,
+    steps=(Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),),
+    succeed=_cancelled,
     fail=failed,
 )

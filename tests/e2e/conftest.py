@@ -16,11 +16,11 @@ def stack(
     django_db_setup: None,
     django_db_blocker,
 ) -> Iterator[Stack]:
-    """The whole of autovibe, with `pytestmark`-free settings from the module's SETTINGS."""
+    """The whole of autovibe, with the test module's SETTINGS and its NODE's options."""
     home: Path = tmp_path_factory.mktemp("stack")
     with django_db_blocker.unblock(), plugin_postgres._server() as server:
         template = plugin_postgres._migrated_template(server)
-    settings = getattr(request.module, "SETTINGS", {})
+    settings, node = getattr(request.module, "SETTINGS", {}), getattr(request.module, "NODE", ())
     name = f"e2e_{request.module.__name__.rpartition('.')[2]}"
-    with database_copy(template, name) as database, running(home, database, **settings) as started:
+    with database_copy(template, name) as database, running(home, database, node=node, **settings) as started:
         yield started

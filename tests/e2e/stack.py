@@ -124,10 +124,14 @@ def eventually(look: Callable[[], Any], *, seconds: float = 30, what: str = "it"
 
 
 @contextmanager
-def running(home: Path, database: str, **settings: str) -> Iterator[Stack]:
-    """Start everything on an existing, migrated database; stop and remove all of it at the end."""
+def running(home: Path, database: str, *, node: tuple[str, ...] = (), **settings: str) -> Iterator[Stack]:
+    """Start everything on an existing, migrated database; stop and remove all of it at the end.
+
+    `node`: further options of the embedded node's command line.
+    """
     web_port, node_port = _free_port(), _free_port()
     stack = _stack(home, database, web_port, node_port, settings)
+    stack.commands["node"] += node
     try:
         stack.start("node")
         eventually(lambda: _answers(node_port), what="the node")
