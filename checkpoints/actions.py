@@ -54,6 +54,7 @@ def prepare(
     kind: Checkpoint.Kind,
     why: str,
     parent: Checkpoint | None,
+    begun: bool = False,
     call_id: UUID | None = None,
 ) -> Checkpoint:
     """The row of a checkpoint to be taken; `name` is its origin's handle ("m12"). The caller sees to the taking."""
@@ -70,6 +71,7 @@ def prepare(
         kind=kind,
         why=why,
         parent=parent,
+        begun=begun,
         call_id=call_id,
     )
 

@@ -29,7 +29,8 @@ def content(checkpoint: Checkpoint, path: str) -> bytes:
     if entry.get("kept") and (blob := Blob.objects.filter(pk=entry["sha256"]).first()):
         return blob.content
     raise Conflict(
-        f"{path} ({entry['size']} bytes) is kept in the snapshot only, since it is large or git's own. "
+        f"{path} ({entry['size']:,} bytes) is kept in the snapshot only: only files up to 1 MiB are handed out, "
+        "and none of git's objects. "
         f"Branch from {checkpoint.handle} to read it."
     )
 

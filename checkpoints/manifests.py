@@ -4,9 +4,10 @@ Guests are not trusted: contents are hashed again, and what one guest says is ne
 """
 
 import base64
-import gzip
 import hashlib
 import json
+import re
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +17,12 @@ from checkpoints.models import Blob, Checkpoint, Manifest
 
 # The runner hands out contents up to this size; larger files are in the snapshot only.
 CONTENT_BYTES_MAX = 1024**2
-FETCH_MAX = 200
+FETCH_BATCH = 200
+# A list of this many bytes has about a million files; what is longer is not a list but an attack.
+LIST_BYTES_MAX = 256 * 1024**2
+# What reading a guest's words can raise.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error)
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def store(
@@ -31,7 +37,7 @@ def store(
     `digest` is what the guest says its files amount to. It is believed only against what the same guest said
     before: an unchanged state is then not read again. Across guests our own hash of the list counts.
     """
-    before = checkpoint.parent
+    before = _last_listed(checkpoint.parent)
     if (
         digest
         and before
@@ -46,11 +52,19 @@ def store(
     checkpoint.manifest, checkpoint.changed, checkpoint.digest = manifest, changed, digest
 
 
+def _last_listed(checkpoint: Checkpoint | None) -> Checkpoint | None:
+    """The nearest on the line that has a list of files: those of guests that were off have none."""
+    while checkpoint and checkpoint.manifest_id is None:
+        checkpoint = checkpoint.parent
+    return checkpoint
+
+
 def _keep(raw: bytes, before: Manifest | None, fetch: Callable[[list[str]], bytes]) -> Manifest:
     entries, contents = _parse(raw)
     proven = _keep_contents(contents) | _kept(before)
-    if missing := sorted(_small(entries) - proven)[:FETCH_MAX]:
-        proven |= _keep_contents(_parse(fetch(missing))[1])
+    missing = sorted(_small(entries) - proven)
+    for start in range(0, len(missing), FETCH_BATCH):
+        proven |= _keep_contents(_parse(fetch(missing[start : start + FETCH_BATCH]))[1])
     for entry in entries:
         if entry["kind"] == "file":
             entry["kept"] = entry["sha256"] in proven
@@ -75,12 +89,34 @@ def _parse(raw: bytes) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
         if "content" in line:
             contents[line["sha256"]] = base64.b64decode(line["content"])
         elif "path" in line:
-            entries.append(line)
+            entries.append(_entry(line))
     return sorted(entries, key=lambda entry: str(entry["path"])), contents
 
 
+def _entry(line: dict[str, Any]) -> dict[str, Any]:
+    """A line that is an entry, with nothing else in it. Raises ValueError."""
+    entry = {"path": str(line["path"]), "kind": line["kind"], "mode": int(line.get("mode", 0))}
+    if entry["kind"] == "file":
+        entry |= {
+            "size": int(line["size"]),
+            "sha256": str(line["sha256"]),
+            "mtime_ns": int(line.get("mtime_ns", 0)),
+        }
+        if not SHA256.fullmatch(entry["sha256"]) or entry["size"] < 0:
+            raise ValueError(f"{entry['path']} has no proper size or hash")
+    elif entry["kind"] == "link":
+        entry["target"] = str(line["target"])
+    elif entry["kind"] != "dir":
+        raise ValueError(f"{entry['path']} is a {entry['kind']}")
+    return entry
+
+
 def _lines(raw: bytes) -> Iterator[dict[str, Any]]:
-    for line in gzip.decompress(raw).splitlines():
+    inflated = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip
+    text = inflated.decompress(raw, LIST_BYTES_MAX)
+    if not inflated.eof and raw:
+        raise ValueError("it is cut off, or too long")
+    for line in text.splitlines():
         yield json.loads(line)
 
 

@@ -79,6 +79,7 @@ class Checkpoint(models.Model):
     parent = models.ForeignKey("self", models.SET_NULL, null=True, related_name="children")
     origin = models.CharField(max_length=80)  # "machine:<uuid>"; the project's, for genesis
     why = models.CharField(max_length=200)
+    begun = models.BooleanField(default=False)  # whether the agent's conversation had begun
     call_id = models.UUIDField(null=True)  # the model call it was taken for
     guest = models.ForeignKey(Guest, models.PROTECT)
     snapshot = models.CharField(max_length=40, blank=True)  # "" for a template as it is

@@ -23,10 +23,10 @@ OUT = "/var/lib/autovibe/capture.gz"
 
 
 class HasCheckpoint(Protocol):
-    """What the steps below need of a plan's context."""
+    """What the steps below need of a plan's context; without a checkpoint to take they do nothing."""
 
     @property
-    def checkpoint(self) -> Checkpoint: ...
+    def checkpoint(self) -> Checkpoint | None: ...
 
 
 def capture(context: HasCheckpoint) -> Outcome:
@@ -35,18 +35,31 @@ def capture(context: HasCheckpoint) -> Outcome:
     A guest that is off or frozen is not asked: its checkpoint has no list of files, and is as restorable.
     """
     checkpoint = context.checkpoint
-    if checkpoint.manifest_id or not guests.is_running(checkpoint.guest):
+    if checkpoint is None or checkpoint.manifest_id or not guests.is_running(checkpoint.guest):
         return None
     vm = checkpoint.guest.vm
-    ran = driver().run(vm, f'exec python3 {RUNNER} capture "${{GUEST_ROOT:-}}{OUT}"', seconds=CAPTURE_SECONDS)
-    digest = str(json.loads(_stdout(ran))["digest"])[:64]
-    manifests.store(
-        checkpoint,
-        digest,
-        read=lambda: driver().read(vm, OUT),
-        fetch=lambda wanted: _contents(checkpoint, wanted),
+    # An agent that waits for an answer is quiet by itself; any other is held still until `thaw`.
+    freeze = "" if checkpoint.kind == Checkpoint.Kind.AUTOMATIC else " --freeze"
+    ran = driver().run(
+        vm, f'exec python3 {RUNNER} capture "${{GUEST_ROOT:-}}{OUT}"{freeze}', seconds=CAPTURE_SECONDS
     )
+    try:
+        digest = str(json.loads(_stdout(ran))["digest"])[:64]
+        manifests.store(
+            checkpoint,
+            digest,
+            read=lambda: driver().read(vm, OUT),
+            fetch=lambda wanted: _contents(checkpoint, wanted),
+        )
+    except manifests.UNREADABLE as error:
+        raise errors.ProxmoxError(f"The guest's list of files cannot be read: {error!r}") from None
     return None
+
+
+def unlisted(context: HasCheckpoint, sentence: str) -> None:
+    """A guest that cannot list its files is snapshotted all the same; the checkpoint says what it lacks."""
+    if context.checkpoint:
+        Checkpoint.objects.filter(pk=context.checkpoint.pk).update(error=sentence)
 
 
 def _contents(checkpoint: Checkpoint, wanted: list[str]) -> bytes:
@@ -66,16 +79,30 @@ def _stdout(ran: Ran) -> bytes:
 def snapshot(context: HasCheckpoint) -> Outcome:
     """Have Proxmox take the snapshot."""
     checkpoint = context.checkpoint
-    if checkpoint.state != State.REQUESTED:
+    if checkpoint is None or checkpoint.state != State.REQUESTED:
         return None
     return driver().snapshot(
         checkpoint.guest.vm, checkpoint.snapshot, f"{checkpoint.handle} {checkpoint.why} {checkpoint.id}"
     )
 
 
+def thaw(context: HasCheckpoint) -> Outcome:
+    """Let the agent go on that `capture` held still."""
+    checkpoint = context.checkpoint
+    if checkpoint and checkpoint.kind != Checkpoint.Kind.AUTOMATIC and guests.is_running(checkpoint.guest):
+        driver().run(checkpoint.guest.vm, f"exec python3 {RUNNER} thaw")
+    return None
+
+
+def thawed_by_itself(context: HasCheckpoint, sentence: str) -> None:
+    """The runner lets a held agent go on after a while, whether it is told or not."""
+
+
 def look_for_snapshot(context: HasCheckpoint) -> bool | str:
     """What became of a snapshot whose answer was lost."""
     checkpoint = context.checkpoint
+    if checkpoint is None:
+        return True
     vm = checkpoint.guest.vm
     for known in driver().snapshots(vm):
         if known.name == checkpoint.snapshot:
@@ -92,16 +119,17 @@ def look_for_snapshot(context: HasCheckpoint) -> bool | str:
     return False
 
 
-def captured(checkpoint: Checkpoint) -> None:
-    """Settle: it can be returned to from now on. Harmless when it is so already."""
-    if checkpoint.state == State.REQUESTED:
+def captured(checkpoint: Checkpoint | None) -> None:
+    """Settle: it can be returned to from now on. Harmless when it is so already, or broken."""
+    if checkpoint and checkpoint.state == State.REQUESTED:
         checkpoint.move(State.CAPTURED, captured_at=timezone.now())
         _record("checkpoint.captured", checkpoint)
 
 
-def broken(checkpoint: Checkpoint, sentence: str) -> None:
+def broken(context: HasCheckpoint, sentence: str) -> None:
     """Settle: it could not be taken. What ran goes on."""
-    if checkpoint.state == State.REQUESTED:
+    checkpoint = context.checkpoint
+    if checkpoint and checkpoint.state == State.REQUESTED:
         checkpoint.move(State.BROKEN, error=sentence)
         _record("checkpoint.broken", checkpoint, error=sentence)
 
@@ -113,6 +141,19 @@ def _record(kind: str, checkpoint: Checkpoint, **data: str) -> None:
     events.ring(kind, subject=checkpoint.origin, project_id=checkpoint.project_id)
 
 
+# What every plan that takes a checkpoint on its way does for it; a failure is kept with it and stops nothing.
+STEPS: tuple[Step[HasCheckpoint], ...] = (
+    Step("capture", "Listing the files", capture, tolerate=unlisted),
+    Step("snapshot", "Taking the snapshot", snapshot, look=look_for_snapshot, tolerate=broken),
+    Step("thaw", "Letting the agent go on", thaw, tolerate=thawed_by_itself),
+)
+
+
+def _load(operation: Operation) -> "Taking":
+    found = Checkpoint.objects.select_related("guest", "project", "parent__manifest")
+    return Taking(found.get(pk=operation.arguments["checkpoint"]))
+
+
 @dataclass
 class Taking:
     """The context of the plan that only takes a checkpoint."""
@@ -120,19 +161,6 @@ class Taking:
     checkpoint: Checkpoint
 
 
-def _load(operation: Operation) -> Taking:
-    found = Checkpoint.objects.select_related("guest", "project", "parent__manifest").get(
-        pk=operation.arguments["checkpoint"]
-    )
-    return Taking(found)
-
-
-TAKE: Plan[Taking] = Plan(
-    load=_load,
-    steps=(
-        Step("capture", "Listing the files", capture),
-        Step("snapshot", "Taking the snapshot", snapshot, look=look_for_snapshot),
-    ),
-    succeed=lambda taking: captured(taking.checkpoint),
-    fail=lambda taking, sentence: broken(taking.checkpoint, sentence),
+TAKE: Plan[HasCheckpoint] = Plan(
+    load=_load, steps=STEPS, succeed=lambda taking: captured(taking.checkpoint), fail=broken
 )

@@ -31,6 +31,12 @@ def condemn(guest: Guest) -> None:
     if guest.template or guest.state not in EXISTING - {State.CONDEMNED}:
         return
     guest.move(State.CONDEMNED)
+    destroy(guest)
+
+
+@transaction.atomic
+def destroy(guest: Guest) -> None:
+    """Begin to destroy a condemned guest."""
     _begin("destroy", guest)
 
 

@@ -33,6 +33,7 @@ class Guest(models.Model):
 
     # Proxmox is the authority on these; we hold a dated copy that only `observe` writes.
     power = models.CharField(max_length=10, choices=Power, default=Power.UNKNOWN)
+    power_since = models.DateTimeField(null=True)  # when it was first seen so
     observed_at = models.DateTimeField(null=True)
     cpu = models.FloatField(default=0)
     memory_bytes = models.BigIntegerField(default=0)

@@ -10,13 +10,13 @@ from guests.states import EXISTING
 from proxmox.connect import driver
 from proxmox.driver import Observed
 
-FIELDS = ["power", "observed_at", "cpu", "memory_bytes"]
+FIELDS = ["power", "power_since", "observed_at", "cpu", "memory_bytes"]
 
 
 def observe() -> list[Guest]:
     """Copy the cluster's view onto our guests; return those whose power is not what it was."""
+    now = timezone.now()  # before the question, so that an old reading never counts as a new one
     seen = {vm.vmid: vm for vm in driver().inventory()}
-    now = timezone.now()
     # One that was destroyed is looked at until it is seen to be gone.
     guests = list(Guest.objects.filter(~Q(power=Guest.Power.ABSENT) | Q(state__in=EXISTING)))
     changed = [guest for guest in guests if _copy(guest, seen.get(guest.vmid), now)]
@@ -30,4 +30,7 @@ def _copy(guest: Guest, seen: Observed | None, now: datetime) -> bool:
     guest.observed_at = now
     guest.cpu = seen.cpu if seen else 0
     guest.memory_bytes = seen.memory_bytes if seen else 0
-    return guest.power != before
+    if guest.power == before:
+        return False
+    guest.power_since = now
+    return True

@@ -101,6 +101,11 @@ def wake(guest: Guest) -> Outcome:
     return driver().start(guest.vm) if power == Power.STOPPED else None
 
 
+def unfreeze(guest: Guest) -> Outcome:
+    """Let a frozen guest go on; one that is off stays off."""
+    return driver().resume(guest.vm) if _power(guest) == Power.PAUSED else None
+
+
 def await_agent(guest: Guest) -> Outcome:
     """Wait until the guest agent answers."""
     if driver().agent_answers(guest.vm):

@@ -6,6 +6,7 @@ Any number may run; an advisory lock lets one work, and another takes over when 
 import logging
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import psycopg
 from django.db import close_old_connections, connection
@@ -20,6 +21,8 @@ from operations.actions import WATCHER_CHANNEL
 from proxmox import errors
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOCK = 0x61757476  # "autv": one active hub per database
 HOUSEKEEPING_SECONDS = 3.0
@@ -61,10 +64,10 @@ class Hub:
 
     def _round(self, listener: psycopg.Connection) -> None:
         close_old_connections()
-        pause = watcher.tick()
+        pause = _safely(watcher.tick) or RECONNECT_SECONDS
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-            for chore in (watcher.reap, _observe, enforce.enforce, calls.reap):
+            for chore in (watcher.reap, _observe, enforce.enforce, enforce.tidy, calls.reap):
                 _safely(chore)
         for _ in listener.notifies(timeout=pause, stop_after=1):
             pass
@@ -86,9 +89,14 @@ def _observe() -> None:
     enforce.ring_for(observe.observe())
 
 
-def _safely(chore: Callable[[], object]) -> None:
+def _safely(chore: Callable[[], T]) -> T | None:
     """One chore that fails must not keep the others from being done; the database's own trouble must."""
     try:
-        chore()
+        return chore()
     except errors.ProxmoxError as error:
         logger.warning("%s: %s", chore.__name__, error)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("%s failed.", chore.__name__)
+    return None

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from budgets import actions as budgets
 from budgets.errors import Exhausted
@@ -165,7 +166,8 @@ def checkpoint_before_call(machine: Machine, call_number: int, call_id: UUID) ->
     if machine.state not in CALLING or types.get(machine.type).checkpoints == "none":
         return None
     why = f"After answer {call_number - 1}" if call_number > 1 else "Before the first call"
-    prepared = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, call_id=call_id)
+    begun = machine.continues or call_number > 1
+    prepared = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, begun=begun, call_id=call_id)
     return checkpoints.take(prepared, by=None).id
 
 
@@ -180,9 +182,15 @@ def pause(machine: Machine, *, by: User) -> Operation:
 
 @transaction.atomic
 def out_of_budget(machine: Machine, sentence: str) -> None:
-    """A call was refused for want of budget: keep the state, and pause until somebody raises the limit."""
+    """A call was refused for want of budget: keep the state, and pause until somebody raises the limit.
+
+    An agent may be refused before the worker that started it has said that it runs; then it is noted for that worker.
+    """
+    why = {"paused_for": Machine.PausedFor.BUDGET, "sentence": sentence}
+    if Machine.objects.filter(pk=machine.pk, state__in=CALLING - {State.RUNNING}).update(**why):
+        return
     try:
-        machine.move(State.PAUSING, paused_for=Machine.PausedFor.BUDGET, sentence=sentence)
+        machine.move(State.PAUSING, **why)
     except Conflict:  # refused twice, or already ending
         return
     _record(machine, "machine.out_of_budget", sentence=sentence)
@@ -191,11 +199,21 @@ def out_of_budget(machine: Machine, sentence: str) -> None:
 
 
 @transaction.atomic
+def switched_off(machine: Machine) -> None:
+    """Its guest was switched off from outside: nothing is lost, and somebody decides when it goes on."""
+    sentence = f"Its guest was switched off. To go on where it was: bin/autovibe resume {machine.handle}"
+    machine.move(
+        State.PAUSED, paused_for=Machine.PausedFor.GUEST, paused_at=timezone.now(), sentence=sentence
+    )
+    _record(machine, "machine.switched_off", sentence=sentence)
+
+
+@transaction.atomic
 def resume(machine: Machine, *, by: User) -> Operation:
-    """Let a paused machine go on. One that ran out of budget starts its agent again, in the same conversation."""
+    """Let a paused machine go on. An agent that ended meanwhile is started again, in the same conversation."""
     _require(machine, "resume")
     restart = machine.paused_for == Machine.PausedFor.BUDGET or machine.exit_code is not None
-    machine.move(State.RESUMING)
+    machine.move(State.RESUMING, paused_for="", sentence="")
     _record(machine, "machine.resuming", by=by)
     return _begin("resume", machine, by=by, restart=restart)
 
@@ -242,12 +260,14 @@ def end(machine: Machine, *, sentence: str, by: User | None = None) -> Operation
 
 
 @transaction.atomic
-def lost(machine: Machine, sentence: str) -> None:
-    """The guest is no longer what it should be; what can be said is said, and the checkpoints stay."""
+def lost(machine: Machine, sentence: str, *, keep: bool = False) -> None:
+    """The guest is no longer what it should be: say so, and switch it off. `keep`: with a last checkpoint."""
     machine.move(State.FAILED, sentence=sentence)
     tokens.revoke(machine)
-    guests.halt(machine.guest)
     _record(machine, "machine.failed", sentence=sentence)
+    if keep:
+        checkpoints.take(_prepare(machine, Checkpoint.Kind.FINAL, "As it was when it failed"), by=None)
+    guests.halt(machine.guest)
 
 
 def find(reference: str, *, user: User | AnonymousUser, permission: str = "view_project") -> Machine:
@@ -281,7 +301,14 @@ def _require(machine: Machine, verb: str) -> None:
     )
 
 
-def _prepare(machine: Machine, kind: Checkpoint.Kind, why: str, call_id: UUID | None = None) -> Checkpoint:
+def _prepare(
+    machine: Machine,
+    kind: Checkpoint.Kind,
+    why: str,
+    *,
+    begun: bool | None = None,
+    call_id: UUID | None = None,
+) -> Checkpoint:
     prepared = checkpoints.prepare(
         project=machine.project,
         guest=machine.guest,
@@ -290,11 +317,18 @@ def _prepare(machine: Machine, kind: Checkpoint.Kind, why: str, call_id: UUID | 
         kind=kind,
         why=why,
         parent=machine.present or machine.source,
+        begun=_has_begun(machine) if begun is None else begun,
         call_id=call_id,
     )
     Machine.objects.filter(pk=machine.pk).update(present=prepared)
     machine.present = prepared
     return prepared
+
+
+def _has_begun(machine: Machine) -> bool:
+    """Whether the agent's conversation has begun by now: it has when a call was made since the last checkpoint."""
+    last = machine.present
+    return machine.continues or (last is not None and (last.begun or last.call_id is not None))
 
 
 def _begin(verb: str, machine: Machine, *, by: User | None, **arguments: object) -> Operation:

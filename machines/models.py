@@ -40,6 +40,7 @@ class Machine(models.Model):
     class PausedFor(models.TextChoices):
         PERSON = "person"
         BUDGET = "budget"
+        GUEST = "guest"  # it was switched off from outside
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.PositiveIntegerField(unique=True)
@@ -56,6 +57,7 @@ class Machine(models.Model):
 
     state = models.CharField(max_length=15, choices=State, default=State.REQUESTED)
     paused_for = models.CharField(max_length=10, choices=PausedFor, blank=True)
+    paused_at = models.DateTimeField(null=True)
     sentence = models.TextField(blank=True)  # why it is paused, or how it ended
 
     # The run: one start of the agent. A rollback or a resumption makes another; reports of an older one are void.

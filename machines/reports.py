@@ -13,7 +13,7 @@ from django.utils import timezone
 from events import actions as events
 from machines import actions
 from machines.models import LogLine, Machine
-from machines.states import ENDED, State
+from machines.states import CALLING, ENDED, State
 from projects.errors import Invalid
 
 STREAMS = {"out", "err", "sys"}
@@ -43,19 +43,19 @@ def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
         .select_related("project", "guest", "source", "present")
         .get(pk=machine.pk)
     )
-    if current.run != run or current.exit_code is not None:
+    if current.run != run or current.exit_code is not None or current.state in ENDED:
         return
     code = _number(ended.get("exit_code"), default=255)
-    sentence = str(ended.get("sentence") or _sentence(code))[:1000]
+    sentence = str(ended.get("sentence") or sentence_of(code)).replace("\x00", "\ufffd")[:1000]
     Machine.objects.filter(pk=machine.pk).update(exit_code=code)
     if current.state == State.RUNNING:
         actions.end(current, sentence=sentence)
-    elif current.state != State.PAUSED and not current.paused_for:
-        # Not running yet: an agent may be quicker than the worker that started it, which then begins the end.
+    elif current.state in CALLING and not current.paused_for:
+        # An agent may be quicker than the worker that started it, which then begins the end.
         Machine.objects.filter(pk=machine.pk).update(sentence=sentence)
 
 
-def _sentence(exit_code: int) -> str:
+def sentence_of(exit_code: int) -> str:
     return "The agent finished." if exit_code == 0 else f"The agent ended with exit code {exit_code}."
 
 

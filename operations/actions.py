@@ -4,15 +4,18 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from events import actions as events
-from operations.models import ACTIVE, LEASE, Operation, Status
+from operations.models import ACTIVE, Operation, Status
 from projects.models import Project, User
 
 WATCHER_CHANNEL = "operations_watch"
+
+
+class LostClaim(Exception):
+    """Another worker has taken the operation over; this one has to leave it alone."""
 
 
 def begin(
@@ -45,6 +48,7 @@ def begin(
 
 def enqueue(operation: Operation) -> None:
     """Hand the operation's id to the queue. A second delivery is harmless: `claim` lets one through."""
+    Operation.objects.filter(pk=operation.pk).update(enqueued_at=timezone.now())
     async_task(operation.task, str(operation.id), task_name=f"{operation.verb} {operation.id}"[:100])
 
 
@@ -52,14 +56,15 @@ def claim(operation_id: str) -> Operation | None:
     """The operation, if this worker won it; None when another has it, it ended, or its lock is taken."""
     now = timezone.now()
     operation = Operation.objects.select_related("project", "requested_by").filter(pk=operation_id).first()
-    if operation is None or _must_queue(operation):
+    if operation is None or must_queue(operation):
         return None
     try:
         with transaction.atomic():
             won = operation.move(
                 Status.RUNNING,
                 expect=(Status.QUEUED,),
-                lease_until=now + LEASE,
+                claimed_at=now,
+                claims=operation.claims + 1,
                 started_at=operation.started_at or now,
             )
     except IntegrityError:  # another operation took the lock between the look and the move
@@ -67,7 +72,7 @@ def claim(operation_id: str) -> Operation | None:
     return operation if won else None
 
 
-def _must_queue(operation: Operation) -> bool:
+def must_queue(operation: Operation) -> bool:
     """Whether an operation that was begun earlier has, or waits for, the same lock."""
     if operation.started_at:
         return False
@@ -82,40 +87,39 @@ def _must_queue(operation: Operation) -> bool:
 def entering(operation: Operation, step: str) -> None:
     """Note that the worker is at `step` now, and has asked nothing of Proxmox for it yet."""
     now = timezone.now()
-    _write(operation, step=step, attempts=0, asked_at=None, upid="", task_result="", step_began_at=now)
+    note(operation, step=step, attempts=0, asked_at=None, upid="", task_result="", step_began_at=now)
     events.ring("operation.step", subject=operation.subject, project_id=operation.project_id)
 
 
 def asking(operation: Operation) -> None:
     """Write the intent, before the request that may get lost."""
-    _write(operation, asked_at=timezone.now(), upid="", task_result="")
+    note(operation, asked_at=timezone.now(), upid="", task_result="")
 
 
 def await_task(operation: Operation, upid: str) -> None:
     """Store the UPID and let go; the watcher brings the operation back when the task ended."""
     with transaction.atomic():
-        operation.move(Status.WAITING, expect=(Status.RUNNING,), upid=upid, task_result="", lease_until=None)
+        _let_go(operation, upid=upid, task_result="")
         wake_watcher()
 
 
 def await_time(operation: Operation, until: datetime, *, error: str = "", retry: bool = False) -> None:
     """Let go until a point in time. `error` says why, `retry` counts it as another attempt of the step."""
+    attempts = operation.attempts + (1 if retry else 0)
     with transaction.atomic():
-        operation.move(
-            Status.WAITING,
-            expect=(Status.RUNNING,),
-            resume_at=until,
-            lease_until=None,
-            error=error,
-            attempts=F("attempts") + (1 if retry else 0),
-        )
+        _let_go(operation, resume_at=until, error=error, attempts=attempts, upid="", task_result="")
         wake_watcher()
+
+
+def _let_go(operation: Operation, **also: Any) -> None:
+    if not operation.move(Status.WAITING, expect=(Status.RUNNING,), **also):
+        raise LostClaim
 
 
 def resume(operation: Operation, *, expect: Status = Status.WAITING, **also: Any) -> bool:
     """Bring a waiting or abandoned operation back to the queue."""
     with transaction.atomic():
-        if moved := operation.move(Status.QUEUED, expect=(expect,), resume_at=None, lease_until=None, **also):
+        if moved := operation.move(Status.QUEUED, expect=(expect,), resume_at=None, **also):
             enqueue(operation)
     return moved
 
@@ -123,7 +127,7 @@ def resume(operation: Operation, *, expect: Status = Status.WAITING, **also: Any
 def finish(operation: Operation, *, error: str = "", needs_operator: bool = False) -> bool:
     """End it, in the caller's transaction, and wake whoever waits for the same lock. False when it had ended."""
     status = Status.NEEDS_OPERATOR if needs_operator else Status.FAILED if error else Status.SUCCEEDED
-    if not operation.move(status, expect=ACTIVE, error=error, finished_at=timezone.now(), lease_until=None):
+    if not operation.move(status, expect=ACTIVE, error=error, finished_at=timezone.now()):
         return False
     events.ring(f"operation.{status}", subject=operation.subject, project_id=operation.project_id)
     if heir := _next_in_line(operation.lock):
@@ -142,7 +146,10 @@ def wake_watcher() -> None:
         cursor.execute("SELECT pg_notify(%s, '')", [WATCHER_CHANNEL])
 
 
-def _write(operation: Operation, **fields: Any) -> None:
-    Operation.objects.filter(pk=operation.pk).update(**fields)
+def note(operation: Operation, **fields: Any) -> None:
+    """Write to the row of an operation that this worker has. Raises `LostClaim` when it has it no more."""
+    mine = Operation.objects.filter(pk=operation.pk, status=Status.RUNNING, claims=operation.claims)
+    if not mine.update(**fields):
+        raise LostClaim
     for name, value in fields.items():
         setattr(operation, name, value)

@@ -5,26 +5,30 @@ whether something had been asked of Proxmox (`asked_at`), and the UPID if one ca
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, NamedTuple, TypeVar
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
 from operations import actions
-from operations.models import Operation
+from operations.models import ALIVE, Operation
 from proxmox import errors
 
 logger = logging.getLogger(__name__)
 
 Context = TypeVar("Context")
+# What a step needs may be less than what a plan has.
+Needs = TypeVar("Needs", contravariant=True)
 
 ATTEMPTS = 8
 BACK_OFF_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 30)
-# A lock that another task holds (a foreign backup, say) is waited for this long.
-BUSY_FOR = timedelta(minutes=30)
+# How long a node that is away, or a lock that another task holds, is waited for.
+PATIENCE = timedelta(minutes=30)
 
 
 class Later(NamedTuple):
@@ -39,7 +43,7 @@ class Later(NamedTuple):
 Outcome = str | Later | None
 
 
-class Step(NamedTuple, Generic[Context]):
+class Step(NamedTuple, Generic[Needs]):
     """One idempotent step of a plan.
 
     `look` tells what became of an earlier `act` whose answer was lost: True when its effect is there, a UPID
@@ -49,9 +53,9 @@ class Step(NamedTuple, Generic[Context]):
 
     name: str
     title: str
-    act: Callable[[Context], Outcome]
-    look: Callable[[Context], bool | str] | None = None
-    tolerate: Callable[[Context, str], None] | None = None
+    act: Callable[[Needs], Outcome]
+    look: Callable[[Needs], bool | str] | None = None
+    tolerate: Callable[[Needs, str], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,39 @@ def perform(operation_id: str, plan: Plan[Context]) -> None:
     operation = actions.claim(operation_id)
     if operation is None:
         return
+    try:
+        with _alive(operation):
+            _carry(operation, plan)
+    except actions.LostClaim:
+        logger.warning("%s was taken over by another worker at step %r.", operation, operation.step)
+    except (OperationalError, InterfaceError):
+        # Nobody can say what was written: another worker takes over, and looks before it asks.
+        connection.close()
+        raise
+
+
+@contextmanager
+def _alive(operation: Operation) -> Iterator[None]:
+    """Hold the sign of life: an advisory lock that PostgreSQL drops together with this worker's connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", [ALIVE, operation.pulse])
+    try:
+        yield
+    finally:
+        with suppress(OperationalError, InterfaceError), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [ALIVE, operation.pulse])
+
+
+def _carry(operation: Operation, plan: Plan[Context]) -> None:
     context = plan.load(operation)
+    if operation.attempts > ATTEMPTS:
+        _fail(operation, plan, context, f"{plan.title(operation.step)}: workers died at it again and again.")
+        return
     try:
         if _walk(operation, plan, context):
             _settle(operation, lambda: plan.succeed(context))
+    except (actions.LostClaim, OperationalError, InterfaceError):
+        raise
     except Exception as error:
         # Anything else is our own fault; the operation must still end, with the trace in the log.
         logger.exception("%s broke at step %r", operation, operation.step)
@@ -97,14 +130,15 @@ def _walk(operation: Operation, plan: Plan[Context], context: Context) -> bool:
 def _step_is_done(operation: Operation, plan: Plan[Context], step: Step[Context], context: Context) -> bool:
     try:
         return _advance(operation, step, context)
-    except (errors.Transient, errors.UnknownOutcome, errors.AgentAbsent) as error:
+    except (errors.UnknownOutcome, errors.AgentAbsent) as error:
         if operation.attempts < ATTEMPTS:
             return _retry(operation, str(error))
         sentence = f"{step.title}: {error} Tried {ATTEMPTS} times."
-    except errors.Busy as error:
-        if operation.step_began_at and timezone.now() - operation.step_began_at < BUSY_FOR:
-            return _park(operation, 3, str(error))
-        sentence = f"{step.title}: {error}"
+    except (errors.Transient, errors.Busy) as error:
+        # Nothing was done. A node that is rebooted, or a foreign backup, is waited for.
+        if (age := _age(operation)) < PATIENCE:
+            return _park(operation, min(max(age.total_seconds() * 0.2, 0.5), 15), str(error))
+        sentence = f"{step.title}: {error} Waited {PATIENCE.seconds // 60} minutes."
     except errors.Stuck as error:
         _fail(operation, plan, context, str(error), needs_operator=True)
         return False
@@ -140,18 +174,22 @@ def _advance(operation: Operation, step: Step[Context], context: Context) -> boo
 
 def _judge(operation: Operation) -> bool:
     """Read the exit status of the step's Proxmox task (PVE::UPID: OK, "WARNINGS: n", or what went wrong)."""
-    result, operation.upid = operation.task_result, ""
+    result = operation.task_result
+    actions.note(operation, upid="", task_result="")
     if result == "OK":
         return True
     if result.startswith("WARNINGS:"):
-        Operation.objects.filter(pk=operation.pk).update(warnings=f"{operation.warnings}{result}\n")
+        actions.note(operation, warnings=f"{operation.warnings}{result}\n")
         return True
     raise errors.classify(result)
 
 
+def _age(operation: Operation) -> timedelta:
+    return timezone.now() - (operation.step_began_at or timezone.now())
+
+
 def _come_back(operation: Operation, later: Later) -> bool:
-    began = operation.step_began_at or timezone.now()
-    if timezone.now() - began > timedelta(seconds=later.deadline_seconds):
+    if _age(operation) > timedelta(seconds=later.deadline_seconds):
         raise errors.ProxmoxError(later.why)
     return _park(operation, later.seconds)
 
@@ -164,7 +202,6 @@ def _park(operation: Operation, seconds: float, error: str = "") -> bool:
 def _retry(operation: Operation, error: str) -> bool:
     """Try the step again later; what was asked stays noted, so that the next worker looks first."""
     seconds = BACK_OFF_SECONDS[min(operation.attempts, len(BACK_OFF_SECONDS) - 1)]
-    Operation.objects.filter(pk=operation.pk).update(upid="", task_result="")
     until = timezone.now() + timedelta(seconds=seconds)
     actions.await_time(operation, until, error=error, retry=True)
     return False

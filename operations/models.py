@@ -1,23 +1,27 @@
 """The operation: one long-running piece of work, how far it is, and how it ended."""
 
+import secrets
 import uuid
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import models
-from django.db.models import F, Q
+from django.db import connection, models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from projects.models import Project
 
-LEASE = timedelta(seconds=45)
+# From the claim until the worker's sign of life has to be there (`engine.alive`).
+GRACE = timedelta(seconds=3)
+# Session-level advisory locks of this class say which operations have a living worker: the lock dies with it.
+ALIVE = 0x6F70
 
 
 class Status(models.TextChoices):
     QUEUED = "queued"  # a worker may take it
-    RUNNING = "running"  # a worker has it, until the lease ends
+    RUNNING = "running"  # a worker has it
     WAITING = "waiting"  # for a Proxmox task, or for a point in time
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -26,6 +30,21 @@ class Status(models.TextChoices):
 
 ACTIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)
 ENDED = (Status.SUCCEEDED, Status.FAILED, Status.NEEDS_OPERATOR)
+
+
+def _new_pulse() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _beating() -> list[int]:
+    """Keys of the advisory locks that living workers hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())",
+            [ALIVE],
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -41,8 +60,9 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         return self.filter(status=Status.WAITING, upid="", resume_at__lte=Now())
 
     def abandoned(self) -> "OperationQuerySet":
-        """Operations whose worker has not been heard from: killed, timed out, or cut off."""
-        return self.filter(status=Status.RUNNING, lease_until__lt=Now())
+        """Operations whose worker is gone: killed, timed out, or cut off from the database."""
+        running = self.filter(status=Status.RUNNING, claimed_at__lt=timezone.now() - GRACE)
+        return running.exclude(pulse__in=_beating())
 
 
 class Operation(models.Model):
@@ -66,7 +86,11 @@ class Operation(models.Model):
     upid = models.CharField(max_length=200, blank=True)
     task_result = models.CharField(max_length=500, blank=True)  # Proxmox's exitstatus, once it ended
     resume_at = models.DateTimeField(null=True)
-    lease_until = models.DateTimeField(null=True)
+    enqueued_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    # How often it was claimed. A worker that lost its claim finds another number here, and writes nothing more.
+    claims = models.PositiveIntegerField(default=0)
+    pulse = models.IntegerField(default=_new_pulse)  # key of the advisory lock that its worker holds
     step_began_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
     warnings = models.TextField(blank=True)
@@ -101,15 +125,14 @@ class Operation(models.Model):
         return self.status in ENDED
 
     def move(self, to: Status, *, expect: tuple[Status, ...], **also: Any) -> bool:
-        """Change status if it is still one of `expect`; the only writer of it. False when somebody was faster."""
-        moved = Operation.objects.filter(pk=self.pk, status__in=expect).update(status=to, **also)
+        """Change status if it is still one of `expect` and the claim still ours; the only writer of it.
+
+        False when somebody was faster.
+        """
+        mine = Operation.objects.filter(pk=self.pk, status__in=expect, claims=self.claims)
+        moved = mine.update(status=to, **also)
         if moved:
             self.status = to
             for name, value in also.items():
-                if not isinstance(value, F):
-                    setattr(self, name, value)
+                setattr(self, name, value)
         return bool(moved)
-
-    def renew(self) -> None:
-        """Say that the worker is alive; call it inside long steps."""
-        Operation.objects.filter(pk=self.pk, status=Status.RUNNING).update(lease_until=timezone.now() + LEASE)

@@ -62,13 +62,11 @@ def reap() -> int:
     """Bring back what was dropped: by a killed worker, or by a lost queue entry. Returns how many."""
     abandoned = list(Operation.objects.abandoned())
     for operation in abandoned:
-        logger.warning(
-            "The worker of %s fell silent at step %r; another takes over.", operation, operation.step
-        )
+        logger.warning("The worker of %s is gone at step %r; another takes over.", operation, operation.step)
         actions.resume(operation, expect=Status.RUNNING, attempts=operation.attempts + 1)
-    overlooked = Operation.objects.filter(
-        status=Status.QUEUED, created_at__lt=timezone.now() - OVERLOOKED_AFTER, finished_at=None
-    )
+    before = timezone.now() - OVERLOOKED_AFTER
+    queued = Operation.objects.filter(status=Status.QUEUED, enqueued_at__lt=before)
+    overlooked = [operation for operation in queued if not actions.must_queue(operation)]
     for operation in overlooked:
         actions.enqueue(operation)
     return len(abandoned) + len(overlooked)

@@ -15,6 +15,7 @@ class Power(StrEnum):
     PAUSED = "paused"
     IO_ERROR = "io-error"  # the storage is full; QEMU froze the guest
     STOPPED = "stopped"
+    UNKNOWN = "unknown"  # its node is away, or its statistics have not arrived yet
 
 
 @dataclass(frozen=True, slots=True)

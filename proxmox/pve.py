@@ -301,7 +301,8 @@ def _power(row: Mapping[str, Any]) -> Power:
     detail = row.get("qmpstatus", "")
     if detail in {Power.PAUSED, Power.IO_ERROR}:
         return Power(detail)
-    return Power.RUNNING if row.get("status") == "running" else Power.STOPPED
+    known = {"running": Power.RUNNING, "stopped": Power.STOPPED}
+    return known.get(str(row.get("status")), Power.UNKNOWN)
 
 
 def _ran(status: Mapping[str, Any]) -> Ran:

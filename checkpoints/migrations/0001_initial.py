@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                 ),
                 ("origin", models.CharField(max_length=80)),
                 ("why", models.CharField(max_length=200)),
+                ("begun", models.BooleanField(default=False)),
                 ("call_id", models.UUIDField(null=True)),
                 ("snapshot", models.CharField(blank=True, max_length=40)),
                 ("digest", models.CharField(blank=True, max_length=64)),

@@ -52,6 +52,7 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
+                ("power_since", models.DateTimeField(null=True)),
                 ("observed_at", models.DateTimeField(null=True)),
                 ("cpu", models.FloatField(default=0)),
                 ("memory_bytes", models.BigIntegerField(default=0)),

@@ -54,9 +54,12 @@ class Migration(migrations.Migration):
                 (
                     "paused_for",
                     models.CharField(
-                        blank=True, choices=[("person", "Person"), ("budget", "Budget")], max_length=10
+                        blank=True,
+                        choices=[("person", "Person"), ("budget", "Budget"), ("guest", "Guest")],
+                        max_length=10,
                     ),
                 ),
+                ("paused_at", models.DateTimeField(null=True)),
                 ("sentence", models.TextField(blank=True)),
                 ("run", models.UUIDField(null=True)),
                 ("run_started_at", models.DateTimeField(null=True)),

@@ -33,12 +33,12 @@ def prepare(machine: Machine) -> None:
     _upload(machine, RUNNER, source)
 
 
-def send(machine: Machine, *, resume: bool, prompt: str, files: bool, heartbeat: Any = None) -> None:
+def send(machine: Machine, *, resume: bool, prompt: str, files: bool) -> None:
     """Write the bundle and have the runner apply it. `files`: with the machine's file modifications."""
     run = uuid.uuid4()
     token = tokens.mint(machine)
     bundle = json.dumps(_bundle(machine, run, token, resume=resume, prompt=prompt, files=files)).encode()
-    _upload(machine, BUNDLE, bundle, heartbeat=heartbeat)
+    _upload(machine, BUNDLE, bundle)
     _runner(machine, f"apply {PREFIX}{BUNDLE}")
     Machine.objects.filter(pk=machine.pk).update(run=run, exit_code=None)
     machine.run = run
@@ -53,6 +53,15 @@ def start(machine: Machine) -> None:
 def stop(machine: Machine) -> None:
     """Have the runner end the agent and everything it started."""
     _runner(machine, "stop --grace 5")
+
+
+def agent_runs(machine: Machine) -> bool:
+    """Whether the guest's runner says that its agent runs; it does not after a power cycle."""
+    ran = driver().run(machine.guest.vm, f"exec python3 {PREFIX}{RUNNER} status", seconds=SECONDS)
+    try:
+        return ran.code == 0 and bool(json.loads(ran.out)["running"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _bundle(
@@ -90,7 +99,7 @@ def _file(one: Any) -> dict[str, Any]:
     return {"path": one.path, "content": content, "mode": one.mode, "delete": one.removes}
 
 
-def _upload(machine: Machine, path: str, content: bytes, heartbeat: Any = None) -> None:
+def _upload(machine: Machine, path: str, content: bytes) -> None:
     """Write a file of any size: in parts, put together and checked in the guest."""
     vm = machine.guest.vm
     if len(content) <= CHUNK_BYTES:
@@ -99,8 +108,6 @@ def _upload(machine: Machine, path: str, content: bytes, heartbeat: Any = None) 
     parts = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
     for number, part in enumerate(parts):
         driver().write(vm, f"{path}.{number}", part)
-        if heartbeat:
-            heartbeat()
     if path == RUNNER:  # it cannot put itself together
         names = " ".join(f"{PREFIX}{path}.{number}" for number in range(len(parts)))
         _run(machine, f"cat {names} > {PREFIX}{path} && rm -f {names}")

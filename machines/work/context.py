@@ -8,7 +8,7 @@ from checkpoints import work as checkpoints
 from checkpoints.models import Checkpoint
 from events import actions as events
 from guests import actions as guests
-from machines import actions, tokens
+from machines import actions, reports, tokens
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation
@@ -25,8 +25,7 @@ class Work:
     target: Checkpoint | None  # to be returned to
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        assert self.kept is not None
+    def checkpoint(self) -> Checkpoint | None:
         return self.kept
 
     @property
@@ -68,30 +67,20 @@ def moved(work: Work, to: State, **also: object) -> None:
 
 
 def running(work: Work, **also: object) -> None:
-    """The agent was started. One that ended before this could be said is taken to its end."""
+    """The agent was started. One that ended, or ran out of budget, before this could be said is taken from there."""
     moved(work, State.RUNNING, **also)
     machine = work.machine
-    machine.refresh_from_db(fields=["exit_code", "sentence"])
-    if machine.exit_code is not None:
-        actions.end(machine, sentence=machine.sentence)
+    machine.refresh_from_db(fields=["exit_code", "sentence", "paused_for"])
+    if machine.paused_for == Machine.PausedFor.BUDGET:
+        actions.out_of_budget(machine, machine.sentence)
+    elif machine.exit_code is not None:
+        actions.end(machine, sentence=machine.sentence or reports.sentence_of(machine.exit_code))
 
 
 def failed(work: Work, sentence: str) -> None:
     """The usual end of a plan that broke: the machine failed, says why, and nothing of it runs on unseen."""
-    if work.kept:
-        checkpoints.broken(work.kept, sentence)
+    checkpoints.broken(work, sentence)
     with contextlib.suppress(Conflict):  # it ended otherwise meanwhile
         moved(work, State.FAILED, sentence=sentence)
     tokens.revoke(work.machine)
     guests.halt(work.machine.guest)
-
-
-def without_checkpoint(context: checkpoints.HasCheckpoint, sentence: str) -> None:
-    """A checkpoint on the way that cannot be taken does not stop the rest; it is shown as broken."""
-    checkpoints.broken(context.checkpoint, sentence)
-
-
-def keep(work: Work) -> None:
-    """Settle the checkpoint that was taken on the way."""
-    if work.kept:
-        checkpoints.captured(work.kept)

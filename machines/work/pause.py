@@ -1,38 +1,26 @@
 """Pausing and resuming: the guest is frozen in memory, and goes on where it was."""
 
+from django.utils import timezone
+
 from checkpoints import work as checkpoints
 from guests import work as guests
 from machines.states import State
 from machines.work import bundle
-from machines.work.context import Work, failed, keep, load, moved, running, without_checkpoint
+from machines.work.context import Work, failed, load, moved, running
 from machines.work.spawn import send_bundle, start_agent
 from operations.engine import Outcome, Plan, Step
-
-
-def _capture(work: Work) -> Outcome:
-    return checkpoints.capture(work) if work.kept else None
-
-
-def _snapshot(work: Work) -> Outcome:
-    return checkpoints.snapshot(work) if work.kept else None
+from operations.models import Operation
 
 
 def _paused(work: Work) -> None:
-    keep(work)
-    moved(work, State.PAUSED)
+    checkpoints.captured(work.kept)
+    moved(work, State.PAUSED, paused_at=timezone.now())
 
 
 PAUSE: Plan[Work] = Plan(
     load=load,
     steps=(
-        Step("capture", "Listing the files", _capture, tolerate=without_checkpoint),
-        Step(
-            "snapshot",
-            "Taking the snapshot",
-            _snapshot,
-            look=checkpoints.look_for_snapshot,
-            tolerate=without_checkpoint,
-        ),
+        *checkpoints.STEPS,
         Step("suspend", "Freezing the VM", lambda work: guests.suspend(work.machine.guest)),
     ),
     succeed=_paused,
@@ -40,20 +28,35 @@ PAUSE: Plan[Work] = Plan(
 )
 
 
-def _restarts(work: Work) -> bool:
-    return bool(work.operation.arguments.get("restart"))
-
-
 def _send_again(work: Work) -> Outcome:
-    """The agent ended when its call was refused; a new run goes on with its conversation."""
-    if not _restarts(work):
+    """An agent that is there goes on by itself. Else a new run goes on with its conversation."""
+    if not _restarts(work) and bundle.agent_runs(work.machine):
         return None
+    _note_restart(work.operation)
     bundle.stop(work.machine)
     return send_bundle(work, resume=True, prompt="", files=False)
 
 
 def _start_again(work: Work) -> Outcome:
     return start_agent(work) if _restarts(work) else None
+
+
+def _restarts(work: Work) -> bool:
+    return bool(work.operation.arguments.get("restart"))
+
+
+def _note_restart(operation: Operation) -> None:
+    """A guest that had lost its power is found without its agent; whoever takes the next step has to know."""
+    operation.arguments["restart"] = True
+    Operation.objects.filter(pk=operation.pk).update(arguments=operation.arguments)
+
+
+def _resumed(work: Work) -> None:
+    """Time that it was paused does not count against its limit."""
+    machine, shifted = work.machine, {}
+    if machine.run_started_at and machine.paused_at and not _restarts(work):
+        shifted = {"run_started_at": machine.run_started_at + (timezone.now() - machine.paused_at)}
+    running(work, paused_at=None, **shifted)
 
 
 RESUME: Plan[Work] = Plan(
@@ -64,6 +67,6 @@ RESUME: Plan[Work] = Plan(
         Step("files", "Preparing the agent", _send_again),
         Step("launch", "Starting the agent", _start_again),
     ),
-    succeed=lambda work: running(work, paused_for="", sentence=""),
+    succeed=_resumed,
     fail=failed,
 )

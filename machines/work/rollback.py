@@ -4,24 +4,19 @@ from checkpoints import work as checkpoints
 from checkpoints.states import State as CheckpointState
 from guests import work as guests
 from machines.models import Machine
-from machines.work.context import Work, failed, keep, load, running
+from machines.work.context import Work, failed, load, running
 from machines.work.spawn import send_bundle, start_agent
+from machines.work.terminate import QUIET
 from operations.engine import Outcome, Plan, Step
 from proxmox import errors
 from proxmox.connect import driver
 
 
-def _capture(work: Work) -> Outcome:
-    return checkpoints.capture(work) if work.kept else None
-
-
-def _snapshot(work: Work) -> Outcome:
-    return checkpoints.snapshot(work) if work.kept else None
-
-
 def _rollback(work: Work) -> Outcome:
-    """Restore; whatever the present was, it is in a checkpoint now."""
-    keep(work)
+    """Restore; whatever the present was, it is in a checkpoint now, or nothing is done."""
+    checkpoints.captured(work.kept)
+    if work.kept and work.kept.state != CheckpointState.CAPTURED:
+        raise errors.Refused(f"The present could not be kept, so it was not left: {work.kept.error}")
     target = work.target
     if target is None or target.state != CheckpointState.CAPTURED:
         raise errors.Refused("The checkpoint to return to cannot be used any more.")
@@ -30,25 +25,17 @@ def _rollback(work: Work) -> Outcome:
 
 def _send(work: Work) -> Outcome:
     """The disk is back; whatever checkpoint comes next follows the target."""
-    Machine.objects.filter(pk=work.machine.pk).update(present=work.target)
-    return send_bundle(work, resume=_has_begun(work), prompt=_prompt(work), files=not _has_begun(work))
-
-
-def _has_begun(work: Work) -> bool:
-    """Whether the conversation had begun at the target; before that the prompt is still to be given."""
     assert work.target is not None
-    return work.machine.continues or work.target.number > 1
-
-
-def _prompt(work: Work) -> str:
-    return "" if _has_begun(work) else work.machine.prompt
+    Machine.objects.filter(pk=work.machine.pk).update(present=work.target)
+    begun = work.target.begun
+    return send_bundle(work, resume=begun, prompt="" if begun else work.machine.prompt, files=not begun)
 
 
 PLAN: Plan[Work] = Plan(
     load=load,
     steps=(
-        Step("capture", "Listing the files", _capture),
-        Step("snapshot", "Keeping the present", _snapshot, look=checkpoints.look_for_snapshot),
+        QUIET,
+        *checkpoints.STEPS,
         Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),
         Step("rollback", "Going back", _rollback),
         Step("start", "Starting the VM", lambda work: guests.start(work.machine.guest)),

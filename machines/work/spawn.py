@@ -43,7 +43,7 @@ def _mark(work: Work) -> Outcome:
 def send_bundle(work: Work, *, resume: bool, prompt: str, files: bool) -> Outcome:
     """Put the runner and the bundle into the guest."""
     bundle.prepare(work.machine)
-    bundle.send(work.machine, resume=resume, prompt=prompt, files=files, heartbeat=work.operation.renew)
+    bundle.send(work.machine, resume=resume, prompt=prompt, files=files)
     return None
 
 

@@ -9,24 +9,27 @@ from guests import work as guests
 from machines import tokens
 from machines.states import State
 from machines.work import bundle
-from machines.work.context import Work, failed, keep, load, moved, without_checkpoint
+from machines.work.context import Work, failed, load, moved
 from operations.engine import Outcome, Plan, Step
 
 
 def _stop_agent(work: Work) -> Outcome:
-    """Nothing may write while the final checkpoint is taken. A frozen guest is woken for it."""
+    """Nothing may write, or call, while the present is kept."""
     tokens.revoke(work.machine)
     if guests.is_running(work.machine.guest):
         bundle.stop(work.machine)
     return None
 
 
-def _went_on(work: Work, sentence: str) -> None:
+def _goes_on(work: Work, sentence: str) -> None:
     """An agent that cannot be stopped is stopped with its guest."""
 
 
+QUIET: Step[Work] = Step("quiet", "Stopping the agent", _stop_agent, tolerate=_goes_on)
+
+
 def _ended(work: Work) -> None:
-    keep(work)
+    checkpoints.captured(work.kept)
     by_itself = work.operation.requested_by is None
     moved(work, State.FAILED if by_itself and work.machine.exit_code else State.TERMINATED)
 
@@ -34,16 +37,10 @@ def _ended(work: Work) -> None:
 PLAN: Plan[Work] = Plan(
     load=load,
     steps=(
-        Step("wake", "Waking the VM", lambda work: guests.wake(work.machine.guest), tolerate=_went_on),
-        Step("quiet", "Stopping the agent", _stop_agent, tolerate=_went_on),
-        Step("capture", "Listing the files", checkpoints.capture, tolerate=without_checkpoint),
-        Step(
-            "snapshot",
-            "Taking the final checkpoint",
-            checkpoints.snapshot,
-            look=checkpoints.look_for_snapshot,
-            tolerate=without_checkpoint,
-        ),
+        # A frozen guest is woken, so that its agent can be told to stop and its files can be listed.
+        Step("wake", "Waking the VM", lambda work: guests.unfreeze(work.machine.guest), tolerate=_goes_on),
+        QUIET,
+        *checkpoints.STEPS,
         Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),
     ),
     succeed=_ended,

@@ -2,6 +2,8 @@
 
 import django.db.models.deletion
 import uuid
+
+import operations.models
 from django.conf import settings
 from django.db import migrations, models
 
@@ -48,7 +50,10 @@ class Migration(migrations.Migration):
                 ("upid", models.CharField(blank=True, max_length=200)),
                 ("task_result", models.CharField(blank=True, max_length=500)),
                 ("resume_at", models.DateTimeField(null=True)),
-                ("lease_until", models.DateTimeField(null=True)),
+                ("enqueued_at", models.DateTimeField(null=True)),
+                ("claimed_at", models.DateTimeField(null=True)),
+                ("claims", models.PositiveIntegerField(default=0)),
+                ("pulse", models.IntegerField(default=operations.models._new_pulse)),
                 ("step_began_at", models.DateTimeField(null=True)),
                 ("error", models.TextField(blank=True)),
                 ("warnings", models.TextField(blank=True)),

@@ -33,6 +33,22 @@ def eventually(look: Callable[[], T], *, seconds: float = DEADLINE_SECONDS) -> T
     return found
 
 
+def state(pid: int) -> str:
+    """One letter, as in proc(5); Z when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def alive(pid: int) -> bool:
+    return state(pid) not in "ZX"
+
+
+def pids(file: Path) -> list[int]:
+    return [int(word) for word in file.read_text().split()] if file.exists() else []
+
+
 @dataclass
 class Gateway:
     """Takes reports as the control plane does, and remembers them."""
@@ -103,10 +119,16 @@ class Guest:
         return self.root / "var/lib/autovibe"
 
     def runner(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(PROGRAMS / "runner.py"), *map(str, arguments)]
         return subprocess.run(
-            command, env=self.env(), capture_output=True, text=True, timeout=60, check=False
+            self.command(*arguments), env=self.env(), capture_output=True, text=True, timeout=60, check=False
         )
+
+    def popen(self, *arguments: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command(*arguments), env=self.env())
+
+    def command(self, *arguments: object) -> list[str]:
+        python = os.environ.get("AUTOVIBE_GUEST_PYTHON", sys.executable)
+        return [python, str(PROGRAMS / "runner.py"), *map(str, arguments)]
 
     def tell(self, *arguments: object) -> dict[str, Any]:
         """The runner's answer to a command that is to succeed."""

@@ -3,20 +3,10 @@
 import json
 import os
 import signal
-from pathlib import Path
 
-from tests.guest.conftest import Gateway, Guest, eventually
+import pytest
 
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def pids(file: Path) -> list[int]:
-    return [int(word) for word in file.read_text().split()] if file.exists() else []
+from tests.guest.conftest import Gateway, Guest, alive, eventually, pids
 
 
 class TestStart:
@@ -59,6 +49,16 @@ class TestStart:
         guest.tell("stop", "--grace", "1")
         guest.tell("start", guest.bundle("echo second", gateway=gateway.url))
         eventually(lambda: "second" in gateway.texts())
+
+    def test_what_a_dead_supervisor_left_running_does_not_disturb_the_next_run(
+        self, guest: Guest, gateway: Gateway
+    ) -> None:
+        supervisor = guest.tell("start", guest.bundle("exec sleep 300", gateway=gateway.url))["pid"]
+        agent = guest.tell("status")["pid"]
+        os.kill(supervisor, signal.SIGKILL)
+        eventually(lambda: not guest.tell("status")["running"])
+        guest.tell("start", guest.bundle("true", gateway=gateway.url))
+        eventually(lambda: not alive(agent))
 
     def test_what_is_not_installed_is_said_and_nothing_started(self, guest: Guest) -> None:
         check = 'echo "claude is not installed in this guest: add it."; exit 1'
@@ -196,6 +196,75 @@ class TestEnd:
         assert "memory" in ended["sentence"]
 
 
+    @pytest.mark.parametrize(
+        "command", ["true", "exit 3", "kill -TERM $$", "kill -9 $$", "kill -40 $$", "exec /nowhere", "exit 255"]
+    )
+    def test_it_always_has_a_sentence(self, guest: Guest, gateway: Gateway, command: str) -> None:
+        guest.tell("start", guest.bundle(command, gateway=gateway.url))
+        sentence = eventually(gateway.ended)["sentence"]
+        assert sentence.endswith(".")
+        assert len(sentence.split()) > 3
+
+    @pytest.mark.parametrize("damaged", ["", "{}", "\0\0\0\0"])
+    def test_one_that_a_power_cut_damaged_is_told_again(
+        self, guest: Guest, gateway: Gateway, damaged: str
+    ) -> None:
+        gateway.close()
+        bundle = guest.bundle("true", gateway=gateway.url)
+        supervisor = guest.tell("start", bundle)["pid"]
+        eventually((guest.run(bundle) / "ended.json").exists)
+        os.kill(supervisor, signal.SIGKILL)
+        eventually(lambda: not alive(supervisor))
+        (guest.run(bundle) / "ended.json").write_text(damaged)
+        gateway.open()
+        guest.tell("start", bundle)
+        assert "resume" in eventually(gateway.ended)["sentence"]
+
+
+class TestStatus:
+    def test_an_agent_runs_until_its_end_is_known(self, guest: Guest, gateway: Gateway) -> None:
+        bundle = guest.bundle("while [ ! -e go ]; do sleep 0.05; done; exit 3", gateway=gateway.url)
+        guest.tell("start", bundle)
+        told = guest.tell("status")
+        assert (told["running"], told["exit_code"]) == (True, None)
+        assert alive(told["pid"])
+        (guest.workspace / "go").touch()
+        told = eventually(lambda: not (now := guest.tell("status"))["running"] and now)
+        assert (told["pid"], told["exit_code"]) == (None, 3)
+
+    def test_after_a_restart_of_the_guest_nothing_runs(self, guest: Guest, gateway: Gateway) -> None:
+        bundle = guest.bundle("echo $$ > pid; exec sleep 300", gateway=gateway.url)
+        supervisor = guest.tell("start", bundle)["pid"]
+        agent = eventually(lambda: pids(guest.workspace / "pid"))[0]
+        for pid in (supervisor, agent):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not alive(supervisor) and not alive(agent))
+        somebody = {"supervisor": os.getpid(), "agent": os.getppid()}  # numbers are given anew after a restart
+        (guest.run(bundle) / "pids.json").write_text(json.dumps(somebody))
+        told = guest.tell("status")
+        assert (told["running"], told["pid"], told["exit_code"]) == (False, None, None)
+        assert guest.tell("capture", guest.root / "out.gz", "--freeze")["frozen"] == 0
+
+    def test_an_agent_whose_end_cannot_be_written_down_does_not_run(
+        self, guest: Guest, gateway: Gateway
+    ) -> None:
+        gateway.close()
+        bundle = guest.bundle("while [ ! -e go ]; do sleep 0.05; done", gateway=gateway.url)
+        guest.tell("start", bundle)
+        (guest.run(bundle) / "ended.json").mkdir()
+        (guest.workspace / "go").touch()
+        eventually(lambda: guest.tell("status")["running"] is False)
+
+    def test_where_nothing_was_started_nothing_runs(self, guest: Guest) -> None:
+        assert guest.tell("status") == {
+            "run": None,
+            "running": False,
+            "pid": None,
+            "exit_code": None,
+            "unsent": 0,
+        }
+
+
 class TestStop:
     def test_it_ends_everything_even_what_does_not_want_to(self, guest: Guest, gateway: Gateway) -> None:
         command = 'trap "" TERM; echo $$ > pid; while :; do sleep 0.1; done'
@@ -222,10 +291,4 @@ class TestStop:
 
     def test_where_nothing_runs_it_does_nothing(self, guest: Guest) -> None:
         assert guest.tell("stop")["run"] is None
-        assert guest.tell("status") == {
-            "run": None,
-            "running": False,
-            "pid": None,
-            "exit_code": None,
-            "unsent": 0,
-        }
+        assert guest.tell("status")["run"] is None

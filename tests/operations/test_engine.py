@@ -140,7 +140,7 @@ class TestPerform:
     def test_a_transient_error_is_tried_again(self, begin, notebook):
         how = plan(notebook, step("start", errors.Transient("got timeout")))
         operation = deliver(begin(), how)
-        assert (operation.status, operation.attempts) == (Status.WAITING, 1)
+        assert (operation.status, operation.error) == (Status.WAITING, "got timeout")
 
         let_time_pass(operation)
         deliver(operation, how)
@@ -148,14 +148,14 @@ class TestPerform:
         assert operation.status == Status.SUCCEEDED
 
     def test_an_error_that_stays_is_given_up_after_some_attempts(self, begin, notebook):
-        how = plan(notebook, step("start", *[errors.Transient("got timeout")] * 20))
+        how = plan(notebook, step("start", *[errors.UnknownOutcome("no answer.")] * 20))
         operation = deliver(begin(), how)
         while operation.status == Status.WAITING:
             let_time_pass(operation)
             deliver(operation, how)
 
         assert operation.status == Status.FAILED
-        assert operation.error == "Start: got timeout Tried 8 times."
+        assert operation.error == "Start: no answer. Tried 8 times."
 
     def test_a_lock_that_nobody_holds_is_left_to_an_operator(self, begin, notebook):
         operation = deliver(begin(), plan(notebook, step("snap", errors.Stuck("run: qm unlock 1"))))
@@ -188,7 +188,8 @@ class TestKilledWorker:
         assert claimed
         actions.entering(claimed, "clone")
         actions.asking(claimed)
-        Operation.objects.filter(pk=operation.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        Operation.objects.filter(pk=operation.pk).update(claimed_at=timezone.now() - timedelta(minutes=1))
+        operation.refresh_from_db()
         return operation
 
     def test_another_worker_takes_over(self, killed):
@@ -219,6 +220,48 @@ class TestKilledWorker:
         deliver(killed, plan(notebook, step("clone", look=lambda context: False)))
 
         assert notebook.done == ["clone", "succeeded"]
+
+
+    def test_a_step_that_kills_its_workers_is_given_up(self, killed, notebook):
+        Operation.objects.filter(pk=killed.pk).update(attempts=engine.ATTEMPTS + 1, status=Status.QUEUED)
+
+        deliver(killed, plan(notebook, step("clone")))
+
+        assert (killed.status, notebook.done[0]) == (
+            Status.FAILED,
+            "failed: Clone: workers died at it again and again.",
+        )
+
+
+class TestLostClaim:
+    """A worker that was thought dead wakes up while another one has taken over."""
+
+    def test_it_writes_nothing_any_more(self, begin, notebook):
+        operation = begin()
+
+        def slow(context: Notebook) -> Outcome:
+            Operation.objects.filter(pk=operation.pk).update(claimed_at=timezone.now() - timedelta(minutes=1))
+            taken = Operation.objects.get(pk=operation.pk)
+            actions.resume(taken, expect=Status.RUNNING)
+            actions.claim(str(operation.id))
+            actions.note(Operation.objects.get(pk=operation.pk), upid="theirs", step="clone")
+            return UPID
+
+        deliver(operation, plan(notebook, Step("clone", "Clone", slow)))
+
+        assert (operation.status, operation.upid, notebook.done) == (Status.RUNNING, "theirs", [])
+
+    def test_a_living_worker_is_not_thought_dead(self, begin, notebook):
+        operation = begin()
+
+        def slow(context: Notebook) -> Outcome:
+            Operation.objects.filter(pk=operation.pk).update(claimed_at=timezone.now() - timedelta(minutes=1))
+            context.done.append(f"reaped {watcher.reap()}")
+            return None
+
+        deliver(operation, plan(notebook, Step("clone", "Clone", slow)))
+
+        assert notebook.done == ["reaped 0", "succeeded"]
 
 
 class TestLock:
