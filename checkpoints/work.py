@@ -38,8 +38,7 @@ def capture(context: HasCheckpoint) -> Outcome:
     if checkpoint is None or checkpoint.manifest_id or not guests.is_running(checkpoint.guest):
         return None
     vm = checkpoint.guest.vm
-    # An agent that waits for an answer is quiet by itself; any other is held still until `thaw`.
-    freeze = "" if checkpoint.kind == Checkpoint.Kind.AUTOMATIC else " --freeze"
+    freeze = " --freeze" if _agent_works(checkpoint) else ""
     ran = driver().run(
         vm, f'exec python3 {RUNNER} capture "${{GUEST_ROOT:-}}{OUT}"{freeze}', seconds=CAPTURE_SECONDS
     )
@@ -86,10 +85,15 @@ def snapshot(context: HasCheckpoint) -> Outcome:
     )
 
 
+def _agent_works(checkpoint: Checkpoint) -> bool:
+    """Whether files may change while they are listed: not while an agent waits for an answer, or has ended."""
+    return checkpoint.kind == Checkpoint.Kind.MANUAL
+
+
 def thaw(context: HasCheckpoint) -> Outcome:
     """Let the agent go on that `capture` held still."""
     checkpoint = context.checkpoint
-    if checkpoint and checkpoint.kind != Checkpoint.Kind.AUTOMATIC and guests.is_running(checkpoint.guest):
+    if checkpoint and _agent_works(checkpoint) and guests.is_running(checkpoint.guest):
         driver().run(checkpoint.guest.vm, f"exec python3 {RUNNER} thaw")
     return None
 

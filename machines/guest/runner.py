@@ -8,7 +8,8 @@ says which files there are. It knows nothing of models, budgets or Proxmox.
     runner.py apply BUNDLE.json                  programs, files and identity
     runner.py start BUNDLE.json                  check the installation, start the agent, return at once
     runner.py status | stop [--grace SECONDS]    of the current run
-    runner.py capture OUT [--max-file BYTES] [--max-total BYTES]
+    runner.py capture OUT [--max-file BYTES] [--max-total BYTES] [--freeze [--freeze-seconds SECONDS]]
+    runner.py thaw                               let go on what `capture --freeze` holds still
     runner.py contents OUT SHA256…
 
 Paths on the command line are real paths; paths inside a bundle are the guest's and lie under ${GUEST_ROOT}.
@@ -49,6 +50,10 @@ BEAT_SECONDS = 5.0
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 10.0
 LEFTOVER_GRACE_SECONDS = 2.0
+FREEZE_SECONDS = 180.0  # then a frozen agent goes on by itself: nobody may be left to thaw it
+STANDSTILL_SECONDS = 10.0  # how long stopping every process may take
+DISK_WAIT_SECONDS = 1.0  # how long we wait for one that waits for a disk
+LONGEST_TICK_SECONDS = 1.0
 LAST_WORDS_SECONDS = 5.0  # how long a stopped supervisor tries to deliver what is left
 MAX_BACKOFF_SECONDS = 10.0
 HTTP_TIMEOUT_SECONDS = 20.0
@@ -276,6 +281,9 @@ class Run:
         self.settings = f"{self.directory}/settings.json"  # 0600: the only place a token is kept
         self.prompt = f"{self.directory}/prompt.txt"
         self.lock = f"{self.directory}/lock"
+        self.working = f"{self.directory}/working"  # held from the agent's start until its end is known
+        self.freezing = f"{self.directory}/freezing"  # held by whoever freezes or thaws
+        self.frozen = f"{self.directory}/frozen.json"
         self.log = f"{self.directory}/agent.log"
         self.sent = f"{self.directory}/sent.json"
         self.pids = f"{self.directory}/pids.json"
@@ -299,12 +307,19 @@ class Run:
 
     def supervised(self) -> bool:
         """Whether a supervisor holds this run."""
-        with suppress(FileNotFoundError), open(self.lock) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return held(self.lock)
+
+    def running(self) -> bool:
+        """Whether an agent runs under a supervisor; one that lost its supervisor is no run any more."""
+        return held(self.working)
+
+    def processes(self) -> set[int]:
+        """Every process of this run but its supervisor, for anybody who asks."""
+        pids = read_json(self.pids) or {}
+        supervisor = pids.get("supervisor") or 0
+        if not has_open(supervisor, self.lock):  # after a restart its number may be anybody's
+            return processes_of(self.name)
+        return processes_of(self.name, pids.get("agent") or 0, supervisor)
 
     def delivered(self) -> bool:
         return bool((read_json(self.sent) or {}).get("ended"))
@@ -325,6 +340,16 @@ def locked(path: str) -> Iterator[None]:
     with open(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def held(path: str) -> bool:
+    """Whether somebody holds that lock file."""
+    with suppress(FileNotFoundError), open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def environment(run: Run, bundle: dict[str, Any]) -> dict[str, str]:
@@ -371,6 +396,7 @@ def _refuse_second_run(run: Run) -> None:
     if current and current.name != run.name:
         if current.supervised():
             raise Failure(f"Run {current.name} is still active in this guest; stop it first.", code=5)
+        signal_all(current.processes(), signal.SIGKILL)  # left behind by a supervisor that was killed
         current.forget_token()
 
 
@@ -447,8 +473,8 @@ def status() -> None:
     run = Run.current()
     if run is None:
         return answer({"run": None, "running": False, "pid": None, "exit_code": None, "unsent": 0})
-    ended = read_json(run.ended)
-    running = ended is None and run.supervised()
+    running = run.running()
+    ended = None if running else read_json(run.ended)
     state = {"pid": (read_json(run.pids) or {}).get("agent") if running else None}
     state["exit_code"] = ended["exit_code"] if ended else None
     return answer({"run": run.name, "running": running, **state, "unsent": run.unsent()})
@@ -473,23 +499,28 @@ def stop(grace: float) -> None:
 # --- processes
 
 
-def processes_of(run: str, agent: int = 0) -> set[int]:
-    """Every live process of a run: of its session or group, with its marker in the environment, and what
-    descends from the supervisor, who inherits orphans."""
+def processes_of(run: str, agent: int = 0, supervisor: int = 0) -> set[int]:
+    """Every live process of a run: of the agent's session or group, with its marker in the environment, and
+    what descends from the supervisor, who inherits orphans. Neither the supervisor nor this process."""
     found: set[int] = set()
     parents: dict[int, int] = {}
     marker = b"\0AUTOVIBE_RUN=" + run.encode() + b"\0"
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         with suppress(OSError, IndexError, ValueError):
-            fields = read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+            fields = _stat(f"/proc/{pid}")
             if fields[0] in (b"Z", b"X"):
                 continue
             parents[pid] = int(fields[1])
             if (agent and agent in (int(fields[2]), int(fields[3]))) or _marked(pid, marker):
                 found.add(pid)
-    if agent:
-        found.update(_descendants(os.getpid(), parents))
-    return found - {os.getpid()}
+    if supervisor:
+        found.update(_descendants(supervisor, parents))
+    return found - {supervisor, os.getpid()}
+
+
+def _stat(process: str) -> list[bytes]:
+    """The fields of proc(5)'s stat after the name, which may itself contain spaces and parentheses."""
+    return read_bytes(f"{process}/stat").rpartition(b")")[2].split()
 
 
 def _marked(pid: int, marker: bytes) -> bool:
@@ -507,8 +538,19 @@ def _descendants(ancestor: int, parents: dict[int, int]) -> set[int]:
     return found
 
 
+def has_open(pid: int, path: str) -> bool:
+    """Whether a process has a file open."""
+    with suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                if os.path.samefile(f"/proc/{pid}/fd/{descriptor}", path):
+                    return True
+    return False
+
+
 def signal_all(pids: Iterable[int], number: int) -> None:
-    for pid in pids:
+    """Signal parents first, and let them go on last: a shell must not see its child stopped."""
+    for pid in sorted(pids, reverse=number == signal.SIGCONT):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
@@ -519,6 +561,81 @@ def resident_bytes(pids: Iterable[int]) -> int:
         with suppress(OSError, IndexError, ValueError):
             pages += int(read_bytes(f"/proc/{pid}/statm").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- freezing
+
+
+def freeze(run: Run, seconds: float) -> int:
+    """Stop every process of a run but its supervisor, who thaws them after that time; says how many.
+
+    We are done when all stood still, and looking again found no others: a process can only have been missed
+    while one that makes processes still moved.
+    """
+    began = time.monotonic()
+    with locked(run.freezing):
+        write_json(run.frozen, {"at": time.time_ns(), "seconds": seconds})
+        quiet: set[int] | None = None
+        while (found := run.processes()) != quiet:
+            waited = time.monotonic() - began
+            moving = [pid for pid in found if not _at_rest(pid, disk=waited > DISK_WAIT_SECONDS)]
+            if waited > STANDSTILL_SECONDS:
+                raise Failure(f"The agent's processes do not stand still after {STANDSTILL_SECONDS:.0f} s.")
+            quiet = None if moving else found
+            signal_all(moving, signal.SIGSTOP)
+            time.sleep(0.001)
+        if not found:
+            os.unlink(run.frozen)
+    return len(found)
+
+
+def _at_rest(pid: int, *, disk: bool) -> bool:
+    """Whether all threads are stopped, traced or dead. A signal arrives a little after it was sent.
+
+    `disk`: whether one that waits for a disk counts, too. It may be one that waits for a stopped child to
+    exec (vfork(2)) and cannot stop before; neither of them writes anything.
+    """
+    states = set()
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError, IndexError):
+                states.add(_stat(f"/proc/{pid}/task/{thread}")[0])
+    return states <= {b"T", b"t", b"Z", b"X", b"D" if disk else b"T"}
+
+
+def thaw(run: Run, freezer: str = "") -> int:
+    """Let a frozen run go on, says how many processes; with a `freezer`, only when it is that one's."""
+    if not os.path.exists(run.frozen):
+        return 0
+    with locked(run.freezing):
+        by = read_text(run.frozen)
+        if not by or (freezer and freezer != by):
+            return 0
+        found = run.processes()
+        signal_all(found, signal.SIGCONT)
+        with suppress(FileNotFoundError):
+            os.unlink(run.frozen)
+    return len(found)
+
+
+def thaw_current() -> None:
+    run = Run.current()
+    answer({"run": run.name if run else None, "thawed": thaw(run) if run else 0})
+
+
+@contextmanager
+def held_still(seconds: float) -> Iterator[int]:
+    """Freeze the current run for that time, 0 for not at all. Only when the block fails it is thawed here."""
+    run = Run.current()
+    if run is None or not seconds:
+        yield 0
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield freeze(run, seconds)
+    except BaseException:
+        thaw(run)
+        raise
 
 
 # --- the journal
@@ -653,7 +770,9 @@ class Reporter(threading.Thread):
         self._beat_at = 0.0
         self._backoff = 0.0
         self.wake = threading.Event()
-        self.ended: dict[str, Any] | None = read_json(run.ended)  # in memory too: the disk may be full
+        self.ended: dict[str, Any] | None = (
+            read_json(run.ended) or None
+        )  # in memory too: the disk may be full
         self.stop_sentence = ""  # set when the gateway wants the agent stopped
         self.refused = False  # set when the gateway does not know our token any more
 
@@ -720,14 +839,22 @@ class Supervisor:
         self.journal = Journal(run.log)
         self.reporter = Reporter(run, self.journal, self._beat)
         self.agent: subprocess.Popen[bytes] | None = None
-        self.started = time.monotonic()
+        self.seconds = 0.0  # that the agent had: neither frozen nor, with all of the guest, suspended
+        self.ticked = time.monotonic()
+        self.freezer = ""  # what `run.frozen` said
+        self.frozen_seconds = 0.0
         self.why = ""  # why we ended the agent, when we did
-        self.kill_at = 0.0
+        self.kill_at = 0.0  # in those seconds, too
 
     def work(self, ready: int) -> None:
         """Start the agent, unless this run had one; follow it; see everything acknowledged."""
         signal.signal(signal.SIGTERM, lambda *_: write_json(self.run.stop, {"grace": GRACE_SECONDS}))
         adopt_orphans()
+        with locked(self.run.working):
+            self._work(ready)
+        self._deliver()
+
+    def _work(self, ready: int) -> None:
         had_an_agent = os.path.exists(self.run.pids)
         pids = {"supervisor": os.getpid(), "agent": None}
         write_json(self.run.pids, pids)
@@ -740,11 +867,10 @@ class Supervisor:
         if self.agent is not None:
             self._follow(self.agent)
         elif self.reporter.ended is None:
-            signal_all(processes_of(self.run.name), signal.SIGKILL)
+            signal_all(self._processes(), signal.SIGKILL)
             self._end(
                 UNKNOWN_EXIT, None, "The agent and its supervisor died (a restart?); resume the machine."
             )
-        self._deliver()
 
     def _launch(self) -> None:
         import subprocess
@@ -769,6 +895,7 @@ class Supervisor:
         while agent.poll() is None:
             self._pump(selector, TICK_SECONDS)
             self._reap_orphans(agent.pid)
+            self._tick()
             self._enforce()
         self._sweep(selector)
         for key in list(selector.get_map().values()):
@@ -781,7 +908,7 @@ class Supervisor:
             time.sleep(timeout)
             return
         ready = selector.select(timeout)
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + LONGEST_TICK_SECONDS / 2
         while ready and time.monotonic() < deadline:
             for key, _ in ready:
                 data = os.read(key.fd, 65536)
@@ -800,43 +927,64 @@ class Supervisor:
                     return
                 os.waitpid(info.si_pid, 0)
 
+    def _tick(self) -> None:
+        """Count the agent's time, and thaw one that nobody came back for or that is to be stopped.
+
+        A tick much longer than usual means that we were not running either: the guest was suspended.
+        """
+        now = time.monotonic()
+        tick, self.ticked = min(now - self.ticked, LONGEST_TICK_SECONDS), now
+        freezer = read_text(self.run.frozen)
+        if not freezer:
+            self.seconds += tick
+        if freezer != self.freezer:
+            self.freezer, self.frozen_seconds = freezer, 0.0
+        self.frozen_seconds += tick
+        if freezer and os.path.exists(self.run.stop):
+            thaw(self.run)
+        elif freezer and self.frozen_seconds > (limit := json.loads(freezer)["seconds"]):
+            if thaw(self.run, freezer):
+                self.journal.append("sys", f"Frozen for {limit:g} s without being thawed; the agent goes on.")
+
     def _enforce(self) -> None:
         """End the agent when somebody asked for it or its time is up: TERM, and KILL after the grace."""
         if not self.why:
             self.why, grace = self._reason()
             if self.why:
                 self.journal.append("sys", self.why)
-                self.kill_at = time.monotonic() + grace
+                self.kill_at = self.seconds + grace
                 signal_all(self._processes(), signal.SIGTERM)
-        elif time.monotonic() > self.kill_at:
+                thaw(self.run)  # only then can it act on the signal
+        elif self.seconds > self.kill_at:
             signal_all(self._processes(), signal.SIGKILL)
 
     def _reason(self) -> tuple[str, float]:
         wall = self.settings.get("wall_seconds")
         if os.path.exists(self.run.stop):
             return "Stopped on request.", (read_json(self.run.stop) or {}).get("grace", GRACE_SECONDS)
-        if wall and time.monotonic() - self.started > wall:
+        if wall and self.seconds > wall:
             return f"Stopped after {wall:g} s, the limit on this run's time.", GRACE_SECONDS
         return self.reporter.stop_sentence, GRACE_SECONDS
 
     def _sweep(self, selector: Any) -> None:
         """What the agent left running must not outlive it; a stopped one leaves it the rest of the grace."""
         self._pump(selector, 0)
-        kill_at = self.kill_at if self.why else time.monotonic() + LEFTOVER_GRACE_SECONDS
+        kill_at = self.kill_at if self.why else self.seconds + LEFTOVER_GRACE_SECONDS
         signal_all(self._processes(), signal.SIGTERM)
         while self._processes():
-            if time.monotonic() > kill_at:
+            if self.seconds > kill_at:
                 signal_all(self._processes(), signal.SIGKILL)
             self._pump(selector, TICK_SECONDS)
+            self._tick()
         self._pump(selector, 0)
 
     def _processes(self) -> set[int]:
-        return processes_of(self.run.name, self.agent.pid if self.agent else 0)
+        return processes_of(self.run.name, self.agent.pid if self.agent else 0, os.getpid())
 
     def _outcome(self, code: int) -> tuple[int, int | None, str]:
-        seconds = time.monotonic() - self.started
+        seconds = self.seconds
         if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             sentence = f"The agent was killed by {name} after {seconds:.0f} s"
             sentence += "; the guest may have run out of memory." if name == "SIGKILL" else "."
             return 128 - code, -code, self.why or sentence
@@ -849,8 +997,8 @@ class Supervisor:
         if self.journal.dropped:
             why = f"the log may have {LOG_LIMIT_BYTES >> 20} MiB, or the disk is full"
             self.journal.append("sys", f"{self.journal.dropped} lines were dropped: {why}.")
-        seconds = round(time.monotonic() - self.started, 3)
-        ended = {"exit_code": exit_code, "signal": number, "sentence": sentence, "seconds": seconds}
+        ended = {"exit_code": exit_code, "signal": number, "sentence": sentence}
+        ended["seconds"] = round(self.seconds, 3)
         with suppress(OSError):
             write_json(self.run.ended, ended)
         self.reporter.ended = ended
@@ -995,15 +1143,16 @@ def _hashed(file: Any, *, keep: bool) -> tuple[str, bytes | None]:
     return digest.hexdigest(), content if keep else None
 
 
-def capture(out: str, max_file: int, max_total: int) -> None:
+def capture(out: str, max_file: int, max_total: int, freeze_seconds: float) -> None:
     """Write the manifest of the workspace and the agent's transcripts, with what is new in them.
 
     OUT is gzip over lines of JSON: a header, one entry per path (sorted), then {"sha256", "content"} with the
     base64 of contents the last capture did not have. The digest covers what the entries say; directories say
-    nothing of their times.
+    nothing of their times. Frozen for these seconds, the agent stays so until `thaw`, that what is said here
+    holds while Proxmox takes its snapshot.
     """
     os.makedirs(STATE, exist_ok=True)
-    with locked(f"{STATE}/capture.lock"):
+    with locked(f"{STATE}/capture.lock"), held_still(freeze_seconds) as frozen:
         inventory = Inventory(max_file, max_total)
         inventory.walk(WORKSPACE, "")
         for transcript in _transcripts():
@@ -1018,7 +1167,7 @@ def capture(out: str, max_file: int, max_total: int) -> None:
         first = _canonical({**header, "omitted": inventory.omitted})
         write_lines(out, [first, *lines], inventory.contents)
         inventory.save()
-    answer({**header, "out": out})
+        answer({**header, "out": out, "frozen": frozen})
 
 
 def _transcripts() -> list[str]:
@@ -1072,6 +1221,9 @@ def main(arguments: list[str]) -> int:
     verbs.add_parser("capture").add_argument("out")
     verbs.choices["capture"].add_argument("--max-file", type=int, default=1 << 20)
     verbs.choices["capture"].add_argument("--max-total", type=int, default=8 << 20)
+    verbs.choices["capture"].add_argument("--freeze", action="store_true")
+    verbs.choices["capture"].add_argument("--freeze-seconds", type=float, default=FREEZE_SECONDS)
+    verbs.add_parser("thaw")
     verbs.add_parser("contents").add_argument("out")
     verbs.choices["contents"].add_argument("sha256", nargs="+")
     verbs.add_parser("status")
@@ -1094,7 +1246,10 @@ def _perform(asked: Any) -> None:
         "start": lambda: start(asked.bundle),
         "status": status,
         "stop": lambda: stop(asked.grace),
-        "capture": lambda: capture(asked.out, asked.max_file, asked.max_total),
+        "capture": lambda: capture(
+            asked.out, asked.max_file, asked.max_total, asked.freeze_seconds if asked.freeze else 0
+        ),
+        "thaw": thaw_current,
         "contents": lambda: contents(asked.out, asked.sha256),
     }
     verbs[asked.verb]()

@@ -145,12 +145,51 @@ class TestRefusing:
 
 
 class TestHasRoom:
-    def test_it_is_false_until_the_limit_is_raised(self, project: Project, alice: User, ask: Ask) -> None:
+    """A machine could make a call: there is money, and no budget has less left than a small call needs."""
+
+    CENT = 10_000
+
+    def test_a_project_without_money_has_none(self, project: Project, alice: User) -> None:
         assert not actions.has_room(project)
-        actions.set_limit(project, "money", 50, by=alice)
-        ask()
+        actions.set_limit(project, "calls", 10, by=alice)
         assert not actions.has_room(project)
-        actions.set_limit(project, "money", 500, by=alice)
+
+    @pytest.mark.parametrize(("resource", "least"), [("money", CENT), ("tokens", 5120), ("calls", 1)])
+    def test_every_budget_needs_as_much_as_a_small_call(
+        self, project: Project, alice: User, resource: str, least: int
+    ) -> None:
+        actions.set_limit(project, "money", 10 * self.CENT, by=alice)
+        actions.set_limit(project, resource, least - 1, by=alice)
+        assert not actions.has_room(project)
+        actions.set_limit(project, resource, least, by=alice)
+        assert actions.has_room(project)
+
+    def test_money_that_calls_under_way_hold_may_come_back(
+        self, project: Project, alice: User, ask: Ask
+    ) -> None:
+        actions.set_limit(project, "money", self.CENT, by=alice)
+        assert isinstance(ask(output_tokens=10**6), Grant)
+        assert actions.left(project) == 0
+        assert actions.has_room(project)
+
+    def test_a_machines_own_limit_counts_for_that_machine_alone(self, project: Project, alice: User) -> None:
+        machine_id = uuid4()
+        actions.set_limit(project, "money", 10 * self.CENT, by=alice)
+        actions.set_limit(project, "calls", 0, by=alice, machine_id=machine_id, scope="Machine m12")
+        assert actions.has_room(project)
+        assert not actions.has_room(project, machine_id=machine_id)
+
+    def test_an_oversized_call_takes_none(self, project: Project, alice: User, ask: Ask) -> None:
+        actions.set_limit(project, "money", 2_000_000, by=alice)
+        shortage = ask(input_tokens=10**7)
+        assert shortage == Shortage(
+            "Project demo has 2.00 USD of its 2.00 USD left, enough for other calls; "
+            "even a short answer to this call may cost 10.000002 USD. "
+            "Raise the limit with `bin/autovibe budget set demo money 21`.",
+            passing=False,
+        )
+        assert Budget.objects.get().exhausted_at is None
+        assert not Event.objects.filter(kind="budget.exhausted").exists()
         assert actions.has_room(project)
 
 

@@ -1,11 +1,14 @@
 """Calls over real HTTP: through the gateway, to a provider, and into the books."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 import requests
+from django.db import IntegrityError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -19,6 +22,7 @@ from machines.models import Machine
 from projects.models import User
 from tests.gateway import provider as playing
 from tests.gateway import servers
+from tests.gateway.conftest import MODEL
 from tests.gateway.conftest import Call as Calling
 from tests.gateway.provider import STREAM, WHOLE, WRITTEN, Provider
 from tests.gateway.servers import until
@@ -35,6 +39,17 @@ def concluded() -> Call:
 
 def books_are_right() -> bool:
     return not budgets.verify() and not Reservation.objects.filter(state="held").exists()
+
+
+@contextmanager
+def no_event(kind: str) -> Iterator[None]:
+    """The database refuses events of this kind."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE events_event ADD CONSTRAINT none_of_these CHECK (kind <> '{kind}')")
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE events_event DROP CONSTRAINT none_of_these")
 
 
 class TestForwarding:
@@ -103,6 +118,28 @@ class TestRefusing:
         assert not provider.received
         machine.refresh_from_db()
         assert (machine.state, machine.paused_for) == ("pausing", "budget")
+
+    @pytest.mark.parametrize("changes", [{"output_config": 5}, {"messages": [5]}, {"tools": 5}])
+    def test_a_malformed_request_is_400_and_nothing_is_held(
+        self, provider: Provider, call: Calling, changes: dict[str, object]
+    ) -> None:
+        answer = call(max_tokens=500_000, **changes)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+        assert not Reservation.objects.exists()
+        assert not provider.received
+
+    def test_an_oversized_call_pauses_its_own_machine_and_nobody_else(
+        self, provider: Provider, call: Calling, machine: Machine
+    ) -> None:
+        """Its agent would ask the same again; all others have their money still."""
+        thinking = {"type": "enabled", "budget_tokens": 9_999_998}
+        answer = call(max_tokens=9_999_999, thinking=thinking)
+        assert answer.status_code == 402
+        assert "has 5.00 USD of its 5.00 USD left, enough for other calls" in answer.json()["error"]["message"]
+        machine.refresh_from_db()
+        assert (machine.state, machine.paused_for) == ("pausing", "budget")
+        assert Budget.objects.get().exhausted_at is None
+        assert budgets.has_room(machine.project)
 
     def test_a_dead_token_opens_nothing(
         self, provider: Provider, call: Calling, machine: Machine, gateway: str
@@ -242,6 +279,19 @@ class TestUnderLoad:
         assert set(answers) == {STREAM}
         assert Budget.objects.get().spent == 40 * COST_MICROS <= 250_000
         assert sorted(Call.objects.values_list("number", flat=True)) == list(range(1, 41))
+        assert books_are_right()
+
+
+class TestAdmit:
+    def test_what_was_held_is_given_back_when_the_call_cannot_be_made(
+        self, machine: Machine, token: str
+    ) -> None:
+        """Neither the checkpoint nor the word that it was missed can be written."""
+        Machine.objects.update(type="unknown")
+        with no_event("checkpoint.missed"), pytest.raises(IntegrityError):
+            calls.admit(token, json.dumps({"model": MODEL, "max_tokens": 2000}).encode())
+        assert Call.objects.get().state == "released"
+        assert Budget.objects.get().spent == 0
         assert books_are_right()
 
 

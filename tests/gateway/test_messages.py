@@ -112,6 +112,59 @@ class TestRead:
         assert read(**changes).model
 
 
+class TestShape:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("output_config", 5),
+            ("output_config", {"format": "json"}),
+            ("output_format", ["json_schema"]),
+            ("thinking", "enabled"),
+            ("thinking", {"type": "enabled", "budget_tokens": "many"}),
+            ("thinking", {"type": "enabled", "budget_tokens": True}),
+            ("messages", {"role": "user"}),
+            ("messages", ["hello"]),
+            ("messages", [{"role": 5, "content": "hello"}]),
+            ("messages", [{"role": "user", "content": 5}]),
+            ("messages", [{"role": "user", "content": ["hello"]}]),
+            ("messages", [{"role": "user", "content": [{"type": "tool_result", "content": 5}]}]),
+            ("messages", [{"role": "assistant", "content": [{"type": "tool_use", "name": "run"}]}]),
+            ("messages", [{"role": "assistant", "content": [{"type": "tool_use", "id": [], "name": "run"}]}]),
+            ("system", 5),
+            ("system", [5]),
+            ("stream", "yes"),
+            ("tools", 5),
+            ("tools", ["bash"]),
+            ("tools", [{"name": ["bash"]}]),
+            ("tool_choice", "auto"),
+            ("context_management", []),
+            ("context_management", {"edits": 5}),
+            ("context_management", {"edits": ["clear"]}),
+        ],
+    )
+    def test_what_is_not_of_its_documented_type_is_refused_by_name(self, name: str, value: Any) -> None:
+        with pytest.raises(Refused, match=rf"^{name}.* required\.$") as refused:
+            read(**{name: value})
+        assert refused.value.status == 400
+
+    def test_a_field_that_is_null_is_as_good_as_left_out(self) -> None:
+        assert read(thinking=None, output_config=None, tools=None, system=None, stream=None).converses
+
+    def test_what_is_nested_beyond_reading_is_refused(self) -> None:
+        for depth in range(300, 1000):
+            content = b'[{"content":' * depth + b'"x"' + b"}]" * depth
+            raw = b'{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": %s}]}' % content
+            try:
+                messages.read(raw).input_bound(PRICE)
+            except Refused as refused:
+                assert refused.status == 400
+
+    @pytest.mark.parametrize("model", ["", "claude-sonnet-4-5" + "x" * 100, "claude-sonnet-4-5\x00", "\ud800"])
+    def test_a_models_name_has_to_be_one(self, model: str) -> None:
+        with pytest.raises(Refused, match="^model: a name"):
+            read(model=model)
+
+
 class TestConverses:
     def test_an_aside_about_the_session_does_not(self) -> None:
         assert not read(output_config={"format": {"type": "json_schema", "schema": {}}}, tools=[]).converses

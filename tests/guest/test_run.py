@@ -195,9 +195,9 @@ class TestEnd:
         assert (ended["exit_code"], ended["signal"]) == (137, 9)
         assert "memory" in ended["sentence"]
 
-
     @pytest.mark.parametrize(
-        "command", ["true", "exit 3", "kill -TERM $$", "kill -9 $$", "kill -40 $$", "exec /nowhere", "exit 255"]
+        "command",
+        ["true", "exit 3", "kill -TERM $$", "kill -9 $$", "kill -40 $$", "exec /nowhere", "exit 255"],
     )
     def test_it_always_has_a_sentence(self, guest: Guest, gateway: Gateway, command: str) -> None:
         guest.tell("start", guest.bundle(command, gateway=gateway.url))
@@ -239,7 +239,10 @@ class TestStatus:
         for pid in (supervisor, agent):
             os.kill(pid, signal.SIGKILL)
         eventually(lambda: not alive(supervisor) and not alive(agent))
-        somebody = {"supervisor": os.getpid(), "agent": os.getppid()}  # numbers are given anew after a restart
+        somebody = {
+            "supervisor": os.getpid(),
+            "agent": os.getppid(),
+        }  # numbers are given anew after a restart
         (guest.run(bundle) / "pids.json").write_text(json.dumps(somebody))
         told = guest.tell("status")
         assert (told["running"], told["pid"], told["exit_code"]) == (False, None, None)
