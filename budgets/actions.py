@@ -10,7 +10,6 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from budgets import sentences
-from budgets.errors import Exhausted
 from budgets.ledger import reap_expired, release, settle, settle_in_full, verify
 from budgets.models import Budget, Resource
 from budgets.reserve import Grant, Shortage, reserve
@@ -26,7 +25,6 @@ __all__ = [
     "left",
     "reap_expired",
     "release",
-    "require_some",
     "reserve",
     "set_limit",
     "settle",
@@ -87,15 +85,6 @@ def _change(budget: Budget, project: Project, limit: int, by: User) -> None:
     )
 
 
-def require_some(project: Project) -> None:
-    """Raises `Exhausted` when the project has no money to begin anything with."""
-    available = left(project)
-    if available is None:
-        raise Exhausted(sentences.no_budget(project))
-    if not available:
-        raise Exhausted(sentences.nothing_left(project))
-
-
 def applicable(project: Project, machine_id: UUID | None = None) -> QuerySet[Budget]:
     """The project's own budgets and, with `machine_id`, that machine's."""
     return Budget.objects.filter(Q(machine_id=None) | Q(machine_id=machine_id), project=project)
@@ -108,10 +97,10 @@ def left(project: Project, *, machine_id: UUID | None = None, resource: str = Re
 
 
 def has_room(project: Project, *, machine_id: UUID | None = None) -> bool:
-    """Whether a machine paused for want of budget may go on: there is money, and no budget refuses calls."""
+    """Whether a machine could make a call: there is money, and every budget has room for a small one."""
     budgets = list(applicable(project, machine_id))
     funded = any(budget.resource == Resource.MONEY for budget in budgets)
-    return funded and all(budget.exhausted_at is None and budget.left > 0 for budget in budgets)
+    return funded and all(budget.has_room for budget in budgets)
 
 
 def summary(project: Project) -> dict[str, Any]:

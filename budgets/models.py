@@ -16,6 +16,11 @@ class Resource(models.TextChoices):
     CALLS = "calls"  # model calls
 
 
+# The least that a call of any use may take: a prompt of 4,096 tokens, of which the provider's own instructions may
+# be half, and an answer of 1,024. A cent pays for that with the cheapest current model and with no other.
+SMALL_CALL = {Resource.MONEY: 10_000, Resource.TOKENS: 5_120, Resource.CALLS: 1}
+
+
 class Budget(models.Model):
     """A limit on one resource for a project, or for one machine of it.
 
@@ -31,7 +36,7 @@ class Budget(models.Model):
     reserved = models.BigIntegerField(default=0)
     spent = models.BigIntegerField(default=0)
     overrun = models.BigIntegerField(default=0)
-    exhausted_at = models.DateTimeField(null=True, blank=True)  # since when calls are refused
+    exhausted_at = models.DateTimeField(null=True, blank=True)  # since when no call fits any more
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -65,6 +70,16 @@ class Budget(models.Model):
     def left(self) -> int:
         """What may still be promised; negative after an overrun."""
         return self.limit - self.reserved - self.spent - self.overrun
+
+    @property
+    def unspent(self) -> int:
+        """What is left should the calls under way turn out to cost nothing."""
+        return self.left + self.reserved
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a small call fits, if need be once the calls under way have ended."""
+        return self.unspent >= SMALL_CALL[Resource(self.resource)]
 
 
 class Reservation(models.Model):

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from budgets import sentences
-from budgets.models import Budget, Reservation
+from budgets.models import Budget, Reservation, Resource
 from budgets.prices import Price
 from events import actions as events
 from projects.models import Project
@@ -135,10 +135,11 @@ def reserve(
         return Grant(reservation_id, int(rows[0][2]))
     if first := _granted_before(key):
         return first
-    needs = sentences.Needs(
-        micros=price.bound_micros(input_tokens, minimum_output_tokens),
-        tokens=input_tokens + minimum_output_tokens,
-    )
+    needs: sentences.Needs = {
+        Resource.MONEY: price.bound_micros(input_tokens, minimum_output_tokens),
+        Resource.TOKENS: input_tokens + minimum_output_tokens,
+        Resource.CALLS: 1,
+    }
     return _shortage(project, [budget_id for budget_id, short, _ in rows if short], needs)
 
 
@@ -152,16 +153,17 @@ def _shortage(project: Project, short: list[Any], needs: sentences.Needs) -> Sho
     budgets = Budget.objects.in_bulk(short)
     if not budgets:
         return Shortage(sentences.no_budget(project), passing=False)
-    lasting = [each for each in budgets.values() if each.left + each.reserved < needs.of(each.resource)]
+    lasting = [each for each in budgets.values() if each.unspent < needs[each.resource]]
     for budget in lasting:
-        _exhausted(budget)
+        if not budget.has_room:
+            _exhausted(budget)
     if lasting:
         return Shortage(sentences.too_little(lasting[0], project, needs), passing=False)
     return Shortage(sentences.held_elsewhere(budgets[short[0]], project, needs), passing=True)
 
 
 def _exhausted(budget: Budget) -> None:
-    """Say once, until the limit changes, that calls are being refused."""
+    """Say once, until the limit changes, that no call fits any more."""
     if Budget.objects.filter(pk=budget.pk, exhausted_at=None).update(exhausted_at=timezone.now()):
         events.record(
             "budget.exhausted",

@@ -1,22 +1,13 @@
 """What a refused call is told: who has how much left of what, what the call needs, and what to do."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from budgets import money
 from budgets.models import Budget, Resource
 from projects.models import Project
 
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The least that can be held for the call: its whole prompt, and an answer just long enough to be of use."""
-
-    micros: int
-    tokens: int
-    calls: int = 1
-
-    def of(self, resource: str) -> int:
-        return {Resource.MONEY: self.micros, Resource.TOKENS: self.tokens}.get(Resource(resource), self.calls)
+# By resource, the least that can be held for the call: its whole prompt, and an answer just long enough to be of use.
+Needs = Mapping[str, int]
 
 
 def no_budget(project: Project) -> str:
@@ -26,19 +17,13 @@ def no_budget(project: Project) -> str:
     )
 
 
-def nothing_left(project: Project) -> str:
-    return (
-        f"Project {project.slug} has no money left that is not held by calls under way. "
-        f"Raise its limit with `bin/autovibe budget set {project.slug} money …`, or wait for them to end."
-    )
-
-
 def too_little(budget: Budget, project: Project, needs: Needs) -> str:
-    """The budget is used up, whatever the calls under way turn out to cost."""
-    left = amount(max(budget.left + budget.reserved, 0), budget, project)
+    """The budget does not do, whatever the calls under way turn out to cost."""
+    left = amount(max(budget.unspent, 0), budget, project)
+    others = ", enough for other calls" if budget.has_room else ""
     return (
-        f"{budget.scope} has {left} of its {amount(budget.limit, budget, project)} left; "
-        f"even a short answer to this call may cost {amount(needs.of(budget.resource), budget, project)}. "
+        f"{budget.scope} has {left} of its {amount(budget.limit, budget, project)} left{others}; "
+        f"even a short answer to this call may cost {amount(needs[budget.resource], budget, project)}. "
         f"Raise the limit with `{command(budget, project, needs)}`."
     )
 
@@ -49,7 +34,7 @@ def held_elsewhere(budget: Budget, project: Project, needs: Needs) -> str:
     return (
         f"{budget.scope} has {amount(free, budget, project)} free while calls under way hold "
         f"{amount(held, budget, project)}; even a short answer to this call may cost "
-        f"{amount(needs.of(budget.resource), budget, project)}. Try again when they have ended."
+        f"{amount(needs[budget.resource], budget, project)}. Try again when they have ended."
     )
 
 
@@ -62,9 +47,7 @@ def amount(quantity: int, budget: Budget, project: Project) -> str:
 
 def command(budget: Budget, project: Project, needs: Needs) -> str:
     """The command that makes room: twice the limit, or as much as the call needs if that is more."""
-    limit = max(
-        2 * budget.limit, budget.limit - budget.left - budget.reserved + 2 * needs.of(budget.resource)
-    )
+    limit = max(2 * budget.limit, budget.limit - budget.unspent + 2 * needs[budget.resource])
     units = -(-limit // money.MICROS) if budget.resource == Resource.MONEY else limit
     machine = f" --machine {budget.scope.removeprefix('Machine ')}" if budget.machine_id else ""
     return f"bin/autovibe budget set {project.slug} {budget.resource} {units}{machine}"

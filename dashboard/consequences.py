@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from checkpoints.models import Checkpoint
 from machines.models import Machine
-from machines.states import State
+from machines.states import SPAWNING, State
 
 # What is said once a verb was accepted. The work begins then; the page tells when it is done.
 SAID = {
@@ -92,10 +92,17 @@ def _resume(machine: Machine) -> list[str]:
             "It was paused because its budget ended. Raise the limit first, or its next call is refused again.",
             "The agent starts again in the same conversation, with its files as they are.",
         ]
+    if machine.paused_for == Machine.PausedFor.GUEST:
+        return [
+            "The VM was switched off. It is powered on again, with its files as they are.",
+            "The agent starts again in the same conversation.",
+        ]
     return ["The VM goes on exactly where it was frozen."]
 
 
 def _terminate(machine: Machine) -> list[str]:
+    if machine.state in SPAWNING:
+        return ["Nothing has run in it yet: it is called off, and its VM is destroyed."]
     left = Checkpoint.objects.of(machine.subject).count()
     kept = {0: "The final checkpoint stays", 1: "Its checkpoint and the final one stay"}.get(
         left, f"Its {left} checkpoints and the final one stay"

@@ -15,11 +15,11 @@ FAILURE_FRESH_FOR = timedelta(days=1)
 
 
 def attention(machines: MachineQuerySet) -> MachineQuerySet:
-    """Those that failed lately, ran out of budget, or are not heard from; the longest waiting first."""
+    """Those that failed lately, were paused by a limit or a loss of power, or are silent; the longest waiting first."""
     now = timezone.now()
     return machines.filter(
         Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR)
-        | Q(state=State.PAUSED, paused_for=Machine.PausedFor.BUDGET)
+        | Q(state=State.PAUSED, paused_for__in=[Machine.PausedFor.BUDGET, Machine.PausedFor.GUEST])
         | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
     ).order_by(Coalesce("ended_at", "heard_at", "created_at"))
 

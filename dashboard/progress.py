@@ -17,6 +17,7 @@ PLANS: dict[str, Plan[Any]] = {
     "resume": pause.RESUME,
     "rollback": rollback.PLAN,
     "terminate": terminate.PLAN,
+    "cancel": terminate.CANCEL,
     "checkpoint": checkpoints.TAKE,
 }
 TITLES = {
@@ -25,6 +26,7 @@ TITLES = {
     "resume": "Resuming",
     "rollback": "Rolling back",
     "terminate": "Ending",
+    "cancel": "Calling off",
     "checkpoint": "Taking a checkpoint",
 }
 

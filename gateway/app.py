@@ -135,7 +135,7 @@ def _take_report(token: str, body: bytes) -> dict[str, Any]:
         if not isinstance(sent, dict):
             raise Refused(400, "A report is a JSON object.")
         return reports.report(machine, sent)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(400, f"The report is not JSON: {error}") from None
     except Refusal as refusal:
         raise Refused(refusal.status, str(refusal)) from None

@@ -1,7 +1,7 @@
 """A call's life in the database: admitted and paid for, answered, settled. Synchronous; nothing here is HTTP."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -76,7 +76,18 @@ def admit(token: str, body: bytes) -> Admission:
     """
     machine = authenticate(token)
     request = messages.read(body)
-    price = _price(request, machine)
+    admission, call = _hold(machine, request, _price(request, machine))
+    try:
+        checkpoint_id = _checkpoint(machine, call) if request.converses else None
+    except Exception:
+        conclude(
+            admission, Outcome(Call.State.RELEASED, error="The gateway failed before the call was made.")
+        )
+        raise
+    return replace(admission, checkpoint_id=checkpoint_id)
+
+
+def _hold(machine: Machine, request: Request, price: Price) -> tuple[Admission, Call]:
     now, call_id = timezone.now(), uuid4()
     with transaction.atomic():
         hold = budgets.reserve(
@@ -89,15 +100,14 @@ def admit(token: str, body: bytes) -> Admission:
             minimum_output_tokens=request.minimum_output_tokens,
             seconds=settings.GATEWAY_RESERVATION_SECONDS,
         )
-        # The budgets' rows are locked since, so numbers are given one at a time.
-        call = _number(machine, call_id, hold, price, now) if isinstance(hold, budgets.Grant) else None
+        if isinstance(hold, budgets.Grant):
+            # The budgets' rows are locked since, so numbers are given one at a time.
+            call = _number(machine, call_id, hold, price, now)
     if isinstance(hold, budgets.Shortage):
         raise _refusal(machine, hold)
-    assert call is not None
-    checkpoint_id = _checkpoint(machine, call) if request.converses else None
     return Admission(
-        request, machine, call_id, hold.reservation_id, price, hold.output_tokens, checkpoint_id, now
-    )
+        request, machine, call_id, hold.reservation_id, price, hold.output_tokens, None, now
+    ), call
 
 
 def answering(call_id: UUID, first_byte_ms: int) -> None:
@@ -182,6 +192,9 @@ def _number(machine: Machine, call_id: UUID, hold: budgets.Grant, price: Price, 
 
 
 def _refusal(machine: Machine, shortage: budgets.Shortage) -> Refused:
+    """What the agent is told. Its machine is paused also where others could still call: its agent gives up on
+    402, and would ask the same again; ended, the machine would be failed, paused it waits for the limit to rise.
+    """
     if shortage.passing:
         return Crowded(shortage.sentence)
     machines.out_of_budget(machine, shortage.sentence)

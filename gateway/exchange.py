@@ -37,7 +37,8 @@ class Exchange:
         # Asked for already; it is taken while the model thinks.
         self._checkpoint = asyncio.create_task(self._captured())
         self._outcome = Outcome(Call.State.FAILED)
-        self._sent, self._settled = True, False
+        self._sent = False  # whether the provider may have seen the request
+        self._settled = False
 
     async def run(self) -> None:
         """Raises `Refused` while nothing is answered yet; later, the connection is cut as the provider's was."""
@@ -56,6 +57,9 @@ class Exchange:
         except asyncio.CancelledError:
             self._note(error=HUNG_UP)
             raise
+        except Exception as error:
+            self._note(error=f"The gateway failed: {error!r}")
+            raise
         finally:
             self._checkpoint.cancel()
             await _to_its_end(self._settle())
@@ -65,9 +69,11 @@ class Exchange:
         if not settings.ANTHROPIC_API_KEY:
             return _offline(self._admission.request, self._admission.output_tokens)
         body = self._admission.request.body(self._admission.output_tokens)
+        self._sent = True
         return upstream.ask("POST", self._path, self._headers, body)
 
     async def _relay(self, response: upstream.Response) -> None:
+        self._sent = True
         self._note(
             status=response.status, request_id=response.request_id, first_byte_ms=_ms_since(self._began)
         )

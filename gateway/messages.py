@@ -5,12 +5,13 @@ cost tokens and nothing but tokens.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from budgets.prices import Price
-from gateway import bounds
+from gateway import bounds, shapes
 from gateway.errors import Refused
 
 # An answer cut shorter than this is of no use to an agent; better to say that the money is gone.
@@ -44,6 +45,7 @@ FIELDS = frozenset(
 )
 # Dearer ways to run the same model; the value is the one that costs the list price.
 SURCHARGES = {"speed": "standard", "inference_geo": "global"}
+_MODEL = re.compile(r"[!-~]{1,100}")  # as long as the ledger's column
 # Tools that the agent runs. Of all others the provider does, at a price per use and in rounds nobody can count.
 CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 
@@ -71,10 +73,8 @@ class Request:
     @cached_property
     def minimum_output_tokens(self) -> int:
         """Less is useless, or refused by the API: thinking has to fit into the answer."""
-        thinking = self.parsed.get("thinking")
-        budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
-        needed = budget + 1 if isinstance(budget, int) else 0
-        return min(self.output_tokens, max(needed, USEFUL_OUTPUT_TOKENS))
+        thinking = (self.parsed.get("thinking") or {}).get("budget_tokens") or 0
+        return min(self.output_tokens, max(thinking + 1, USEFUL_OUTPUT_TOKENS))
 
     @property
     def converses(self) -> bool:
@@ -105,14 +105,15 @@ class Request:
 def read(raw: bytes) -> Request:
     """Understand a request. Raises `Refused` for what is malformed or cannot be kept under a budget."""
     parsed = _decode(raw)
-    if not isinstance(parsed.get("model"), str):
-        raise Refused(400, "model: a string is required.")
+    if not isinstance(model := parsed.get("model"), str) or not _MODEL.fullmatch(model):
+        raise Refused(400, "model: a name of at most 100 characters, without spaces, is required.")
     wanted = parsed.get("max_tokens")
     if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= OUTPUT_TOKENS_MAX:
         raise Refused(400, "max_tokens: a whole number from 1 up is required.")
     _refuse_fields(parsed)
-    _refuse_tools(parsed.get("tools"))
-    _refuse_edits(parsed.get("context_management"))
+    shapes.check(parsed)
+    _refuse_tools(parsed.get("tools") or [])
+    _refuse_edits((parsed.get("context_management") or {}).get("edits") or [])
     return Request(raw, parsed)
 
 
@@ -148,10 +149,10 @@ def _refuse_fields(parsed: dict[str, Any]) -> None:
         )
 
 
-def _refuse_tools(tools: Any) -> None:
-    for tool in tools if isinstance(tools, list) else []:
-        kind = tool.get("type") or "custom" if isinstance(tool, dict) else "custom"
-        if not str(kind).startswith(CLIENT_TOOLS):
+def _refuse_tools(tools: list[dict[str, Any]]) -> None:
+    for tool in tools:
+        kind = str(tool.get("type") or "custom")
+        if not kind.startswith(CLIENT_TOOLS):
             raise Refused(
                 400,
                 f"tools: {kind} is run by the provider, and nobody can tell beforehand what it would cost. "
@@ -159,10 +160,9 @@ def _refuse_tools(tools: Any) -> None:
             )
 
 
-def _refuse_edits(management: Any) -> None:
-    edits = management.get("edits") if isinstance(management, dict) else None
-    for edit in edits if isinstance(edits, list) else []:
-        kind = str(edit.get("type") if isinstance(edit, dict) else edit)
+def _refuse_edits(edits: list[dict[str, Any]]) -> None:
+    for edit in edits:
+        kind = str(edit.get("type"))
         if not kind.startswith("clear_"):
             raise Refused(
                 400,

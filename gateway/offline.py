@@ -19,7 +19,7 @@ _PIECE_CHARACTERS = 48
 
 async def respond(body: dict[str, Any]) -> dict[str, Any]:
     """Answer a Messages API request (https://docs.anthropic.com/en/api/messages); the same one always the same way."""
-    digest = hashlib.sha256(_compact(body).encode()).hexdigest()
+    digest = hashlib.sha256(_bytes(_compact(body))).hexdigest()
     content = offline_script.play(body)
     for number, block in enumerate(content):
         if block["type"] == "tool_use":
@@ -68,11 +68,16 @@ def _block_events(index: int, block: Block) -> Iterator[bytes]:
 
 
 def _event(name: str, **data: Any) -> bytes:
-    return f"event: {name}\ndata: {_compact({'type': name, **data})}\n\n".encode()
+    return _bytes(f"event: {name}\ndata: {_compact({'type': name, **data})}\n\n")
 
 
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _bytes(text: str) -> bytes:
+    """JSON may hold halves of surrogate pairs, which UTF-8 does not; clients that cut a text make them."""
+    return text.encode(errors="replace")
 
 
 def _tokens(value: object) -> int:

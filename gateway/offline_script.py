@@ -229,17 +229,19 @@ def _call(name: str, **arguments: str) -> Block:
 # --- answers in a given shape
 
 
-def _schema(body: dict[str, Any]) -> dict[str, Any] | None:
+def _schema(body: dict[str, Any]) -> Any:
     shape = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     return shape.get("schema") if shape.get("type") == "json_schema" else None
 
 
-def _conform(schema: dict[str, Any], text: str) -> Any:
+def _conform(schema: Any, text: str) -> Any:
     """Some value that fits a JSON schema, with the label in its texts."""
-    if schema.get("enum"):
-        return schema["enum"][0]
-    kind = schema.get("type")
+    rules = schema if isinstance(schema, dict) else {}  # true allows anything
+    if isinstance(choices := rules.get("enum"), list) and choices:
+        return choices[0]
+    kind, properties = rules.get("type"), rules.get("properties")
     if kind == "object":
-        return {key: _conform(one, text) for key, one in (schema.get("properties") or {}).items()}
+        named = properties if isinstance(properties, dict) else {}
+        return {key: _conform(one, text) for key, one in named.items()}
     values: dict[Any, Any] = {"array": [], "boolean": False, "integer": 0, "number": 0, "null": None}
     return values.get(kind, text) if isinstance(kind, str) else text

@@ -3,6 +3,7 @@
 A report may arrive twice, late, or from a run that a rollback made void; then it changes nothing.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from projects.errors import Invalid
 
 STREAMS = {"out", "err", "sys"}
 LINE_CHARACTERS_MAX = 32 * 1024
+LINE_NUMBER_MAX = 2**31 - 1  # PostgreSQL's integer
 
 
 def report(machine: Machine, sent: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
     if current.run != run or current.exit_code is not None or current.state in ENDED:
         return
     code = _number(ended.get("exit_code"), default=255)
-    sentence = str(ended.get("sentence") or sentence_of(code)).replace("\x00", "\ufffd")[:1000]
+    sentence = _storable(ended.get("sentence") or sentence_of(code))[:1000]
     Machine.objects.filter(pk=machine.pk).update(exit_code=code)
     if current.state == State.RUNNING:
         actions.end(current, sentence=sentence)
@@ -65,10 +67,17 @@ def _line(machine: Machine, run: UUID, line: Any) -> LogLine:
         when = datetime.fromtimestamp(float(at), UTC)
         if stream not in STREAMS:
             raise ValueError
-        cleaned = str(text).replace("\x00", "�")[:LINE_CHARACTERS_MAX]
-        return LogLine(machine=machine, run=run, number=int(number), at=when, stream=stream, text=cleaned)
+        if not 0 <= (counted := int(number)) <= LINE_NUMBER_MAX:
+            raise ValueError
+        cleaned = _storable(text)[:LINE_CHARACTERS_MAX]
+        return LogLine(machine=machine, run=run, number=counted, at=when, stream=stream, text=cleaned)
     except (TypeError, ValueError, OverflowError, OSError):
         raise Invalid("A log line is [number, unix time, out|err|sys, text].") from None
+
+
+def _storable(text: Any) -> str:
+    """Without what JSON can say and PostgreSQL cannot keep: NUL, and halves of surrogate pairs."""
+    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", str(text))
 
 
 def _uuid(raw: Any) -> UUID:

@@ -94,7 +94,7 @@ class BranchSerializer(serializers.Serializer[Any]):
     type = serializers.CharField(
         required=False, help_text="See /api/v1/machine-types/. A branch keeps its parent's."
     )
-    model = serializers.CharField(required=False, default="", allow_blank=True)
+    model = serializers.CharField(required=False, default="", allow_blank=True, max_length=80)
     files = FileSerializer(many=True, required=False, default=list)
     limits = LimitsSerializer(required=False, default=dict, help_text="Caps for this machine alone.")
     wall_seconds = serializers.IntegerField(

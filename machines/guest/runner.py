@@ -22,6 +22,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -844,7 +845,7 @@ class Supervisor:
         self.freezer = ""  # what `run.frozen` said
         self.frozen_seconds = 0.0
         self.why = ""  # why we ended the agent, when we did
-        self.kill_at = 0.0  # in those seconds, too
+        self.kill_at = math.inf  # in those seconds, too
 
     def work(self, ready: int) -> None:
         """Start the agent, unless this run had one; follow it; see everything acknowledged."""
@@ -935,26 +936,27 @@ class Supervisor:
         now = time.monotonic()
         tick, self.ticked = min(now - self.ticked, LONGEST_TICK_SECONDS), now
         freezer = read_text(self.run.frozen)
-        if not freezer:
-            self.seconds += tick
         if freezer != self.freezer:
             self.freezer, self.frozen_seconds = freezer, 0.0
+        if not freezer:
+            self.seconds += tick
+            return
         self.frozen_seconds += tick
-        if freezer and os.path.exists(self.run.stop):
+        limit = json.loads(freezer)["seconds"]
+        if os.path.exists(self.run.stop):
             thaw(self.run)
-        elif freezer and self.frozen_seconds > (limit := json.loads(freezer)["seconds"]):
-            if thaw(self.run, freezer):
-                self.journal.append("sys", f"Frozen for {limit:g} s without being thawed; the agent goes on.")
+        elif self.frozen_seconds > limit and thaw(self.run, freezer):
+            self.journal.append("sys", f"Frozen for {limit:g} s without being thawed; the agent goes on.")
 
     def _enforce(self) -> None:
-        """End the agent when somebody asked for it or its time is up: TERM, and KILL after the grace."""
-        if not self.why:
-            self.why, grace = self._reason()
-            if self.why:
-                self.journal.append("sys", self.why)
-                self.kill_at = self.seconds + grace
-                signal_all(self._processes(), signal.SIGTERM)
-                thaw(self.run)  # only then can it act on the signal
+        """End the agent when somebody asked for it or its time is up: TERM, and KILL after the shortest grace."""
+        reason, grace = self._reason()
+        if reason and self.seconds + grace < self.kill_at:
+            self.why = self.why or reason
+            self.journal.append("sys", reason)
+            self.kill_at = self.seconds + grace
+            signal_all(self._processes(), signal.SIGTERM)
+            thaw(self.run)  # only then can it act on the signal
         elif self.seconds > self.kill_at:
             signal_all(self._processes(), signal.SIGKILL)
 
@@ -997,8 +999,8 @@ class Supervisor:
         if self.journal.dropped:
             why = f"the log may have {LOG_LIMIT_BYTES >> 20} MiB, or the disk is full"
             self.journal.append("sys", f"{self.journal.dropped} lines were dropped: {why}.")
-        ended = {"exit_code": exit_code, "signal": number, "sentence": sentence}
-        ended["seconds"] = round(self.seconds, 3)
+        seconds = round(self.seconds, 3)
+        ended = {"exit_code": exit_code, "signal": number, "sentence": sentence, "seconds": seconds}
         with suppress(OSError):
             write_json(self.run.ended, ended)
         self.reporter.ended = ended

@@ -69,7 +69,8 @@ class TestHandle:
         assert problem["request_id"] in problem["detail"]
         (logged,) = [record for record in caplog.records if record.name == "autovibe.problems"]
         assert (logged.levelno, problem["request_id"] in logged.getMessage()) == (logging.ERROR, True)
-        assert logged.exc_info and logged.exc_info[0] is KeyError
+        assert logged.exc_info
+        assert logged.exc_info[0] is KeyError
 
     @pytest.mark.parametrize("accept", ["application/json", "text/html"])
     def test_a_database_that_is_away_is_worth_another_try(self, get: Get, accept: str) -> None:

@@ -153,7 +153,7 @@ class TestVerbs:
     def test_an_impossible_verb_has_no_button(
         self, browser: Browser, project: Project, genesis: Checkpoint
     ) -> None:
-        machine = rows.machine(project, genesis, State.CLONING)
+        machine = rows.machine(project, genesis, State.STOPPING)
 
         page = browser("alice").get(f"/machines/{machine.handle}/terminate/").content.decode()
 

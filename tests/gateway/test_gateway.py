@@ -135,7 +135,9 @@ class TestRefusing:
         thinking = {"type": "enabled", "budget_tokens": 9_999_998}
         answer = call(max_tokens=9_999_999, thinking=thinking)
         assert answer.status_code == 402
-        assert "has 5.00 USD of its 5.00 USD left, enough for other calls" in answer.json()["error"]["message"]
+        assert (
+            "has 5.00 USD of its 5.00 USD left, enough for other calls" in answer.json()["error"]["message"]
+        )
         machine.refresh_from_db()
         assert (machine.state, machine.paused_for) == ("pausing", "budget")
         assert Budget.objects.get().exhausted_at is None

@@ -132,7 +132,8 @@ class TestFreeze:
 
     def test_a_capture_that_is_ended_lets_go(self, guest: Guest, gateway: Gateway) -> None:
         _, agent = started(guest, gateway)
-        os.truncate(guest.workspace.joinpath("large").open("wb").fileno(), 1 << 36)  # takes minutes to hash
+        (guest.workspace / "large").touch()
+        os.truncate(guest.workspace / "large", 1 << 36)  # takes minutes to read
         capture = guest.popen("capture", guest.root / "out.gz", "--freeze")
         eventually(lambda: stopped(agent))
         capture.terminate()
@@ -211,7 +212,7 @@ class TestWhileFrozen:
         freeze(guest)
         began = time.monotonic()
         assert guest.tell("stop", "--grace", "0.3")["stopped"] is True
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 8
         assert not alive(agent)
 
     def test_the_gateway_may_end_it(self, guest: Guest, gateway: Gateway) -> None:

@@ -257,6 +257,8 @@ class TestStatus:
         (guest.run(bundle) / "ended.json").mkdir()
         (guest.workspace / "go").touch()
         eventually(lambda: guest.tell("status")["running"] is False)
+        gateway.open()
+        assert eventually(gateway.ended)["exit_code"] == 0
 
     def test_where_nothing_was_started_nothing_runs(self, guest: Guest) -> None:
         assert guest.tell("status") == {
