@@ -1,12 +1,13 @@
 """Refusals and errors as `application/problem+json` (RFC 9457): a stable type, a sentence, a request id."""
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -61,7 +62,9 @@ def problem(
         "request_id": _id(request),
         **more,
     }
-    return JsonResponse(body, status=status, content_type="application/problem+json")
+    # Halves of surrogate pairs, which JSON may hold and UTF-8 may not, come back where a refusal quotes them.
+    content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    return HttpResponse(content, status=status, content_type="application/problem+json")
 
 
 def _of_rest_framework(error: Exception, response: Response, request: Request | None) -> HttpResponse:

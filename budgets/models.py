@@ -17,7 +17,7 @@ class Resource(models.TextChoices):
 
 
 # The least that a call of any use may take: a prompt of 4,096 tokens, of which the provider's own instructions may
-# be half, and an answer of 1,024. A cent pays for that with the cheapest current model and with no other.
+# be half, and an answer of 1,024. Even the cheapest current model may take a little more than a cent for that.
 SMALL_CALL = {Resource.MONEY: 10_000, Resource.TOKENS: 5_120, Resource.CALLS: 1}
 
 

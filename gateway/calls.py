@@ -192,8 +192,9 @@ def _number(machine: Machine, call_id: UUID, hold: budgets.Grant, price: Price, 
 
 
 def _refusal(machine: Machine, shortage: budgets.Shortage) -> Refused:
-    """What the agent is told. Its machine is paused also where others could still call: its agent gives up on
-    402, and would ask the same again; ended, the machine would be failed, paused it waits for the limit to rise.
+    """What the agent is told. On 402 it gives up, so its machine is paused, even where others could still call.
+
+    It would only ask for the same again; and ended instead of paused, the machine would count as failed.
     """
     if shortage.passing:
         return Crowded(shortage.sentence)

@@ -19,50 +19,46 @@ _NAMES = {
 
 def check(request: dict[str, Any]) -> None:
     """Raises `Refused` (400). Any field may be left out or null."""
-    _expect(request, "stream", bool)
-    _check_content(request, "system", "")
-    for message, where in _objects(request, "messages"):
-        _expect(message, "role", str, where=where)
-        _check_content(message, "content", where)
-    for tool, where in _objects(request, "tools"):
-        _expect(tool, "name", str, where=where)
-    _expect(_object(request, "thinking"), "budget_tokens", int, where="thinking.")
-    _object(_object(request, "output_config"), "format", where="output_config.")
-    _object(request, "output_format")
-    list(_objects(_object(request, "context_management"), "edits", where="context_management."))
+    _expect("stream", request.get("stream"), bool)
+    _check_content("system", request.get("system"))
+    for name, message in _objects("messages", request.get("messages")):
+        _expect(f"{name}.role", message.get("role"), str)
+        _check_content(f"{name}.content", message.get("content"))
+    for name, tool in _objects("tools", request.get("tools")):
+        _expect(f"{name}.name", tool.get("name"), str)
+    _expect("thinking.budget_tokens", _object("thinking", request).get("budget_tokens"), int)
+    _expect("output_config.format", _object("output_config", request).get("format"), dict)
+    _object("output_format", request)
+    list(_objects("context_management.edits", _object("context_management", request).get("edits")))
 
 
-def _check_content(holder: dict[str, Any], name: str, where: str) -> None:
+def _check_content(name: str, content: Any) -> None:
     """Content is a text, or blocks; a tool's result holds content again."""
-    _expect(holder, name, str, list, where=where)
-    if not isinstance(holder.get(name), list):
-        return
-    for block, inside in _objects(holder, name, where=where):
+    _expect(name, content, str, list)
+    for inner, block in _objects(name, content) if isinstance(content, list) else ():
         if block.get("type") == "tool_use":
-            _expect(block, "id", str, where=inside, required=True)
-            _expect(block, "name", str, where=inside, required=True)
+            _expect(f"{inner}.id", block.get("id"), str, required=True)
+            _expect(f"{inner}.name", block.get("name"), str, required=True)
         elif block.get("type") == "tool_result":
-            _expect(block, "tool_use_id", str, where=inside)
-            _check_content(block, "content", inside)
+            _expect(f"{inner}.tool_use_id", block.get("tool_use_id"), str)
+            _check_content(f"{inner}.content", block.get("content"))
 
 
-def _objects(holder: dict[str, Any], name: str, *, where: str = "") -> Iterator[tuple[dict[str, Any], str]]:
+def _objects(name: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a list, each with what to call it."""
-    _expect(holder, name, list, where=where)
-    for index, each in enumerate(holder.get(name) or []):
-        _expect({str(index): each}, str(index), dict, where=f"{where}{name}.", required=True)
-        yield each, f"{where}{name}.{index}."
+    _expect(name, value, list)
+    for index, each in enumerate(value or []):
+        _expect(f"{name}.{index}", each, dict, required=True)
+        yield f"{name}.{index}", each
 
 
-def _object(holder: dict[str, Any], name: str, *, where: str = "") -> dict[str, Any]:
-    _expect(holder, name, dict, where=where)
-    return holder.get(name) or {}
+def _object(name: str, request: dict[str, Any]) -> dict[str, Any]:
+    _expect(name, request.get(name), dict)
+    return request.get(name) or {}
 
 
-def _expect(holder: dict[str, Any], name: str, *kinds: type, where: str = "", required: bool = False) -> None:
-    value = holder.get(name)
+def _expect(name: str, value: Any, *kinds: type, required: bool = False) -> None:
     # Exactly: JSON knows no subclasses, and Python's True is a number.
     if type(value) in kinds or (value is None and not required):
         return
-    wanted = " or ".join(_NAMES[kind] for kind in kinds)
-    raise Refused(400, f"{where}{name}: {wanted} is required.")
+    raise Refused(400, f"{name}: {' or '.join(_NAMES[kind] for kind in kinds)} is required.")

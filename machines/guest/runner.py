@@ -53,6 +53,7 @@ GRACE_SECONDS = 10.0
 LEFTOVER_GRACE_SECONDS = 2.0
 FREEZE_SECONDS = 180.0  # then a frozen agent goes on by itself: nobody may be left to thaw it
 STANDSTILL_SECONDS = 10.0  # how long stopping every process may take
+STOP_SECONDS = 0.02  # how long stopping one usually takes at most
 DISK_WAIT_SECONDS = 1.0  # how long we wait for one that waits for a disk
 LONGEST_TICK_SECONDS = 1.0
 LAST_WORDS_SECONDS = 5.0  # how long a stopped supervisor tries to deliver what is left
@@ -550,7 +551,7 @@ def has_open(pid: int, path: str) -> bool:
 
 
 def signal_all(pids: Iterable[int], number: int) -> None:
-    """Signal parents first, and let them go on last: a shell must not see its child stopped."""
+    """Signal processes, parents before their children; to go on, after them (see `_stop_one`)."""
     for pid in sorted(pids, reverse=number == signal.SIGCONT):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
@@ -583,11 +584,19 @@ def freeze(run: Run, seconds: float) -> int:
             if waited > STANDSTILL_SECONDS:
                 raise Failure(f"The agent's processes do not stand still after {STANDSTILL_SECONDS:.0f} s.")
             quiet = None if moving else found
-            signal_all(moving, signal.SIGSTOP)
-            time.sleep(0.001)
+            for pid in sorted(moving):
+                _stop_one(pid)
         if not found:
             os.unlink(run.frozen)
     return len(found)
+
+
+def _stop_one(pid: int) -> None:
+    """Stop a process and wait a moment until it stands: a shell must not see its child stopped before that."""
+    signal_all([pid], signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not _at_rest(pid, disk=False) and time.monotonic() < deadline:
+        time.sleep(0.0002)
 
 
 def _at_rest(pid: int, *, disk: bool) -> bool:
@@ -912,7 +921,7 @@ class Supervisor:
         deadline = time.monotonic() + LONGEST_TICK_SECONDS / 2
         while ready and time.monotonic() < deadline:
             for key, _ in ready:
-                data = os.read(key.fd, 65536)
+                data = os.read(key.fd, LINE_BYTES)
                 if data:
                     key.data.feed(data)
                 else:

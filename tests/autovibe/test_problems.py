@@ -1,5 +1,6 @@
 """What goes wrong in the API is a problem too, with an id that the log knows."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 
@@ -83,6 +84,17 @@ class TestHandle:
     def test_what_django_calls_suspicious_is_the_clients_fault(self, get: Get) -> None:
         response = get("/api/v1/suspicious/")
         assert (response.status_code, response.json()["type"]) == (400, "urn:autovibe:invalid")
+
+
+class TestSentence:
+    @pytest.mark.parametrize(("sent", "said"), [("“gold”", "“gold”"), ("\ud800", "?")])
+    def test_it_quotes_what_was_sent_so_that_it_can_be_read(
+        self, api: Callable[[str], APIClient], project: object, sent: str, said: str
+    ) -> None:
+        body = json.dumps({"resource": sent, "limit": 1})
+        response = api("alice").put("/api/v1/projects/demo/budgets/", body, content_type="application/json")
+        assert response.status_code == 400
+        assert f'resource: \\"{said}\\" is not a valid choice.' in response.content.decode()
 
 
 class TestBounds:

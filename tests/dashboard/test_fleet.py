@@ -55,7 +55,7 @@ class TestTheList:
         assert "No machine matches" in page
         assert "Show all 1" in page
 
-    @pytest.mark.parametrize("query", ["page=999", "page=x", "state=nonsense", "project=%00", "project=none"])
+    @pytest.mark.parametrize("query", ["page=999", "page=x", "state=nonsense", "project=none"])
     def test_nonsense_in_the_address_is_no_error(
         self, query: str, browser: Browser, machine: Machine
     ) -> None:

@@ -63,6 +63,23 @@ def test_a_node_that_is_down_is_waited_for(stack: Stack) -> None:
     assert stack.await_state(handle, "terminated", seconds=120)["exit_code"] == 0
 
 
+def test_guests_that_are_switched_off_with_their_node_go_on_where_they_were(stack: Stack) -> None:
+    handle = stack.spawn(PROMPT)
+    eventually(lambda: len(stack.checkpoints(handle)) >= 3, what="some work to be done")
+    stack.kill("node", signal.SIGTERM)  # a host that is shut down stops its guests
+    stack.start("node")
+
+    machine = eventually(
+        lambda: (m := stack.get(f"machines/{handle}/"))["state"] in {"paused", "terminated", "failed"} and m,
+        seconds=60,
+    )
+    assert (machine["state"], machine["paused_for"]) == ("paused", "guest"), machine["sentence"]
+    assert f"bin/autovibe resume {handle}" in machine["sentence"]
+    stack.post(f"machines/{handle}/resume/")
+
+    assert stack.await_state(handle, "terminated", seconds=90)["exit_code"] == 0
+
+
 def _ended(stack: Stack, handle: str) -> dict[str, object] | None:
     try:
         machine: dict[str, object] = stack.get(f"machines/{handle}/")

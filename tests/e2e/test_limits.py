@@ -1,5 +1,7 @@
 """What machines may not overrun: their disk, their time; and what is called off before it began."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.e2e.stack import Stack, eventually
@@ -31,6 +33,22 @@ def test_an_agent_that_hangs_is_ended_when_its_time_is_up(stack: Stack) -> None:
 
     assert "10 s" in machine["sentence"] or "time" in machine["sentence"]
     assert stack.checkpoints(handle)[-1]["state"] == "captured"
+
+
+def test_time_that_a_machine_is_paused_does_not_count(stack: Stack) -> None:
+    handle = stack.spawn("for i in 1 2 3 4 5 6; do echo $i; sleep 1; done", "shell", wall_seconds=12)
+    stack.await_state(handle, "running")
+    stack.post(f"machines/{handle}/pause/")
+    paused = stack.await_state(handle, "paused")
+    eventually(lambda: _seconds_since(paused["run_started_at"]) > 16, what="its limit to pass")
+
+    stack.post(f"machines/{handle}/resume/")
+
+    assert stack.await_state(handle, "terminated")["exit_code"] == 0
+
+
+def _seconds_since(moment: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
 
 
 def test_a_machine_that_is_terminated_while_it_boots_is_called_off_and_its_guest_goes(stack: Stack) -> None:

@@ -162,7 +162,35 @@ class TestTerminate:
         assert (final["kind"], "mark" in files(stack, final["handle"])) == ("final", True)
 
 
+class TestCheckpoint:
+    def test_its_list_of_files_is_what_its_snapshot_holds_although_the_agent_goes_on(self, stack):
+        handle = stack.spawn(
+            "n=0; while [ $n -lt 20000 ]; do n=$((n+1)); echo $n > next; mv next count; done", "shell"
+        )
+        eventually(lambda: stack.get(f"machines/{handle}/")["heard_at"], what="a sign of life")
+        taken = stack.post(f"machines/{handle}/checkpoint/")["handle"]
+        eventually(
+            lambda: stack.get(f"checkpoints/{taken}/")["state"] == "captured", what="it to be captured"
+        )
+
+        branch = stack.post(f"checkpoints/{taken}/branch/", {"prompt": "cat count"})["handle"]
+        stack.await_state(branch, "terminated")
+
+        said = [
+            line["text"] for line in stack.get(f"machines/{branch}/log/")["lines"] if line["stream"] == "out"
+        ]
+        assert said == [read(stack, taken, "count").strip()]
+
+
 class TestOutOfBudget:
+    def test_a_limit_that_does_not_even_allow_the_first_call_pauses_too(self, stack):
+        handle = stack.spawn(PROMPT, limits={"tokens": 100})
+
+        machine = stack.await_state(handle, "paused")
+
+        assert machine["paused_for"] == "budget"
+        assert "tokens" in machine["sentence"]
+
     def test_the_machine_is_paused_with_the_reason_and_goes_on_when_there_is_more(self, stack):
         handle = stack.spawn(PROMPT, limits={"calls": 2})
 
@@ -173,6 +201,11 @@ class TestOutOfBudget:
         project = stack.get("projects/demo/budgets/")
         (own,) = [one for one in project["budgets"] if one["machine_id"] == machine["id"]]
         assert (own["spent"], own["left"]) == (2, 0)
+
+        stack.call("PUT", f"machines/{handle}/budgets/", json={"resource": "calls", "limit": 50})
+        stack.post(f"machines/{handle}/resume/")
+
+        assert stack.await_state(handle, "terminated")["exit_code"] == 0
 
 
 class TestBadAgents:

@@ -181,3 +181,24 @@ class TestBranchOverRest:
 
         assert response.status_code == 409
         assert Checkpoint.objects.filter(pk=left.pk).exists()
+
+
+class TestList:
+    def test_a_cursor_that_nobody_was_given_is_said_so(self, api, funded):
+        cursor = base64.b64encode(b"p=foo").decode()
+
+        assert api("alice").get("/api/v1/machines/", {"cursor": cursor}).status_code == 404
+
+    def test_it_asks_the_database_as_often_for_many_machines_as_for_one(
+        self, api, spawn, django_assert_max_num_queries
+    ):
+        for _ in range(8):
+            spawn()
+
+        with django_assert_max_num_queries(6):
+            assert len(api("alice").get("/api/v1/machines/").json()["results"]) == 8
+
+    def test_outsiders_see_an_empty_list(self, api, spawn):
+        spawn()
+
+        assert api("charlie").get("/api/v1/machines/").json()["results"] == []

@@ -221,7 +221,6 @@ class TestKilledWorker:
 
         assert notebook.done == ["clone", "succeeded"]
 
-
     def test_a_step_that_kills_its_workers_is_given_up(self, killed, notebook):
         Operation.objects.filter(pk=killed.pk).update(attempts=engine.ATTEMPTS + 1, status=Status.QUEUED)
 
