@@ -16,7 +16,7 @@ from gateway.errors import Refused
 
 # An answer cut shorter than this is of no use to an agent; better to say that the money is gone.
 USEFUL_OUTPUT_TOKENS = 1024
-OUTPUT_TOKENS_MAX = 10_000_000
+OUTPUT_TOKENS_MAX = 256_000
 
 # The API refuses fields it does not know, and so do we: a new one may be a new way to spend. Left out on purpose:
 # `mcp_servers` and `container` (the provider runs tools and bills every round), `fallbacks` (another model).

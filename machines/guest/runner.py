@@ -858,7 +858,10 @@ class Supervisor:
 
     def work(self, ready: int) -> None:
         """Start the agent, unless this run had one; follow it; see everything acknowledged."""
-        signal.signal(signal.SIGTERM, lambda *_: write_json(self.run.stop, {"grace": GRACE_SECONDS}))
+        # Only a guest that is shut down sends this; `stop` and the gateway have other ways.
+        signal.signal(
+            signal.SIGTERM, lambda *_: write_json(self.run.stop, {"grace": GRACE_SECONDS, "off": True})
+        )
         adopt_orphans()
         with locked(self.run.working):
             self._work(ready)
@@ -1008,6 +1011,9 @@ class Supervisor:
         if self.journal.dropped:
             why = f"the log may have {LOG_LIMIT_BYTES >> 20} MiB, or the disk is full"
             self.journal.append("sys", f"{self.journal.dropped} lines were dropped: {why}.")
+        if (read_json(self.run.stop) or {}).get("off"):
+            self.journal.append("sys", "The guest is being shut down, and the agent with it.")
+            return  # not the agent's end: whoever switches the guest on again lets it go on
         seconds = round(self.seconds, 3)
         ended = {"exit_code": exit_code, "signal": number, "sentence": sentence, "seconds": seconds}
         with suppress(OSError):

@@ -297,3 +297,22 @@ class TestStop:
     def test_where_nothing_runs_it_does_nothing(self, guest: Guest) -> None:
         assert guest.tell("stop")["run"] is None
         assert guest.tell("status")["run"] is None
+
+
+class TestShutdown:
+    """The guest's system sends TERM to everything: that is not the agent's end."""
+
+    def test_the_end_is_not_reported_so_that_the_machine_can_go_on_later(
+        self, guest: Guest, gateway: Gateway
+    ) -> None:
+        supervisor = guest.tell("start", guest.bundle("exec sleep 60", gateway=gateway.url))["pid"]
+        agent = guest.tell("status")["pid"]
+        eventually(lambda: gateway.reports)
+
+        for process in (supervisor, agent):
+            os.kill(process, signal.SIGTERM)
+
+        eventually(lambda: not alive(supervisor))
+        assert not alive(agent)
+        assert gateway.ended() is None
+        assert guest.tell("status")["running"] is False
