@@ -109,7 +109,7 @@ def read(raw: bytes) -> Request:
         raise Refused(400, "model: a name of at most 100 characters, without spaces, is required.")
     wanted = parsed.get("max_tokens")
     if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= OUTPUT_TOKENS_MAX:
-        raise Refused(400, "max_tokens: a whole number from 1 up is required.")
+        raise Refused(400, f"max_tokens: a whole number from 1 to {OUTPUT_TOKENS_MAX:,} is required.")
     _refuse_fields(parsed)
     shapes.check(parsed)
     _refuse_tools(parsed.get("tools") or [])

@@ -132,11 +132,12 @@ class TestRefusing:
         self, provider: Provider, call: Calling, machine: Machine
     ) -> None:
         """Its agent would ask the same again; all others have their money still."""
-        thinking = {"type": "enabled", "budget_tokens": 9_999_998}
-        answer = call(max_tokens=9_999_999, thinking=thinking)
+        Budget.objects.update(limit=2_000_000)
+        thinking = {"type": "enabled", "budget_tokens": 255_999}
+        answer = call(max_tokens=256_000, thinking=thinking)
         assert answer.status_code == 402
         assert (
-            "has 5.00 USD of its 5.00 USD left, enough for other calls" in answer.json()["error"]["message"]
+            "has 2.00 USD of its 2.00 USD left, enough for other calls" in answer.json()["error"]["message"]
         )
         machine.refresh_from_db()
         assert (machine.state, machine.paused_for) == ("pausing", "budget")
