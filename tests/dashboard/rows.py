@@ -51,6 +51,7 @@ def checkpoint(of: Machine, files: dict[str, str] | None = None, **also: Any) ->
         "kind": Checkpoint.Kind.AUTOMATIC,
         "state": CheckpointState.CAPTURED,
         "why": f"After answer {number - 1}" if number > 1 else "Before the first call",
+        "begun": number > 1,
         "changed": _changed(parent, files or {}),
     }
     made = Checkpoint.objects.create(

@@ -79,7 +79,7 @@ class TestSpawn:
     def test_it_begins_at_the_checkpoint_that_is_named(
         self, browser: Browser, form: dict, project: Project, genesis: Checkpoint
     ) -> None:
-        source = rows.checkpoint(rows.machine(project, genesis), {"a": "b"})
+        source = rows.checkpoint(rows.machine(project, genesis), {"a": "b"}, begun=True)
 
         browser("alice").post("/machines/new/", form | {"checkpoint": source.handle})
 
@@ -141,7 +141,7 @@ class TestBranch:
     def test_it_keeps_type_and_begins_at_the_checkpoint(
         self, browser: Browser, form: dict, project: Project, genesis: Checkpoint
     ) -> None:
-        source = rows.checkpoint(rows.machine(project, genesis), {"a": "b"})
+        source = rows.checkpoint(rows.machine(project, genesis), {"a": "b"}, begun=True)
         alice = browser("alice")
 
         page = alice.get(f"/checkpoints/{source.handle}/branch/").content.decode()

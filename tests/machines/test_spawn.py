@@ -1,6 +1,7 @@
 """Spawning, through the action and over REST. The way to the end, in real processes, is in tests/e2e."""
 
 import base64
+import uuid
 
 import pytest
 from django_q.models import OrmQ
@@ -38,14 +39,20 @@ class TestSpawn:
         assert spawn(idempotency_key="k1") == spawn(idempotency_key="k1")
         assert Machine.objects.count() == Guest.objects.filter(template=False).count() == 1
 
-    def test_a_branch_from_a_machines_checkpoint_goes_on_with_its_conversation(self, spawn, machine, alice):
-        left = actions.checkpoint(machine, by=alice)
+    def test_a_branch_from_a_machines_checkpoint_goes_on_with_its_conversation(self, spawn, machine):
+        left = Checkpoint.objects.get(pk=actions.checkpoint_before_call(machine, 2, uuid.uuid4()))
         left.move(CheckpointState.CAPTURED)
 
         branch = spawn(source=left, prompt="Now make it buzz at 7")
 
         assert branch.continues
         assert branch.source == left
+
+    def test_a_branch_from_before_the_first_call_begins_a_conversation_of_its_own(self, spawn, machine):
+        left = Checkpoint.objects.get(pk=actions.checkpoint_before_call(machine, 1, uuid.uuid4()))
+        left.move(CheckpointState.CAPTURED)
+
+        assert not spawn(source=left).continues
 
     def test_a_branch_with_another_type_starts_a_new_conversation(self, spawn, machine, alice):
         left = actions.checkpoint(machine, by=alice)

@@ -1,0 +1,38 @@
+"""Finding machines: by the handle or id that somebody gave, or by what they left."""
+
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q
+
+from checkpoints.models import Checkpoint
+from machines.models import Machine
+from projects.errors import NotThere
+from projects.models import User
+
+
+def find(reference: str, *, user: User | AnonymousUser, permission: str = "view_project") -> Machine:
+    """The machine with that handle ("m12") or id, if `user` may see it."""
+    visible = (
+        Machine.objects.permitted(user, permission)
+        .with_spending()
+        .select_related("project", "guest", "source", "present")
+    )
+    if machine := visible.filter(_reference(reference)).first():
+        return machine
+    raise NotThere(f"There is no machine {reference!r} that you may see.")
+
+
+def _reference(reference: str) -> Q:
+    if reference[:1] == "m" and reference[1:].isdecimal() and len(reference) < 10:
+        return Q(number=int(reference[1:]))
+    try:
+        return Q(pk=UUID(reference))
+    except ValueError:
+        return Q(pk=None)
+
+
+def machine_of(checkpoint: Checkpoint) -> Machine | None:
+    """The machine that left the checkpoint; None for a genesis."""
+    kind, _, key = checkpoint.origin.partition(":")
+    return Machine.objects.filter(pk=key).first() if kind == "machine" else None

@@ -1,0 +1,123 @@
+"""Spawning: everything that a new machine needs, in one transaction, or a sentence why not."""
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from budgets import actions as budgets
+from budgets.errors import Exhausted
+from checkpoints import actions as checkpoints
+from checkpoints.models import Checkpoint
+from guests import actions as guests
+from machines import types
+from machines.actions.begin import begin, record
+from machines.actions.lookup import machine_of
+from machines.models import Machine, MachineFile, next_number
+from machines.modifications import Modification
+from projects.errors import Invalid
+from projects.models import Project, User
+
+PROMPT_CHARACTERS_MAX = 200_000
+WALL_SECONDS_MIN, WALL_SECONDS_MAX = 10, 30 * 86400
+
+
+def spawn(
+    *,
+    project: Project,
+    source: Checkpoint,
+    type_name: str,
+    prompt: str,
+    by: User,
+    modifications: Iterable[Modification] = (),
+    limits: dict[str, int] | None = None,
+    model: str = "",
+    wall_seconds: int | None = None,
+    idempotency_key: str | None = None,
+) -> Machine:
+    """A new machine from a checkpoint: guest, budget, operation and event in one transaction.
+
+    `limits` caps this machine alone: micros of money, tokens, calls. Asked again with the same key, the first
+    machine is returned. Raises `Invalid`, `Conflict`, or `budgets.errors.Exhausted`.
+    """
+    if twin := _twin(project, idempotency_key):
+        return twin
+    machine = Machine(
+        project=project,
+        type=type_name,
+        prompt=prompt,
+        model=model,
+        source=source,
+        wall_seconds=settings.MACHINE_WALL_SECONDS if wall_seconds is None else wall_seconds,
+        created_by=by,
+        idempotency_key=idempotency_key,
+    )
+    _check(machine)
+    _require_money(project, limits or {})
+    try:
+        with transaction.atomic():
+            return _create(machine, modifications, limits or {}, by)
+    except IntegrityError:  # the same key, at the same moment
+        if twin := _twin(project, idempotency_key):
+            return twin
+        raise
+
+
+def _twin(project: Project, key: str | None) -> Machine | None:
+    return Machine.objects.filter(project=project, idempotency_key=key).first() if key else None
+
+
+def _check(machine: Machine) -> None:
+    prompt, project, source = machine.prompt, machine.project, machine.source
+    try:
+        types.get(machine.type)
+    except types.UnknownType as error:
+        raise Invalid(str(error)) from None
+    if not prompt.strip():
+        raise Invalid("The prompt is empty: say what the machine is to do.")
+    if "\x00" in prompt:
+        raise Invalid("The prompt holds a NUL character.")
+    if len(prompt) > PROMPT_CHARACTERS_MAX:
+        raise Invalid(f"The prompt has {len(prompt):,} characters; {PROMPT_CHARACTERS_MAX:,} is the most.")
+    if source.project_id != project.id:
+        raise Invalid(f"Checkpoint {source.handle} belongs to another project than {project.slug}.")
+    if not WALL_SECONDS_MIN <= machine.wall_seconds <= WALL_SECONDS_MAX:
+        raise Invalid("The time limit must be between 10 seconds and 30 days.")
+    checkpoints.require_usable(source)
+
+
+def _require_money(project: Project, limits: dict[str, int]) -> None:
+    """A machine that could not make a single call is not spawned at all."""
+    if empty := [resource for resource, limit in limits.items() if limit <= 0]:
+        raise Invalid(f"A limit of 0 {empty[0]} lets the machine make no call: give more, or leave it out.")
+    if not budgets.has_room(project):
+        raise Exhausted(
+            f"Project {project.slug} has nothing left to spend. Raise its limit: "
+            f"bin/autovibe budget set {project.slug} money 10"
+        )
+
+
+def _create(
+    machine: Machine, modifications: Iterable[Modification], limits: dict[str, int], by: User
+) -> Machine:
+    project, source = machine.project, machine.source
+    machine.number = next_number()
+    # A clone of a guest's snapshot lands on that guest's node, where the snapshot is.
+    machine.guest = guests.allocate(project, node=source.guest.node)
+    machine.continues = _continues(machine)
+    machine.save(force_insert=True)
+    MachineFile.objects.bulk_create(MachineFile(machine=machine, **one._asdict()) for one in modifications)
+    for resource, limit in limits.items():
+        budgets.set_limit(
+            project, resource, limit, by=by, machine_id=machine.id, scope=f"Machine {machine.handle}"
+        )
+    record(machine, "machine.requested", by=by, source=source.handle, type=machine.type)
+    begin("spawn", machine, by=by)
+    return machine
+
+
+def _continues(machine: Machine) -> bool:
+    """Whether the source holds a conversation that this type of agent can go on with."""
+    parent = machine_of(machine.source)
+    same = parent is not None and parent.type == machine.type
+    return same and machine.source.begun and bool(types.get(machine.type).resume_command)

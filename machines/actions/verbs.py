@@ -1,0 +1,178 @@
+"""The verbs of a machine that is there, and what happens to it without anybody asking."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from checkpoints import actions as checkpoints
+from checkpoints.models import Checkpoint
+from guests import actions as guests
+from machines import tokens, types
+from machines.actions.begin import begin, record
+from machines.models import Machine
+from machines.states import CALLING, SPAWNING, VERBS, State
+from operations.models import Operation
+from projects.errors import Conflict
+from projects.models import User
+
+
+@transaction.atomic
+def checkpoint(machine: Machine, *, by: User, why: str = "") -> Checkpoint:
+    """Take a checkpoint of the machine as it is."""
+    _require(machine, "checkpoint")
+    prepared = _prepare(machine, Checkpoint.Kind.MANUAL, why or f"Asked for by {by.username}")
+    return checkpoints.take(prepared, by=by)
+
+
+@transaction.atomic
+def checkpoint_before_call(machine: Machine, call_number: int, call_id: UUID) -> UUID | None:
+    """Take the checkpoint around a model call, if the machine's type wants one; returns its id.
+
+    When request N+1 arrives the agent is waiting, and all that answer N caused is on disk.
+    """
+    if machine.state not in CALLING or types.get(machine.type).checkpoints == "none":
+        return None
+    why = f"After answer {call_number - 1}" if call_number > 1 else "Before the first call"
+    begun = machine.continues or call_number > 1
+    prepared = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, begun=begun, call_id=call_id)
+    return checkpoints.take(prepared, by=None).id
+
+
+@transaction.atomic
+def pause(machine: Machine, *, by: User) -> Operation:
+    """Freeze the machine in memory until somebody resumes it."""
+    _require(machine, "pause")
+    machine.move(State.PAUSING, paused_for=Machine.PausedFor.PERSON, sentence=f"Paused by {by.username}.")
+    record(machine, "machine.pausing", by=by)
+    return begin("pause", machine, by=by)
+
+
+@transaction.atomic
+def out_of_budget(machine: Machine, sentence: str) -> None:
+    """A call was refused for want of budget: keep the state, and pause until somebody raises the limit.
+
+    An agent may be refused before the worker that started it has said that it runs; then it is noted for that worker.
+    """
+    why = {"paused_for": Machine.PausedFor.BUDGET, "sentence": sentence}
+    if Machine.objects.filter(pk=machine.pk, state__in=CALLING - {State.RUNNING}).update(**why):
+        return
+    try:
+        machine.move(State.PAUSING, **why)
+    except Conflict:  # refused twice, or already ending
+        return
+    record(machine, "machine.out_of_budget", sentence=sentence)
+    kept = _prepare(machine, Checkpoint.Kind.AUTOMATIC, "The budget ended")
+    begin("pause", machine, by=None, checkpoint=str(kept.id))
+
+
+@transaction.atomic
+def switched_off(machine: Machine) -> None:
+    """Its guest was switched off from outside: nothing is lost, and somebody decides when it goes on."""
+    sentence = f"Its guest was switched off. To go on where it was: bin/autovibe resume {machine.handle}"
+    machine.move(
+        State.PAUSED, paused_for=Machine.PausedFor.GUEST, paused_at=timezone.now(), sentence=sentence
+    )
+    record(machine, "machine.switched_off", sentence=sentence)
+
+
+@transaction.atomic
+def resume(machine: Machine, *, by: User) -> Operation:
+    """Let a paused machine go on. An agent that ended meanwhile is started again, in the same conversation."""
+    _require(machine, "resume")
+    restart = machine.paused_for == Machine.PausedFor.BUDGET or machine.exit_code is not None
+    machine.move(State.RESUMING, paused_for="", sentence="")
+    record(machine, "machine.resuming", by=by)
+    return begin("resume", machine, by=by, restart=restart)
+
+
+@transaction.atomic
+def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
+    """Put the machine back to one of its own checkpoints and go on from there. The present is kept first."""
+    _require(machine, "rollback")
+    checkpoints.require_usable(target)
+    if target.guest_id != machine.guest_id:
+        raise Conflict(
+            f"Checkpoint {target.handle} lives in another guest than {machine.handle}. "
+            f'Branch instead: autovibe branch {target.handle} "…"'
+        )
+    was = machine.state
+    machine.move(State.RESTORING, paused_for="", sentence="", ended_at=None, exit_code=None)
+    record(machine, "machine.restoring", by=by, target=target.handle)
+    arguments = {"target": str(target.id)}
+    if was in {State.RUNNING, State.PAUSED}:  # else the machine's last checkpoint is its present
+        kept = _prepare(machine, Checkpoint.Kind.MANUAL, f"Before the return to {target.handle}")
+        arguments["checkpoint"] = str(kept.id)
+    return begin("rollback", machine, by=by, **arguments)
+
+
+@transaction.atomic
+def terminate(machine: Machine, *, by: User) -> Operation:
+    """End the machine: a final checkpoint, then the guest is switched off. One that is being spawned just goes."""
+    _require(machine, "terminate")
+    sentence = f"Terminated by {by.username}."
+    if machine.state not in SPAWNING:
+        return end(machine, sentence=sentence, by=by)
+    machine.move(State.STOPPING, sentence=sentence)
+    record(machine, "machine.stopping", by=by, sentence=sentence)
+    return begin("cancel", machine, by=by)
+
+
+@transaction.atomic
+def end(machine: Machine, *, sentence: str, by: User | None = None) -> Operation:
+    """Begin the end, however it came about; `machine.exit_code` decides whether it counts as failed."""
+    machine.move(State.STOPPING, sentence=sentence)
+    record(machine, "machine.stopping", by=by, sentence=sentence)
+    final = _prepare(machine, Checkpoint.Kind.FINAL, "The end")
+    return begin("terminate", machine, by=by, checkpoint=str(final.id))
+
+
+@transaction.atomic
+def lost(machine: Machine, sentence: str, *, keep: bool = False) -> None:
+    """The guest is no longer what it should be: say so, and switch it off. `keep`: with a last checkpoint."""
+    machine.move(State.FAILED, sentence=sentence)
+    tokens.revoke(machine)
+    record(machine, "machine.failed", sentence=sentence)
+    if keep:
+        checkpoints.take(_prepare(machine, Checkpoint.Kind.FINAL, "As it was when it failed"), by=None)
+    guests.halt(machine.guest)
+
+
+def _require(machine: Machine, verb: str) -> None:
+    if machine.state in VERBS[verb]:
+        return
+    allowed = ", ".join(machine.verbs) or "nothing, until it is further"
+    raise Conflict(
+        f"Machine {machine.handle} is {machine.get_state_display().lower()}; “{verb}” is not possible now. "
+        f"Possible: {allowed}."
+    )
+
+
+def _prepare(
+    machine: Machine,
+    kind: Checkpoint.Kind,
+    why: str,
+    *,
+    begun: bool | None = None,
+    call_id: UUID | None = None,
+) -> Checkpoint:
+    prepared = checkpoints.prepare(
+        project=machine.project,
+        guest=machine.guest,
+        origin=machine.subject,
+        name=machine.handle,
+        kind=kind,
+        why=why,
+        parent=machine.present or machine.source,
+        begun=_has_begun(machine) if begun is None else begun,
+        call_id=call_id,
+    )
+    Machine.objects.filter(pk=machine.pk).update(present=prepared)
+    machine.present = prepared
+    return prepared
+
+
+def _has_begun(machine: Machine) -> bool:
+    """Whether the agent's conversation has begun by now: it has when a call was made since the last checkpoint."""
+    last = machine.present
+    return machine.continues or (last is not None and (last.begun or last.call_id is not None))
