@@ -1022,8 +1022,12 @@ class Supervisor:
         self.reporter.wake.set()
 
     def _deliver(self) -> None:
-        """Wait until everything is acknowledged; only for a while once somebody asked us to stop."""
-        deadline = time.monotonic() + LAST_WORDS_SECONDS
+        """Wait until everything is acknowledged; only for a while once somebody asked us to stop.
+
+        A guest that is shut down is not kept waiting; the log keeps what was not sent.
+        """
+        off = (read_json(self.run.stop) or {}).get("off")
+        deadline = time.monotonic() + (SEND_SECONDS if off else LAST_WORDS_SECONDS)
         while self.reporter.is_alive():
             self.reporter.join(TICK_SECONDS)
             if os.path.exists(self.run.stop) and time.monotonic() > deadline:
