@@ -1,6 +1,9 @@
 """The main job, in real processes: a prompt runs, leaves checkpoints, and is branched from, rolled back, paused."""
 
+import re
+
 import pytest
+import requests
 
 from tests.e2e.stack import Stack, eventually
 
@@ -31,15 +34,19 @@ def read(stack: Stack, checkpoint: str, path: str) -> str:
     return stack.call("GET", f"checkpoints/{checkpoint}/file/", params={"path": path}).text
 
 
+def log(stack: Stack, handle: str) -> str:
+    return "\n".join(line["text"] for line in stack.get(f"machines/{handle}/log/", limit=2000)["lines"])
+
+
 class TestSpawn:
     def test_the_agent_works_with_real_files_and_real_tests(self, stack, done):
         machine = stack.get(f"machines/{done}/")
-        log = "\n".join(line["text"] for line in stack.get(f"machines/{done}/log/", limit=2000)["lines"])
+        said = log(stack, done)
 
         assert machine["exit_code"] == 0
-        assert "[offline model]" in log
-        assert "FAILED" in log  # the script writes a bug first …
-        assert "OK" in log  # … and mends it
+        assert "[offline model]" in said
+        assert "FAILED" in said  # the script writes a bug first …
+        assert "OK" in said  # … and mends it
 
     def test_a_checkpoint_is_around_every_call_and_one_at_the_end(self, stack, done):
         found = stack.checkpoints(done)
@@ -70,7 +77,7 @@ class TestSpawn:
 
         assert money["spent"] > 0
         assert money["reserved"] == 0
-        assert "agree" in stack.manage("ledger", "verify").lower() or stack.manage("ledger", "verify")
+        stack.manage("ledger", "verify")  # raises when the sums do not agree
 
     def test_the_guest_is_switched_off_and_kept(self, stack, done):
         eventually(
@@ -144,9 +151,9 @@ class TestPause:
         stack.post(f"machines/{handle}/resume/")
 
         stack.await_state(handle, "terminated")
-        log = [line["text"] for line in stack.get(f"machines/{handle}/log/", limit=2000)["lines"]]
+        said = log(stack, handle).splitlines()
         assert len(lines) < 100
-        assert [text for text in log if text.startswith("tick")] == [f"tick {n}" for n in range(1, 101)]
+        assert [text for text in said if text.startswith("tick")] == [f"tick {n}" for n in range(1, 101)]
 
 
 class TestTerminate:
@@ -254,14 +261,18 @@ class TestBadAgents:
 
 
 class TestToken:
-    def test_a_machines_token_opens_the_gateway_only(self, stack):
-        import requests
-
+    def test_what_a_guest_holds_opens_the_gateway_only_and_only_while_it_runs(self, stack):
         handle = stack.spawn(
-            "tr '\\0' '\\n' < /proc/self/environ; cat ../opt/autovibe/* >/dev/null; sleep 2", "shell"
+            'cat "${GUEST_ROOT:-}"/var/lib/autovibe/runs/*/settings.json; echo; sleep 600', "shell"
         )
+        found = eventually(
+            lambda: re.search(r"avm_[\w-]+", log(stack, handle)), what="the token to be printed"
+        )
+        bearer = {"Authorization": f"Bearer {found[0]}"}
+
+        assert requests.get(f"{stack.url}/api/v1/machines/", headers=bearer, timeout=10).status_code == 401
+        assert requests.get(f"{stack.url}/v1/models", headers=bearer, timeout=10).status_code == 200
+
+        stack.post(f"machines/{handle}/terminate/")
         stack.await_state(handle, "terminated")
-        forged = requests.get(
-            f"{stack.url}/api/v1/machines/", headers={"Authorization": "Bearer avm_x"}, timeout=10
-        )
-        assert forged.status_code == 401
+        assert requests.get(f"{stack.url}/v1/models", headers=bearer, timeout=10).status_code == 401
