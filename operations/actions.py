@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -49,6 +50,13 @@ def begin(
 def enqueue(operation: Operation) -> None:
     """Hand the operation's id to the queue. A second delivery is harmless: `claim` lets one through."""
     Operation.objects.filter(pk=operation.pk).update(enqueued_at=timezone.now())
+    if settings.REDIS_URL:  # it does not know our transactions
+        transaction.on_commit(lambda: _send(operation))
+    else:
+        _send(operation)
+
+
+def _send(operation: Operation) -> None:
     async_task(operation.task, str(operation.id), task_name=f"{operation.verb} {operation.id}"[:100])
 
 
