@@ -15,6 +15,7 @@ from autovibe.embedded.supervisor import Program
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN = "admin"
 PROJECT = "demo"
+WORKER_GRACE_SECONDS = 20  # for the tasks under way; what is cut off is taken over at the next start
 # Guests may see what the processes that carry them see: these are not for them.
 _NOT_FOR_GUESTS = {
     "ANTHROPIC_API_KEY",
@@ -89,7 +90,9 @@ def web(ports: Ports, env: Mapping[str, str]) -> Program:
 
 
 def worker(env: Mapping[str, str]) -> Program:
-    return manage("qcluster", _named(env, "worker"), name="worker", grace_seconds=30)
+    leash = (sys.executable, "-m", "autovibe.embedded.leash", str(WORKER_GRACE_SECONDS))
+    argv = (*leash, sys.executable, "manage.py", "qcluster")
+    return Program("worker", argv, _named(env, "worker"), cwd=ROOT, grace_seconds=WORKER_GRACE_SECONDS + 5)
 
 
 def hub(env: Mapping[str, str]) -> Program:
@@ -110,8 +113,5 @@ def _named(env: Mapping[str, str], name: str) -> dict[str, str]:
     return {**env, "PGAPPNAME": f"autovibe {name}"}
 
 
-def manage(
-    command: str, env: Mapping[str, str], *arguments: str, name: str = "", grace_seconds: float = 15
-) -> Program:
-    argv = (sys.executable, "manage.py", command, *arguments)
-    return Program(name or command, argv, env, cwd=ROOT, grace_seconds=grace_seconds)
+def manage(command: str, env: Mapping[str, str], *arguments: str) -> Program:
+    return Program(command, (sys.executable, "manage.py", command, *arguments), env, cwd=ROOT)
