@@ -39,6 +39,13 @@ def finish(driver: PveDriver, upid: str | None) -> str:
     return "OK"
 
 
+def await_agent(driver: PveDriver, vm: VM) -> None:
+    deadline = time.monotonic() + 10
+    while not driver.agent_answers(vm):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def make(driver: PveDriver, node: NodeProcess) -> Callable[..., VM]:
     def make(snapshot: str = "", source: int = TEMPLATE) -> VM:
@@ -60,10 +67,7 @@ def vm(make: Callable[..., VM]) -> VM:
 @pytest.fixture
 def running(driver: PveDriver, vm: VM) -> VM:
     finish(driver, driver.start(vm))
-    deadline = time.monotonic() + 10
-    while not driver.agent_answers(vm):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    await_agent(driver, vm)
     return vm
 
 
@@ -114,9 +118,7 @@ class TestSnapshot:
         assert finish(driver, driver.rollback(running, "c1")) == "OK"
 
         finish(driver, driver.start(running))
-        deadline = time.monotonic() + 10
-        while not driver.agent_answers(running):
-            assert time.monotonic() < deadline
+        await_agent(driver, running)
         assert driver.read(running, "/workspace/a") == b"one"
 
     def test_a_name_that_is_used_is_an_error_of_the_task(self, driver, vm):
@@ -134,9 +136,7 @@ class TestSnapshot:
         branch = make("c1", running.vmid)
 
         finish(driver, driver.start(branch))
-        deadline = time.monotonic() + 10
-        while not driver.agent_answers(branch):
-            assert time.monotonic() < deadline
+        await_agent(driver, branch)
         assert driver.read(branch, "/workspace/a") == b"then"
 
     def test_what_the_storage_can_is_told_before(self, driver, vm):
