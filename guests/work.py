@@ -6,8 +6,7 @@ from operations.engine import Later, Outcome, Plan, Step
 from operations.models import Operation
 from proxmox import errors
 from proxmox.connect import driver
-from proxmox.driver import Clone, Power
-from proxmox.pve import MARK
+from proxmox.driver import MARK, Clone, Power
 
 AGENT_SECONDS = 300  # from power-on until the guest agent answers
 
