@@ -1,6 +1,6 @@
 """Begin, claim, park and finish operations. Short statements on the row; what the work is, others know."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -9,14 +9,12 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from events import actions as events
-from operations.models import ACTIVE, Operation, Status
+from operations import slots
+from operations.models import ACTIVE, LostClaim, Operation, Status
+from projects.errors import Conflict
 from projects.models import Project, User
 
 WATCHER_CHANNEL = "operations_watch"
-
-
-class LostClaim(Exception):
-    """Another worker has taken the operation over; this one has to leave it alone."""
 
 
 def begin(
@@ -95,13 +93,17 @@ def must_queue(operation: Operation) -> bool:
 def entering(operation: Operation, step: str) -> None:
     """Note that the worker is at `step` now, and has asked nothing of Proxmox for it yet."""
     now = timezone.now()
-    note(operation, step=step, attempts=0, asked_at=None, upid="", task_result="", step_began_at=now)
+    freed = operation.slots
+    operation.note(
+        step=step, attempts=0, asked_at=None, upid="", task_result="", error="", step_began_at=now, slots=[]
+    )
+    _wake(freed)
     events.ring("operation.step", subject=operation.subject, project_id=operation.project_id)
 
 
 def asking(operation: Operation) -> None:
     """Write the intent, before the request that may get lost."""
-    note(operation, asked_at=timezone.now(), upid="", task_result="")
+    operation.note(asked_at=timezone.now(), upid="", task_result="")
 
 
 def await_task(operation: Operation, upid: str) -> None:
@@ -119,9 +121,70 @@ def await_time(operation: Operation, until: datetime, *, error: str = "", retry:
         wake_watcher()
 
 
+def await_slot(operation: Operation, name: str, *, seconds: float) -> None:
+    """Let go until a slot is free. Whoever gives one back wakes the first in line; after `seconds` it looks itself."""
+    with transaction.atomic():
+        _let_go(
+            operation,
+            resume_at=timezone.now() + timedelta(seconds=seconds),
+            waiting_for=name,
+            error=f"Waiting for its turn: as many operations use {name.replace(':', ' ')} as it bears.",
+        )
+
+
+def await_operator(operation: Operation, until: datetime, sentence: str) -> None:
+    """Let go until somebody has done what `sentence` says; from time to time it is looked whether that was so."""
+    told = operation.error == sentence
+    with transaction.atomic():
+        fields = {"resume_at": until, "error": sentence, "upid": "", "task_result": "", "slots": []}
+        freed = operation.slots
+        if not operation.move(Status.NEEDS_OPERATOR, expect=(Status.RUNNING,), **fields):
+            raise LostClaim
+        _wake(freed)
+        if not told:
+            events.record(
+                "operation.needs_operator",
+                subject=operation.subject,
+                project_id=operation.project_id,
+                verb=operation.verb,
+                sentence=sentence,
+            )
+
+
+@transaction.atomic
+def give_up(operation: Operation, *, by: User) -> None:
+    """Have an operation end that waits for an operator; its plan settles what that means. Raises `Conflict`."""
+    given_up = operation.move(
+        Status.QUEUED, expect=(Status.NEEDS_OPERATOR,), given_up_by=by.username, resume_at=None
+    )
+    if not given_up:
+        raise Conflict("Only an operation that waits for an operator can be given up.")
+    events.record(
+        "operation.given_up",
+        subject=operation.subject,
+        project_id=operation.project_id,
+        by=by.username,
+        verb=operation.verb,
+    )
+    enqueue(operation)
+
+
 def _let_go(operation: Operation, **also: Any) -> None:
-    if not operation.move(Status.WAITING, expect=(Status.RUNNING,), **also):
+    """Park it. Slots are kept only while Proxmox uses what they stand for."""
+    freed = [] if also.get("upid") else operation.slots
+    kept = operation.slots if also.get("upid") else []
+    if not operation.move(Status.WAITING, expect=(Status.RUNNING,), slots=kept, **also):
         raise LostClaim
+    _wake(freed)
+
+
+def _wake(freed: list[str]) -> None:
+    """Those that wait for what has become free are next."""
+    if not freed:
+        return
+    for heir in slots.next_in_line(freed):
+        Operation.objects.filter(pk=heir.pk, status=Status.WAITING).update(resume_at=timezone.now())
+    wake_watcher()
 
 
 def resume(operation: Operation, *, expect: Status = Status.WAITING, **also: Any) -> bool:
@@ -132,11 +195,13 @@ def resume(operation: Operation, *, expect: Status = Status.WAITING, **also: Any
     return moved
 
 
-def finish(operation: Operation, *, error: str = "", needs_operator: bool = False) -> bool:
+def finish(operation: Operation, *, error: str = "") -> bool:
     """End it, in the caller's transaction, and wake whoever waits for the same lock. False when it had ended."""
-    status = Status.NEEDS_OPERATOR if needs_operator else Status.FAILED if error else Status.SUCCEEDED
-    if not operation.move(status, expect=ACTIVE, error=error, finished_at=timezone.now()):
+    status = Status.FAILED if error else Status.SUCCEEDED
+    freed = operation.slots
+    if not operation.move(status, expect=ACTIVE, error=error, finished_at=timezone.now(), slots=[]):
         return False
+    _wake(freed)
     events.ring(f"operation.{status}", subject=operation.subject, project_id=operation.project_id)
     if heir := _next_in_line(operation.lock):
         enqueue(heir)
@@ -152,12 +217,3 @@ def wake_watcher() -> None:
     """Tell the watcher, on commit, that there is something to watch."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, '')", [WATCHER_CHANNEL])
-
-
-def note(operation: Operation, **fields: Any) -> None:
-    """Write to the row of an operation that this worker has. Raises `LostClaim` when it has it no more."""
-    mine = Operation.objects.filter(pk=operation.pk, status=Status.RUNNING, claims=operation.claims)
-    if not mine.update(**fields):
-        raise LostClaim
-    for name, value in fields.items():
-        setattr(operation, name, value)

@@ -15,8 +15,9 @@ from django.db import connection, transaction
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
-from operations import actions
-from operations.models import ALIVE, Operation
+from operations import actions, slots
+from operations.models import ALIVE, LostClaim, Operation
+from operations.slots import Slots
 from proxmox import errors
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,15 @@ ATTEMPTS = 8
 BACK_OFF_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 30)
 # How long a node that is away, or a lock that another task holds, is waited for.
 PATIENCE = timedelta(minutes=30)
+# A lock that has been in the way for so long is looked into: does a task hold it, or did one die with it?
+STUCK_AFTER = timedelta(seconds=60)
+# After these the step is tried a few times; after those, for as long as we are patient.
+_AGAIN = (errors.UnknownOutcome, errors.AgentAbsent)
+_PATIENTLY = (errors.Transient, errors.Busy)
+# How often it is looked whether an operator has done what was asked of him.
+LOOK_SECONDS = 10.0
+# A slot that became free in silence is noticed after so long.
+SLOT_SECONDS = 5.0
 
 
 class Later(NamedTuple):
@@ -49,6 +59,7 @@ class Step(NamedTuple, Generic[Needs]):
     `look` tells what became of an earlier `act` whose answer was lost: True when its effect is there, a UPID
     when it is still under way, False when it never happened. A step without it may simply be repeated.
     `tolerate` makes a failure no failure: it is told why, and the plan goes on.
+    `slots`: what the step uses that only so many operations may use at once, and how many.
     """
 
     name: str
@@ -56,16 +67,21 @@ class Step(NamedTuple, Generic[Needs]):
     act: Callable[[Needs], Outcome]
     look: Callable[[Needs], bool | str] | None = None
     tolerate: Callable[[Needs, str], None] | None = None
+    slots: Callable[[Needs], Slots] | None = None
 
 
 @dataclass(frozen=True)
 class Plan(Generic[Context]):
-    """The steps of one verb, and how its end is settled. `succeed` and `fail` run in the transaction that ends it."""
+    """The steps of one verb, and how its end is settled. `succeed` and `fail` run in the transaction that ends it.
+
+    `blocked` is asked when a lock does not go away: "" while a task holds it, else what an operator has to do.
+    """
 
     load: Callable[[Operation], Context]
     steps: tuple[Step[Context], ...]
     succeed: Callable[[Context], None]
     fail: Callable[[Context, str], None]
+    blocked: Callable[[Context], str] = lambda context: ""
 
     def title(self, name: str) -> str:
         return next((step.title for step in self.steps if step.name == name), "")
@@ -79,7 +95,7 @@ def perform(operation_id: str, plan: Plan[Context]) -> None:
     try:
         with _alive(operation):
             _carry(operation, plan)
-    except actions.LostClaim:
+    except LostClaim:
         logger.warning("%s was taken over by another worker at step %r.", operation, operation.step)
     except (OperationalError, InterfaceError):
         # Nobody can say what was written: another worker takes over, and looks before it asks.
@@ -101,13 +117,16 @@ def _alive(operation: Operation) -> Iterator[None]:
 
 def _carry(operation: Operation, plan: Plan[Context]) -> None:
     context = plan.load(operation)
+    if operation.given_up_by:
+        _fail(operation, plan, context, f"Given up by {operation.given_up_by}. {operation.error}".strip())
+        return
     if operation.attempts > ATTEMPTS:
         _fail(operation, plan, context, f"{plan.title(operation.step)}: workers died at it again and again.")
         return
     try:
         if _walk(operation, plan, context):
             _settle(operation, lambda: plan.succeed(context))
-    except (actions.LostClaim, OperationalError, InterfaceError):
+    except (LostClaim, OperationalError, InterfaceError):
         raise
     except Exception as error:
         # Anything else is our own fault; the operation must still end, with the trace in the log.
@@ -130,25 +149,39 @@ def _walk(operation: Operation, plan: Plan[Context], context: Context) -> bool:
 def _step_is_done(operation: Operation, plan: Plan[Context], step: Step[Context], context: Context) -> bool:
     try:
         return _advance(operation, step, context)
-    except (errors.UnknownOutcome, errors.AgentAbsent) as error:
-        if operation.attempts < ATTEMPTS:
-            return _retry(operation, str(error))
-        sentence = f"{step.title}: {error} Tried {ATTEMPTS} times."
-    except (errors.Transient, errors.Busy) as error:
-        # Nothing was done. A node that is rebooted, or a foreign backup, is waited for.
-        if (age := _age(operation)) < PATIENCE:
-            return _park(operation, min(max(age.total_seconds() * 0.2, 0.5), 15), str(error))
-        sentence = f"{step.title}: {error} Waited {PATIENCE.seconds // 60} minutes."
     except errors.Stuck as error:
-        _fail(operation, plan, context, str(error), needs_operator=True)
-        return False
+        return _call_operator(operation, str(error))
     except errors.ProxmoxError as error:
-        sentence = f"{step.title}: {error}"
+        if _comes_back(operation, plan, context, error):
+            return False
+        sentence = f"{step.title}: {error}{_how_long(error)}"
     if step.tolerate:
         step.tolerate(context, sentence)
         return True
     _fail(operation, plan, context, sentence)
     return False
+
+
+def _comes_back(
+    operation: Operation, plan: Plan[Context], context: Context, error: errors.ProxmoxError
+) -> bool:
+    """Whether the step is tried again later, because that may help; then the operation is parked."""
+    if isinstance(error, _AGAIN):
+        return operation.attempts < ATTEMPTS and _retry(operation, str(error))
+    if not isinstance(error, _PATIENTLY):
+        return False
+    # Nothing was done. A node that is rebooted, or a foreign backup, is waited for; a lock left by a dead task is not.
+    age = _age(operation)
+    if isinstance(error, errors.Busy) and age > STUCK_AFTER and (sentence := _blocked(plan, context)):
+        _call_operator(operation, sentence)
+        return True
+    return age < PATIENCE and not _park(operation, min(max(age.total_seconds() * 0.2, 0.5), 15), str(error))
+
+
+def _how_long(error: errors.ProxmoxError) -> str:
+    if isinstance(error, _AGAIN):
+        return f" Tried {ATTEMPTS} times."
+    return f" Waited {PATIENCE.seconds // 60} minutes." if isinstance(error, _PATIENTLY) else ""
 
 
 def _advance(operation: Operation, step: Step[Context], context: Context) -> bool:
@@ -162,6 +195,9 @@ def _advance(operation: Operation, step: Step[Context], context: Context) -> boo
     if operation.asked_at and step.look:
         outcome = step.look(context)
     if outcome is False:
+        if step.slots and (full := slots.take(operation, step.slots(context))):
+            actions.await_slot(operation, full, seconds=SLOT_SECONDS)
+            return False
         actions.asking(operation)
         outcome = step.act(context)
     if isinstance(outcome, str):
@@ -175,13 +211,27 @@ def _advance(operation: Operation, step: Step[Context], context: Context) -> boo
 def _judge(operation: Operation) -> bool:
     """Read the exit status of the step's Proxmox task (PVE::UPID: OK, "WARNINGS: n", or what went wrong)."""
     result = operation.task_result
-    actions.note(operation, upid="", task_result="")
+    operation.note(upid="", task_result="")
     if result == "OK":
         return True
     if result.startswith("WARNINGS:"):
-        actions.note(operation, warnings=f"{operation.warnings}{result}\n")
+        operation.note(warnings=f"{operation.warnings}{result}\n")
         return True
     raise errors.classify(result)
+
+
+def _blocked(plan: Plan[Context], context: Context) -> str:
+    """What has to be done about a lock that no task holds; "" while it may well go away by itself."""
+    try:
+        return plan.blocked(context)
+    except errors.ProxmoxError:
+        return ""
+
+
+def _call_operator(operation: Operation, sentence: str) -> bool:
+    """Wait for a person; the step is tried again until it works, or somebody gives it up."""
+    actions.await_operator(operation, timezone.now() + timedelta(seconds=LOOK_SECONDS), sentence)
+    return False
 
 
 def _age(operation: Operation) -> timedelta:
@@ -200,11 +250,11 @@ def _park(operation: Operation, seconds: float, error: str = "") -> bool:
 
 
 def _retry(operation: Operation, error: str) -> bool:
-    """Try the step again later; what was asked stays noted, so that the next worker looks first."""
+    """Try the step again later; what was asked stays noted, so that the next worker looks first. Always True."""
     seconds = BACK_OFF_SECONDS[min(operation.attempts, len(BACK_OFF_SECONDS) - 1)]
     until = timezone.now() + timedelta(seconds=seconds)
     actions.await_time(operation, until, error=error, retry=True)
-    return False
+    return True
 
 
 @transaction.atomic
@@ -219,8 +269,6 @@ def _fail(
     plan: Plan[Context],
     context: Context,
     sentence: str,
-    *,
-    needs_operator: bool = False,
 ) -> None:
-    if actions.finish(operation, error=sentence, needs_operator=needs_operator):
+    if actions.finish(operation, error=sentence):
         plan.fail(context, sentence)

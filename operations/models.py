@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -25,11 +26,16 @@ class Status(models.TextChoices):
     WAITING = "waiting"  # for a Proxmox task, or for a point in time
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    NEEDS_OPERATOR = "needs_operator"
+    NEEDS_OPERATOR = "needs_operator"  # it looks from time to time whether it can go on
 
 
-ACTIVE = (Status.QUEUED, Status.RUNNING, Status.WAITING)
-ENDED = (Status.SUCCEEDED, Status.FAILED, Status.NEEDS_OPERATOR)
+PARKED = (Status.WAITING, Status.NEEDS_OPERATOR)
+ACTIVE = (Status.QUEUED, Status.RUNNING, *PARKED)
+ENDED = (Status.SUCCEEDED, Status.FAILED)
+
+
+class LostClaim(Exception):
+    """Another worker has taken the operation over; this one has to leave it alone."""
 
 
 def _new_pulse() -> int:
@@ -57,7 +63,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
 
     def due(self) -> "OperationQuerySet":
         """Operations that waited for a point in time which has come."""
-        return self.filter(status=Status.WAITING, upid="", resume_at__lte=Now())
+        return self.filter(status__in=PARKED, upid="", resume_at__lte=Now())
 
     def abandoned(self) -> "OperationQuerySet":
         """Operations whose worker is gone: killed, timed out, or cut off from the database."""
@@ -92,6 +98,10 @@ class Operation(models.Model):
     claims = models.PositiveIntegerField(default=0)
     pulse = models.IntegerField(default=_new_pulse)  # key of the advisory lock that its worker holds
     step_began_at = models.DateTimeField(null=True)
+    # What only so many may use at once, held while it is being used; and what it waits for.
+    slots = ArrayField(models.CharField(max_length=120), default=list)
+    waiting_for = models.CharField(max_length=120, blank=True)
+    given_up_by = models.CharField(max_length=150, blank=True)  # who did not want to wait any longer
     error = models.TextField(blank=True)
     warnings = models.TextField(blank=True)
 
@@ -136,3 +146,11 @@ class Operation(models.Model):
             for name, value in also.items():
                 setattr(self, name, value)
         return bool(moved)
+
+    def note(self, **fields: Any) -> None:
+        """Write to the row of an operation that this worker has. Raises `LostClaim` when it has it no more."""
+        mine = Operation.objects.filter(pk=self.pk, status=Status.RUNNING, claims=self.claims)
+        if not mine.update(**fields):
+            raise LostClaim
+        for name, value in fields.items():
+            setattr(self, name, value)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from operations import actions
-from operations.models import Operation, Status
+from operations.models import PARKED, Operation, Status
 from proxmox import errors
 from proxmox.connect import driver
 
@@ -26,8 +26,8 @@ def tick() -> float:
     """Do all that is due; return in how many seconds to look again."""
     seconds = _poll_tasks()
     for operation in Operation.objects.due():
-        actions.resume(operation)
-    next_due = Operation.objects.filter(status=Status.WAITING, upid="").order_by("resume_at").first()
+        actions.resume(operation, expect=Status(operation.status))
+    next_due = Operation.objects.filter(status__in=PARKED, upid="").order_by("resume_at").first()
     if next_due and next_due.resume_at:
         seconds = min(seconds, (next_due.resume_at - timezone.now()).total_seconds())
     return max(seconds, POLL_MIN_SECONDS)

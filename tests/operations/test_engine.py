@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from events.models import Event
 from operations import actions, engine, watcher
 from operations.engine import Later, Outcome, Plan, Step
 from operations.models import Operation, Status
+from projects.errors import Conflict
 from projects.models import Project, User
 from proxmox import errors
 
@@ -38,8 +41,9 @@ def begin(project: Project, alice: User) -> Callable[..., Operation]:
     return begin
 
 
-def plan(notebook: Notebook, *steps: Step[Notebook]) -> Plan[Notebook]:
+def plan(notebook: Notebook, *steps: Step[Notebook], **more: Any) -> Plan[Notebook]:
     return Plan(
+        **more,
         load=lambda operation: notebook,
         steps=steps,
         succeed=lambda context: context.done.append("succeeded"),
@@ -71,7 +75,7 @@ def deliver(operation: Operation, how: Plan[Notebook]) -> Operation:
 def let_time_pass(operation: Operation) -> None:
     Operation.objects.filter(pk=operation.pk).update(resume_at=timezone.now())
     for due in Operation.objects.due():
-        actions.resume(due)
+        actions.resume(due, expect=Status(due.status))
 
 
 class TestPerform:
@@ -161,6 +165,7 @@ class TestPerform:
         operation = deliver(begin(), plan(notebook, step("snap", errors.Stuck("run: qm unlock 1"))))
 
         assert (operation.status, operation.error) == (Status.NEEDS_OPERATOR, "run: qm unlock 1")
+        assert (operation.finished_at, notebook.done) == (None, ["snap"])
 
     def test_a_tolerated_failure_does_not_stop_the_plan(self, begin, notebook):
         shrug = {"tolerate": lambda context, why: context.done.append(why)}
@@ -176,6 +181,115 @@ class TestPerform:
 
         assert operation.status == Status.FAILED
         assert operation.error == "autovibe failed at “Start”: oops"
+
+
+class TestNeedsOperator:
+    """Something only a person can mend, such as a lock that a dead task has left."""
+
+    @pytest.fixture
+    def stuck(self, begin, notebook) -> Operation:
+        return deliver(begin(), plan(notebook, step("snap", errors.Stuck("run: qm unlock 1"))))
+
+    def test_it_goes_on_by_itself_once_that_was_done(self, stuck, notebook):
+        let_time_pass(stuck)
+        deliver(stuck, plan(notebook, step("snap"), step("stop")))
+
+        assert (stuck.status, stuck.error) == (Status.SUCCEEDED, "")
+
+    def test_it_is_told_once_however_often_it_is_looked_at(self, stuck, notebook):
+        for _ in range(3):
+            let_time_pass(stuck)
+            deliver(stuck, plan(notebook, step("snap", errors.Stuck("run: qm unlock 1"))))
+
+        assert Event.objects.filter(kind="operation.needs_operator").count() == 1
+
+    def test_it_can_be_given_up(self, stuck, notebook, alice):
+        actions.give_up(stuck, by=alice)
+        deliver(stuck, plan(notebook, step("snap")))
+
+        assert stuck.status == Status.FAILED
+        assert notebook.done[-1] == "failed: Given up by alice. run: qm unlock 1"
+
+    def test_only_what_waits_for_an_operator_can_be_given_up(self, begin, alice):
+        with pytest.raises(Conflict):
+            actions.give_up(begin(), by=alice)
+
+    def test_a_lock_that_stays_is_looked_into_after_a_minute(self, begin, notebook):
+        busy = [errors.Busy("VM is locked (rollback)")] * 2
+        how = plan(notebook, step("snap", *busy), blocked=lambda context: "run: qm unlock 1")
+        operation = deliver(begin(), how)
+        assert operation.status == Status.WAITING
+
+        Operation.objects.update(step_began_at=timezone.now() - timedelta(minutes=2))
+        let_time_pass(operation)
+        deliver(operation, how)
+
+        assert (operation.status, operation.error) == (Status.NEEDS_OPERATOR, "run: qm unlock 1")
+
+    def test_a_lock_that_a_task_holds_is_waited_for(self, begin, notebook):
+        operation = begin()
+        how = plan(notebook, step("snap", *[errors.Busy("VM is locked (backup)")] * 2))
+        deliver(operation, how)
+        Operation.objects.update(step_began_at=timezone.now() - timedelta(minutes=2))
+        let_time_pass(operation)
+        deliver(operation, how)
+
+        assert operation.status == Status.WAITING
+
+
+class TestSlots:
+    """A storage bears two clones at once."""
+
+    @staticmethod
+    def cloning(notebook: Notebook) -> Plan[Notebook]:
+        return plan(notebook, step("clone", UPID, slots=lambda context: {"storage:fast": 2}))
+
+    def test_more_than_it_bears_wait_for_their_turn(self, begin, notebook):
+        operations = [begin(f"guest:{number}") for number in range(3)]
+        for operation in operations:
+            deliver(operation, self.cloning(notebook))
+
+        assert [operation.upid for operation in operations] == [UPID, UPID, ""]
+        assert operations[2].error == (
+            "Waiting for its turn: as many operations use storage fast as it bears."
+        )
+
+    def test_whoever_is_done_wakes_the_one_that_waited_longest(self, begin, notebook):
+        first, second, third, fourth = (begin(f"guest:{number}") for number in range(4))
+        for operation in (first, second, third, fourth):
+            deliver(operation, self.cloning(notebook))
+
+        actions.resume(first, task_result="OK")
+        deliver(first, self.cloning(notebook))
+
+        due = list(Operation.objects.due())
+        assert (first.status, due) == (Status.SUCCEEDED, [third])
+        actions.resume(third)
+        deliver(third, self.cloning(notebook))
+        assert third.upid == UPID
+
+    def test_a_step_that_is_tried_again_later_holds_nothing_meanwhile(self, begin, notebook):
+        one = {"slots": lambda context: {"storage:fast": 1}}
+        first, second = begin("guest:1"), begin("guest:2")
+        deliver(first, plan(notebook, step("clone", errors.Transient("got timeout"), **one)))
+        deliver(second, plan(notebook, step("clone", UPID, **one)))
+
+        assert second.upid == UPID
+
+    def test_time_in_the_queue_is_no_time_of_the_step(self, begin, notebook):
+        one = {"slots": lambda context: {"storage:fast": 1}}
+        first, second = begin("guest:1"), begin("guest:2")
+        for operation in (first, second):
+            deliver(operation, plan(notebook, step("clone", UPID, **one)))
+        long_ago = timezone.now() - timedelta(hours=1)
+        Operation.objects.filter(pk=second.pk).update(step_began_at=long_ago)
+        actions.resume(first, task_result="OK")
+        deliver(first, plan(notebook, step("clone", **one)))
+
+        let_time_pass(second)
+        deliver(second, plan(notebook, step("clone", errors.Transient("got timeout"), **one)))
+
+        assert second.status == Status.WAITING
 
 
 class TestKilledWorker:
@@ -243,7 +357,7 @@ class TestLostClaim:
             taken = Operation.objects.get(pk=operation.pk)
             actions.resume(taken, expect=Status.RUNNING)
             actions.claim(str(operation.id))
-            actions.note(Operation.objects.get(pk=operation.pk), upid="theirs", step="clone")
+            Operation.objects.get(pk=operation.pk).note(upid="theirs", step="clone")
             return UPID
 
         deliver(operation, plan(notebook, Step("clone", "Clone", slow)))
