@@ -1,4 +1,4 @@
-"""The configured driver, one per thread. Only workers and the hub may import this: no web process calls Proxmox."""
+"""The configured driver, one per thread. Only workers and the hub may import this, and consoles."""
 
 import threading
 
@@ -18,6 +18,8 @@ def driver() -> Driver:
             settings.PROXMOX_URL,
             settings.PROXMOX_TOKEN,
             verify_tls={"1": True, "0": False}.get(verify, verify),
+            fingerprint=settings.PROXMOX_FINGERPRINT,
+            pool=settings.PROXMOX_POOL,
         )
     made: Driver = _local.driver
     return made

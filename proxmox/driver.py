@@ -65,6 +65,12 @@ class Observed:
     memory_bytes: int = 0
     pool: str = ""
     disk_bytes: int = 0  # what its disks may hold
+    processors: int = 0  # of which `cpu` is the share in use
+    # Counters since power-on.
+    disk_read_bytes: int = 0
+    disk_written_bytes: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,8 @@ class Console:
     headers: Mapping[str, str]
     greeting: str
     subprotocol: str = "binary"
+    verify_tls: bool | str = True  # the address is checked as the driver checks it
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +227,11 @@ class Driver(ABC):
 
     @abstractmethod
     def inventory(self) -> list[Observed]:
-        """Every VM that the token may see, from `/cluster/resources`."""
+        """Every VM that the token may see, from `/cluster/resources`. Those of a node that is away are `UNKNOWN`."""
+
+    @abstractmethod
+    def locate(self, vmid: int) -> str:
+        """The node that has the VM now, wherever it was moved; "" when none shows it to the token."""
 
     # --- VMs ---
 
@@ -242,6 +254,10 @@ class Driver(ABC):
     @abstractmethod
     def create(self, vm: VM, config: Mapping[str, str | int]) -> str | None:
         """Make a VM from nothing, or from an image (`scsi0: storage:0,import-from=volume`). Raises `Exists`."""
+
+    @abstractmethod
+    def resize(self, vm: VM, disk: str, gib: int) -> str | None:
+        """Make a disk that large; Proxmox makes none smaller. Raises `NotOurs`."""
 
     @abstractmethod
     def make_template(self, vm: VM) -> str | None:

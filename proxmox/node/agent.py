@@ -49,6 +49,36 @@ def ask(directory: Path, do: str, *, seconds: float, **arguments: Any) -> Any:
     return answer["result"]
 
 
+def listeners(directory: Path, *, seconds: float) -> dict[tuple[str, int], socket.socket]:
+    """The sockets that a closed guest listens on, by address: its way out. Raises `Silent` after `seconds`."""
+    addresses, descriptors = _given(directory, "listeners", seconds)
+    found = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    return {(host, port): listener for (host, port), listener in zip(addresses, found, strict=True)}
+
+
+def console(directory: Path, *, seconds: float) -> int:
+    """Our end of a pseudo-terminal with a new shell at the other. Raises `Silent` after `seconds`."""
+    _, descriptors = _given(directory, "console", seconds)
+    if not descriptors:
+        raise Silent
+    return descriptors[0]
+
+
+def _given(directory: Path, do: str, seconds: float) -> tuple[Any, list[int]]:
+    """The answer to a request, and the file descriptors that came with it."""
+    try:
+        with _address(directory) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(seconds)
+            connection.connect(address)
+            connection.sendall(json.dumps({"do": do}).encode() + b"\n")
+            line, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 253)
+    except OSError:
+        raise Silent from None
+    if not line:
+        raise Silent
+    return json.loads(line)["result"], descriptors
+
+
 @contextmanager
 def _address(directory: Path) -> Iterator[str]:
     """The socket's path, through a descriptor of its directory where it would be too long for the kernel."""

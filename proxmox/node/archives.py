@@ -1,17 +1,22 @@
 """Backup archives: one self-contained file each, with notes and protection beside it, as `dir` storages keep them.
 
-An archive is a zstd-compressed tar: the VM's configuration, the manifest of its disk, and every content once.
+An archive is a tar, as compressed as its name says: the VM's configuration and firewall, the manifest of its disk,
+and every content once. What a backup job does before and after is in `api/vzdump`.
 """
 
+import contextlib
+import gzip
 import io
 import json
 import re
 import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import zstandard
 
@@ -20,24 +25,48 @@ from proxmox.node.errors import Failure
 from proxmox.node.store import Store
 from proxmox.node.trees import FILE, Entry
 
-_NAME = re.compile(r"backup/vzdump-qemu-(\d+)-(\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d)\.vma\.zst")
-CONFIG, MANIFEST, CONTENTS = "qemu-server.json", "manifest.json", "contents/"
+_NAME = re.compile(r"backup/vzdump-qemu-(\d+)-(\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d)\.(vma(?:\.zst|\.gz)?)")
+_TIME = "%Y_%m_%d-%H_%M_%S"
+SUFFIXES = {"0": "", "1": ".zst", "zstd": ".zst", "gzip": ".gz"}  # by vzdump's `compress`
+CONFIG, FIREWALL, MANIFEST, CONTENTS = "qemu-server.json", "firewall.json", "manifest.json", "contents/"
 
 Tick = Callable[[], None]
+Spend = Callable[[int], None]
 
 
-def new_path(dump: Path, vmid: int, at: float) -> Path:
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What an archive holds of a VM besides its contents."""
+
+    values: Values
+    firewall: dict[str, Any] | None
+    entries: list[Entry]
+
+
+def new_path(dump: Path, vmid: int, at: float, compress: str = "zstd") -> Path:
     """Where a backup goes that is made at a time."""
-    return dump / f"vzdump-qemu-{vmid}-{time.strftime('%Y_%m_%d-%H_%M_%S', time.localtime(at))}.vma.zst"
+    stamp = time.strftime(_TIME, time.localtime(at))
+    return dump / f"vzdump-qemu-{vmid}-{stamp}.vma{SUFFIXES[compress]}"
 
 
 def is_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name))
 
 
+def is_like_one(name: str) -> bool:
+    """Whether Proxmox would take it for a backup's name, made by anyone (pve-storage: BACKUP_EXT_RE_2)."""
+    return bool(re.fullmatch(r"backup/[^/]+\.(?:tgz|(?:tar|vma)(?:\.(?:gz|lzo|zst|bz2))?)", name))
+
+
 def vmid_of(name: str) -> int:
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else 0
+
+
+def time_of(name: str) -> float:
+    """When a backup was made, as its name says."""
+    match = _NAME.fullmatch(name)
+    return time.mktime(time.strptime(match[2], _TIME)) if match else 0.0
 
 
 def find(dump: Path, name: str) -> Path:
@@ -50,7 +79,7 @@ def find(dump: Path, name: str) -> Path:
 
 def listing(dump: Path) -> list[dict[str, Any]]:
     """Every backup, as the storage's content list shows it."""
-    return [_row(path) for path in sorted(dump.glob("*.vma.zst")) if is_name(f"backup/{path.name}")]
+    return [_row(path) for path in sorted(dump.glob("*.vma*")) if is_name(f"backup/{path.name}")]
 
 
 def notes(path: Path) -> str:
@@ -74,27 +103,32 @@ def protect(path: Path, yes: bool) -> None:
         mark.unlink(missing_ok=True)
 
 
+def check_protected(dump: Path, vmid: int, limit: int, storage: str) -> None:
+    """Raises `Failure` when no more of a VM's backups may be protected; a `limit` of -1 is none."""
+    count = sum(row["vmid"] == vmid and "protected" in row for row in listing(dump))
+    if -1 < limit <= count:
+        raise Failure(
+            f"The number of protected backups per guest is limited to {limit} on storage '{storage}'"
+        )
+
+
 def remove(path: Path) -> None:
     """Remove an archive and what lies beside it."""
     for name in (path.name, path.name + ".notes", path.name + ".protected"):
         path.with_name(name).unlink(missing_ok=True)
 
 
-def write(path: Path, values: Values, entries: list[Entry], store: Store, tick: Tick) -> None:
-    """Write an archive; it has its name only when it is complete."""
-    fresh = path.with_suffix(".dat")
+def write(path: Path, backup: Backup, store: Store, spend: Spend) -> None:
+    """Write an archive; it has its name only when it is complete. `spend` is told of every byte read, beforehand."""
+    fresh = path.with_name(path.name.partition(".vma")[0] + ".dat")
+    sizes = {entry.content: entry.size for entry in backup.entries if entry.kind == FILE}
     try:
-        with (
-            fresh.open("wb") as file,
-            zstandard.ZstdCompressor(level=3).stream_writer(file) as packed,
-            tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|") as tar,
-        ):
-            _add(tar, CONFIG, json.dumps(values).encode())
-            _add(tar, MANIFEST, json.dumps(entries).encode())
-            for digest, size in {
-                entry.content: entry.size for entry in entries if entry.kind == FILE
-            }.items():
-                tick()
+        with _packed(fresh, path.suffix) as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
+            _add(tar, CONFIG, json.dumps(backup.values).encode())
+            _add(tar, FIREWALL, json.dumps(backup.firewall).encode())
+            _add(tar, MANIFEST, json.dumps(backup.entries).encode())
+            for digest, size in sizes.items():
+                spend(size)
                 _add(tar, CONTENTS + digest, b"".join(store.read(digest, size)))
         fresh.rename(path)
     finally:
@@ -104,34 +138,51 @@ def write(path: Path, values: Values, entries: list[Entry], store: Store, tick: 
 def values_in(path: Path) -> Values:
     """The configuration in an archive."""
     with _opened(path) as tar:
-        values: Values = json.loads(_content(tar, tar.next()))
+        values: Values = _json(tar)
         return values
 
 
-def read(path: Path, store: Store, held: set[str], tick: Tick) -> list[Entry]:
-    """Put an archive's contents into the store; what was on the disk. Raises `Failure` when it is damaged."""
+def read(path: Path, store: Store, held: set[str], tick: Tick) -> Backup:
+    """Put an archive's contents into the store; the rest of it. Raises `Failure` when it is damaged."""
     with _opened(path) as tar:
-        tar.next()
-        entries = [Entry(*row) for row in json.loads(_content(tar, tar.next()))]
+        values, firewall = _json(tar), _json(tar)
+        entries = [Entry(*row) for row in _json(tar)]
         for member in iter(tar.next, None):
             tick()
             if store.put(_content(tar, member), held) != member.name.removeprefix(CONTENTS):
                 raise ValueError(f"{member.name} is not what it was")
     if missing := {entry.content for entry in entries if entry.kind == FILE} - held:
         raise Failure(f"archive '{path.name}' is damaged: {len(missing)} contents are missing")
-    return entries
+    return Backup(values, firewall, entries)
+
+
+def _json(tar: tarfile.TarFile) -> Any:
+    return json.loads(_content(tar, tar.next()))
+
+
+@contextmanager
+def _packed(path: Path, suffix: str) -> Iterator[IO[bytes]]:
+    """A file to write an archive to, compressed as its suffix says."""
+    with contextlib.ExitStack() as stack:
+        file: Any = stack.enter_context(path.open("wb"))
+        if suffix == ".zst":
+            file = stack.enter_context(zstandard.ZstdCompressor(level=3).stream_writer(file))
+        elif suffix == ".gz":
+            file = stack.enter_context(gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1))
+        yield file
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
-        with (
-            path.open("rb") as file,
-            zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
-            tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as tar,
-        ):
-            yield tar
-    except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
+        with contextlib.ExitStack() as stack:
+            file: Any = stack.enter_context(path.open("rb"))
+            if path.suffix == ".zst":
+                file = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(file))
+            elif path.suffix == ".gz":
+                file = stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb"))
+            yield stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
+    except (tarfile.TarError, zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError, ValueError) as error:
         raise Failure(f"archive '{path.name}' is damaged: {error}") from None
 
 
@@ -153,10 +204,10 @@ def _row(path: Path) -> dict[str, Any]:
         "volid": f"local:backup/{path.name}",
         "content": "backup",
         "subtype": "qemu",
-        "format": "vma.zst",
+        "format": path.name.partition(".")[2],
         "vmid": vmid_of(f"backup/{path.name}"),
         "size": path.stat().st_size,
-        "ctime": int(path.stat().st_mtime),
+        "ctime": int(time_of(f"backup/{path.name}")),
     }
     row |= {"notes": text} if (text := notes(path)) else {}
     return row | ({"protected": 1} if protected(path) else {})

@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import json
+import math
 import os
 import threading
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,7 @@ class Configs:
         self._node = node
         self._fsync = fsync
         self._lock = threading.Lock()
+        self._made_at: dict[int, float] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self._configs = {
             int(path.stem): Config(**json.loads(path.read_text(encoding="utf-8")))
@@ -68,6 +71,10 @@ class Configs:
     def all(self) -> dict[int, Config]:
         """Every configuration by VMID, for reading only."""
         return dict(sorted(self._configs.copy().items()))
+
+    def age(self, vmid: int) -> float:
+        """Seconds since a VM was made; infinite for one that was there when the node began."""
+        return time.monotonic() - self._made_at.get(vmid, -math.inf)
 
     def view(self, vmid: int) -> Config:
         """A configuration, for reading only. Raises `Failure`."""
@@ -100,6 +107,7 @@ class Configs:
             if vmid in self._configs:
                 return False
             self._configs[vmid] = Config()  # holds the place
+            self._made_at[vmid] = time.monotonic()
         self.save(vmid, config)
         return True
 

@@ -46,6 +46,20 @@ def disks(values: Values) -> list[Drive]:
     ]
 
 
+def volumes(values: Values) -> list[Drive]:
+    """Everything of a VM that takes room on a storage: disks, and those it no longer uses."""
+    unused = (parse(key, str(text)) for key, text in values.items() if key.startswith("unused"))
+    drives = [*disks({key: text for key, text in values.items() if text}), *unused]
+    return [drive for drive in drives if ":" in drive.volume]
+
+
+def first(values: Values) -> Drive | None:
+    """The disk that the guest's files are on: the first of the boot order, else the first there is."""
+    found = {drive.key: drive for drive in disks(values)}
+    order = str(values.get("boot", "")).removeprefix("order=").split(";")
+    return next((found[key] for key in (*order, *sorted(found)) if key in found), None)
+
+
 def capacity(values: Values) -> int:
     """Bytes that all disks of a VM have together."""
     return sum(drive.size_bytes for drive in disks(values))

@@ -23,10 +23,7 @@ class BadParameters(Failure):
 
 
 class Interrupted(Failure):
-    """The task was cancelled."""
-
-    def __init__(self) -> None:
-        super().__init__("interrupted by signal")
+    """The task was cancelled; what it says then is the worker's own."""
 
 
 class WorkerKilled(BaseException):

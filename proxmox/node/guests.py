@@ -1,87 +1,47 @@
-"""Guests as processes: power on and off, freeze and thaw, and finding them again after the node was restarted.
-
-A guest's first process outlives the node; who it is stands in `run/state.json` beside its socket.
-"""
+"""Guests as processes: power on and off, their agents, and finding them again after the node was restarted."""
 
 import json
 import logging
 import signal
-import subprocess
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from proxmox.node import agent, boot, processes
 from proxmox.node.errors import Failure
-from proxmox.node.processes import Process
+from proxmox.node.outlets import Outlets
+from proxmox.node.running import Running, State
 from proxmox.node.sandbox import Sandbox
 
 TERM_SECONDS = 10  # what a guest's init system gives its services before it kills them
 BOOT_LIMIT_SECONDS = 20
 ANSWER_SECONDS = 25  # pveproxy gives a call 30 s
+_WHILE_FROZEN = frozenset(
+    ("guest-ping", "guest-info", "guest-sync", "guest-fsfreeze-status", "guest-fsfreeze-thaw")
+)
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class State:
-    """A running guest, as kept on disk."""
-
-    pid: int
-    started: str  # tells the process from a later one with the same pid
-    booted_at: float
-    paused: str = ""  # why it is frozen: paused or io-error
-    wedged: bool = False  # the agent has been given what makes it hang until a reset
-
-
-class Guests:
+class Guests(Running):
     """All guests of the node."""
 
     def __init__(
-        self, directory: Path, sandbox: Sandbox, *, boot_seconds: float, agent_seconds: float
+        self,
+        directory: Path,
+        sandbox: Sandbox,
+        outlets: Outlets,
+        *,
+        boot_seconds: float,
+        agent_seconds: float,
     ) -> None:
-        self._directory = directory
+        super().__init__(directory, outlets)
         self._sandbox = sandbox
         self._boot_seconds = boot_seconds
         self._agent_seconds = agent_seconds
-        self._states: dict[int, State] = {}
-        self._waiters: dict[int, subprocess.Popen[bytes]] = {}
-        self._locks: defaultdict[int, threading.RLock] = defaultdict(threading.RLock)
-        self._holds: defaultdict[int, int] = defaultdict(int)  # snapshots that keep a guest still just now
-        directory.mkdir(parents=True, exist_ok=True)
-
-    def directory(self, vmid: int) -> Path:
-        """Everything that belongs to a guest."""
-        return self._directory / str(vmid)
-
-    def disk(self, vmid: int) -> Path:
-        """The root of a guest's files."""
-        return self.directory(vmid) / "disk"
 
     # --- power ---
-
-    def power(self, vmid: int) -> str:
-        """stopped, running, paused or io-error: what QEMU would answer."""
-        state = self._alive(vmid)
-        return (state.paused or "running") if state else "stopped"
-
-    def running(self) -> list[int]:
-        """Guests that are on, frozen ones included."""
-        return [vmid for vmid in list(self._states) if self._alive(vmid)]
-
-    def uptime(self, vmid: int) -> float:
-        """Seconds since power-on; 0 when off."""
-        state = self._alive(vmid)
-        return max(0.0, time.time() - state.booted_at) if state else 0.0
-
-    def pid(self, vmid: int) -> int:
-        """The guest's first process; 0 when off."""
-        state = self._alive(vmid)
-        return state.pid if state else 0
 
     def start(self, vmid: int, name: str) -> None:
         """Power on. Returns once the guest's first process is there. Raises `Failure`."""
@@ -90,13 +50,18 @@ class Guests:
             run.mkdir(parents=True, exist_ok=True)
             hostname = boot.prepare(self.disk(vmid), name)
             self._sandbox.prepare(self.disk(vmid))
+            outlets = self._outlets.of(vmid)
             with agent.listen(run) as listener:
-                spawned = self._sandbox.spawn(self.disk(vmid), hostname, listener, run / "console.log")
+                console = run / "console.log"
+                spawned = self._sandbox.spawn(self.disk(vmid), hostname, listener, console, outlets)
             found = processes.find(spawned.pid)
-            state = State(spawned.pid, found.started if found else "", time.time())
+            started = found.started if found else ""
+            state = State(spawned.pid, started, time.time(), closed=outlets is not None)
             self._states[vmid], self._waiters[vmid] = state, spawned.waiter
             self._remember(vmid)
             self._await_init(vmid, run)
+            if state.closed:
+                self._outlets.serve(vmid, run)
 
     def stop(self, vmid: int) -> None:
         """Power off at once: every process of the guest is killed."""
@@ -104,6 +69,7 @@ class Guests:
             state = self._states.get(vmid)
             if state:
                 self._kill(vmid, state)
+                self._off_since[vmid] = time.monotonic()
             self._forget(vmid)
 
     def shutdown(self, vmid: int, seconds: float, tick: Callable[[], None] = lambda: None) -> bool:
@@ -124,42 +90,16 @@ class Guests:
         self.stop(vmid)
         return True
 
-    # --- freezing ---
-
-    def pause(self, vmid: int, why: str) -> None:
-        """Freeze the guest until it is resumed; `why` is what QEMU would call it."""
-        with self._locks[vmid]:
-            if state := self._alive(vmid):
-                state.paused = why
-                self._remember(vmid)
-                self._freeze(vmid)
-
-    def resume(self, vmid: int) -> None:
-        """Let a frozen guest go on."""
-        with self._locks[vmid]:
-            if state := self._alive(vmid):
-                state.paused = ""
-                self._remember(vmid)
-                self._thaw(vmid)
-
-    @contextmanager
-    def still(self, vmid: int) -> Iterator[None]:
-        """Keep the guest from changing its disk, so that what is read is one instant's. Costs nothing when off."""
-        with self._locks[vmid]:
-            self._holds[vmid] += 1
-            if self._alive(vmid):
-                self._freeze(vmid)
-        try:
-            yield
-        finally:
-            with self._locks[vmid]:
-                self._holds[vmid] -= 1
-                self._thaw(vmid)
-
     # --- agent ---
 
-    def ask(self, vmid: int, do: str, **arguments: Any) -> Any:
-        """Ask the guest agent. Raises `Failure` with Proxmox's sentences."""
+    def refusal(self, vmid: int, command: str) -> str:
+        """Why the agent would refuse a command just now; empty when it would not."""
+        if self.files_frozen(vmid) and command not in _WHILE_FROZEN:
+            return f"Command {command} has been disabled: the agent is in frozen state"
+        return ""
+
+    def ask(self, vmid: int, do: str, *, configured: bool = True, **arguments: Any) -> Any:
+        """Ask the guest agent, which is silent unless `configured`. Raises `Failure` with Proxmox's sentences."""
         state = self._alive(vmid)
         if state is None:
             raise Failure(f"VM {vmid} is not running")
@@ -167,7 +107,7 @@ class Guests:
         boots = state.booted_at + self._boot_seconds - time.time()
         time.sleep(max(0.0, min(boots, self._agent_seconds)))
         try:
-            if boots > self._agent_seconds or state.wedged or state.paused:
+            if boots > self._agent_seconds or state.wedged or state.paused or not configured:
                 time.sleep(max(0.0, deadline - time.monotonic()))
                 raise agent.Silent
             limit = self._agent_seconds if do == "ping" else ANSWER_SECONDS
@@ -176,6 +116,15 @@ class Guests:
             raise Failure("QEMU guest agent is not running") from None
         except agent.AgentError as error:
             raise Failure(f"Agent error: {error}") from None
+
+    def console(self, vmid: int) -> int:
+        """Open a terminal with a shell in the guest; the descriptor of our end. Raises `Failure`."""
+        if self._alive(vmid) is None:
+            raise Failure(f"VM {vmid} not running")
+        try:
+            return agent.console(self.directory(vmid) / "run", seconds=ANSWER_SECONDS)
+        except agent.Silent:
+            raise Failure(f"VM {vmid} does not answer") from None
 
     def wedge(self, vmid: int) -> None:
         """Make the agent hang until the guest is reset."""
@@ -195,13 +144,9 @@ class Guests:
             elif not self._states[vmid].paused:
                 self._thaw(vmid)  # the node may have died while a snapshot kept the guest still
 
-    def usage(self, among: processes.Table) -> dict[int, tuple[float, int]]:
-        """CPU seconds and memory in bytes of every running guest."""
-        used = {}
-        for vmid in self.running():
-            tree = self._processes(vmid, among)
-            used[vmid] = (sum(p.cpu_seconds for p in tree), sum(p.memory_bytes for p in tree))
-        return used
+    def usage(self, among: processes.Table) -> dict[int, processes.Counters]:
+        """What every running guest uses, and has used since power-on."""
+        return {vmid: processes.used(self._processes(vmid, among)) for vmid in self.running()}
 
     def stop_all(self) -> None:
         """Shut every guest down, as a host does that is switched off."""
@@ -215,15 +160,6 @@ class Guests:
 
     # --- details ---
 
-    def _alive(self, vmid: int) -> State | None:
-        state = self._states.get(vmid)
-        if state is None:
-            return None
-        if waiter := self._waiters.get(vmid):
-            waiter.poll()
-        found = processes.find(state.pid)
-        return state if found and found.started == state.started else None
-
     def _await_init(self, vmid: int, run: Path) -> None:
         deadline = time.monotonic() + BOOT_LIMIT_SECONDS
         while self._alive(vmid) and time.monotonic() < deadline:
@@ -235,27 +171,6 @@ class Guests:
         self.stop(vmid)
         logger.warning("Guest %d did not boot: %s", vmid, _text(run / "console.log")[-500:])
         raise Failure("start failed: QEMU exited with code 1")
-
-    def _processes(self, vmid: int, among: processes.Table | None = None) -> list[Process]:
-        """The guest's processes, its first one first."""
-        state = self._states.get(vmid)
-        if state is None:
-            return []
-        return processes.tree(state.pid, processes.table() if among is None else among)
-
-    def _freeze(self, vmid: int) -> None:
-        """Stop every process; the ones that were being made meanwhile are caught in the next round."""
-        for _ in range(100):
-            moving = [process for process in self._processes(vmid) if process.state != "T"]
-            if not moving:
-                return
-            processes.send(moving, signal.SIGSTOP)
-            time.sleep(0.001)
-
-    def _thaw(self, vmid: int) -> None:
-        state = self._alive(vmid)
-        if state and not state.paused and not self._holds[vmid]:
-            processes.send(reversed(self._processes(vmid)), signal.SIGCONT)
 
     def _kill(self, vmid: int, state: State) -> None:
         """In a sandbox the first process takes its PID namespace with it; without one, each has to be found."""
@@ -284,15 +199,10 @@ class Guests:
             processes.send(others, signal.SIGKILL)
             time.sleep(0.005)
 
-    def _remember(self, vmid: int) -> None:
-        file = self.directory(vmid) / "run/state.json"
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(self._states[vmid])))
-        fresh.rename(file)
-
     def _forget(self, vmid: int) -> None:
         self._states.pop(vmid, None)
         self._waiters.pop(vmid, None)
+        self._outlets.close(vmid)
         for name in ("state.json", agent.SOCKET):
             (self.directory(vmid) / "run" / name).unlink(missing_ok=True)
 

@@ -3,28 +3,38 @@
 import logging
 import os
 import secrets
-import threading
+import shutil
 import time
 from pathlib import Path
 
-from proxmox.node import processes
+from proxmox.node.access.accounts import Accounts
+from proxmox.node.access.authentication import Authentication
+from proxmox.node.access.permissions import Permissions
+from proxmox.node.access.tickets import Tickets
 from proxmox.node.configs import Configs
+from proxmox.node.consoles import Consoles
 from proxmox.node.disks import Disks
 from proxmox.node.faults import Faults
+from proxmox.node.files import Files
+from proxmox.node.firewall import Firewall
 from proxmox.node.garbage import Garbage
 from proxmox.node.guests import Guests
-from proxmox.node.locks import ConfigLocks
+from proxmox.node.locks import BackupLock, ConfigLocks, StorageLocks
+from proxmox.node.metrics import Metrics
 from proxmox.node.options import Options
-from proxmox.node.personalities import PERSONALITIES
+from proxmox.node.outlets import Outlets
 from proxmox.node.pools import Pools
+from proxmox.node.processes import Counters
+from proxmox.node.releases import RELEASES
 from proxmox.node.sandbox import Sandbox
+from proxmox.node.statistics import Statistics
+from proxmox.node.storages import Storages, chosen
 from proxmox.node.store import Store
 from proxmox.node.tasks import Tasks
+from proxmox.node.usage import Usage
+from proxmox.node.volumes import Volumes
 
-VERSION = "9.2.11"  # the Proxmox VE whose answers this one gives
-RELEASE = "9.2"
 REPOID = "autovibe"
-USAGE_SECONDS = 1.0  # how old figures of processor and memory may be
 
 logger = logging.getLogger(__name__)
 
@@ -37,27 +47,43 @@ class Host:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.options = options
         self.name = options.node_name
-        self.personality = PERSONALITIES[options.storage_type]
-        self.token = options.token or _token(state / "token")
+        self.release = RELEASES[options.release]
+        self.storages = Storages(state / "storages.json", chosen(options.storage, options.storage_type))
         self.started_at = time.time()
         self.sandbox = Sandbox(wanted=options.sandbox, host_paths=options.host_path)
         self.configs = Configs(state / "qemu-server", self.name, fsync=options.fsync)
+        self.volumes = Volumes(state / "volumes.json", self.configs)
+        self.files = Files(state / "files")
+        self.uploads = state / "uploads"
+        shutil.rmtree(self.uploads, ignore_errors=True)
+        self.firewall = Firewall(state / "firewall", self.configs)
         self.locks = ConfigLocks(options.lock_seconds)
+        self.storage_locks = StorageLocks(options.storage_lock_seconds, options.alloc_seconds)
+        self.backup_lock = BackupLock()
         self.tasks = Tasks(state / "tasks", self.name)
+        self.consoles = Consoles(self.tasks, options.console_seconds)
         self.pools = Pools(state / "pools.json")
-        self.faults = Faults()
+        own_token = options.token or _token(state / "token")
+        self.accounts = Accounts(state / "accounts.json", options.release, own_token, options.root_password)
+        self.permissions = Permissions(self.accounts, self.pools)
+        self.tickets = Tickets(state / "authkey")
+        self.authentication = Authentication(self.accounts, self.tickets)
+        self.faults = Faults(self.configs, options.storage_type)
         self.dump = state / "dump"
         self.dump.mkdir(exist_ok=True)
         self.store = Store(state / "objects", fsync=options.fsync)
         self.guests = Guests(
             state / "guests",
             self.sandbox,
+            Outlets(self.firewall.policy, self.sandbox),
             boot_seconds=options.boot_seconds,
             agent_seconds=options.agent_seconds,
         )
         self.disks = Disks(self.guests, self.store, state / "trash", fsync=options.fsync)
         self.garbage = Garbage(state / "guests", self.store, seconds=options.sweep_seconds)
-        self._usage = _Usage(self.guests)
+        self.statistics = Statistics(options.staleness_seconds)
+        self.metrics = Metrics(state / "metrics.sqlite", options.release, options.metrics_seconds)
+        self._usage = Usage(self.guests)
         self.guests.adopt()
         for vmid in options.unlock:
             self._unlock(vmid)
@@ -66,9 +92,9 @@ class Host:
                 "Guests run as plain processes on this host: bubblewrap is not used or does not work here."
             )
 
-    def usage(self, vmid: int) -> tuple[float, int]:
-        """Processors in use (1.0: one core) and bytes of memory; zeros when the guest is off."""
-        return self._usage.of(vmid) if self.guests.power(vmid) != "stopped" else (0.0, 0)
+    def usage(self, vmid: int) -> tuple[float, Counters]:
+        """Processors in use (1.0: one core), and what was used since power-on; zeros when the guest is off."""
+        return self._usage.of(vmid) if self.guests.power(vmid) != "stopped" else (0.0, Counters())
 
     def _unlock(self, vmid: int) -> None:
         """What `qm unlock` does on a Proxmox VE node: no token may clear a lock that a dead worker has left."""
@@ -87,33 +113,6 @@ class Host:
         self.tasks.wait(seconds=5)
         if not self.options.keep_guests:
             self.guests.stop_all()
-
-
-class _Usage:
-    """What guests use, from two readings of the process table at least a second apart."""
-
-    def __init__(self, guests: Guests) -> None:
-        self._guests = guests
-        self._lock = threading.Lock()
-        self._read_at = 0.0
-        self._seconds: dict[int, float] = {}
-        self._now: dict[int, tuple[float, int]] = {}
-
-    def of(self, vmid: int) -> tuple[float, int]:
-        with self._lock:
-            if time.monotonic() - self._read_at >= USAGE_SECONDS:
-                self._read()
-            return self._now.get(vmid, (0.0, 0))
-
-    def _read(self) -> None:
-        now = time.monotonic()
-        used, elapsed = self._guests.usage(processes.table()), now - self._read_at
-        self._now = {
-            vmid: (max(0.0, seconds - self._seconds.get(vmid, seconds)) / elapsed, memory)
-            for vmid, (seconds, memory) in used.items()
-        }
-        self._seconds = {vmid: seconds for vmid, (seconds, _) in used.items()}
-        self._read_at = now
 
 
 def _token(path: Path) -> str:

@@ -1,7 +1,8 @@
 """The first process of a guest, and its guest agent: runs commands, reads and writes files, collects the dead.
 
 The node feeds this file to `python3 -` inside the guest, so it is one file and needs the standard library only.
-Its argument is the number of a listening socket; each connection carries one JSON line each way.
+Its arguments are the number of a listening socket, on which each connection carries one JSON line each way, and the
+addresses to listen on for the node, as JSON: the only way out of a guest whose network is its own.
 """
 
 import base64
@@ -9,6 +10,7 @@ import binascii
 import json
 import os
 import platform
+import pty
 import selectors
 import signal
 import socket
@@ -74,8 +76,9 @@ class Command:
 class Agent:
     """The loop: connections, output of commands, and children that ended."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, outlets: list[socket.socket]) -> None:
         self._listener = listener
+        self._outlets = outlets
         self._commands: dict[int, Command] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._answer)
@@ -98,8 +101,16 @@ class Agent:
         with connection:
             connection.settimeout(CLIENT_SECONDS)
             try:
-                answer = self._handle(_receive(connection))
-                connection.sendall(json.dumps(answer).encode() + b"\n")
+                message = _receive(connection)
+                if message["do"] == "console":
+                    give_console(connection)
+                    return
+                sockets = [outlet.fileno() for outlet in self._outlets if message["do"] == "listeners"]
+                line = json.dumps(self._handle(message)).encode() + b"\n"
+                if sockets:
+                    socket.send_fds(connection, [line], sockets)
+                else:
+                    connection.sendall(line)
             except (OSError, ValueError):
                 return  # the node went away; its next call is a new connection
 
@@ -116,6 +127,7 @@ class Agent:
             "status": self.status,
             "write": write_file,
             "read": read_file,
+            "listeners": lambda: [outlet.getsockname()[:2] for outlet in self._outlets],
             "osinfo": osinfo,
             "hostname": lambda: {"host-name": socket.gethostname()},
         }
@@ -192,6 +204,20 @@ class Agent:
                 command.status = command.process.returncode = os.waitstatus_to_exitcode(status)
 
 
+def give_console(connection: socket.socket) -> None:
+    """A shell in a new pseudo-terminal, whose other end goes to the node and nowhere else: closing it hangs up."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(ROOT or "/")
+        os.environ |= {"TERM": "xterm-256color", "HOME": ROOT or "/root"}
+        shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
+        os.execv(shell, [shell, "-i"])
+    try:
+        socket.send_fds(connection, [b'{"result": {}}\n'], [terminal])
+    finally:
+        os.close(terminal)
+
+
 def write_file(path: str, data: str) -> None:
     """Replace a file by base64 `data`; a new one gets mode 0666, as the QEMU guest agent makes it."""
     try:
@@ -266,13 +292,18 @@ def _adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
 def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(listener.fileno(), False)
     listener.setblocking(True)
     if ROOT:
         _adopt_orphans()
-    Agent(listener).serve()
+    Agent(listener, [_listen(*address) for address in json.loads(sys.argv[2])]).serve()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,11 @@ class Options:
     port: int = 8006
     token: str = ""  # user@realm!name=secret; empty: the one in STATE/token, which is made when missing
     node_name: str = "embedded"
+    release: str = "9.2"
+    root_password: str = ""  # empty: root@pam cannot log in
     storage_type: str = "lvmthin"
+    storage: tuple[str, ...] = ()  # NAME=KIND each; empty: one of `storage_type`
+    staleness_seconds: float = 0.0
     disk_gib: int = 4
     sandbox: bool = True
     host_path: tuple[Path, ...] = ()
@@ -25,8 +29,14 @@ class Options:
     tls_key: str = ""
     boot_seconds: float = 0.2
     lock_seconds: float = 10.0
+    storage_lock_seconds: float = 10.0
+    alloc_seconds: float = 0.0
+    cleanup_seconds: float = 0.0
+    max_protected: int = -1
     agent_seconds: float = 3.0
     auth_delay_seconds: float = 3.0
+    console_seconds: float = 10.0
+    metrics_seconds: int = 60
     sweep_seconds: float = 5.0
     disk_check_seconds: float = 3.0
     fsync: bool = False
@@ -53,6 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="lvmthin",
         help="which storage to behave like",
     )
+    add(
+        "--storage",
+        action="append",
+        default=[],
+        metavar="[NAME=]KIND",
+        help="a storage of that behaviour, repeatable; NAME defaults to the usual one; instead of --storage-type",
+    )
+    add("--release", choices=("8.4", "9.2"), default="9.2", help="the Proxmox VE whose answers to give")
+    add("--root-password", default="", help="lets root@pam log in with it, for tickets")
+    add(
+        "--staleness-seconds",
+        type=float,
+        default=0.0,
+        help="how old /cluster/resources may be; 10 on a real Proxmox VE",
+    )
     add("--disk-gib", type=int, default=4, help="disk size of the template")
     add("--no-sandbox", dest="sandbox", action="store_false", help="run guests as plain processes")
     add(
@@ -66,8 +91,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tls-key", default="")
     add("--boot-seconds", type=float, default=0.2, help="from power-on until the guest agent answers")
     add("--lock-seconds", type=float, default=10.0, help="how long to wait for a VM's configuration lock")
+    add("--storage-lock-seconds", type=float, default=10.0, help="how long to wait for a storage's lock")
+    add("--alloc-seconds", type=float, default=0.0, help="how long the storage is locked per volume made")
+    add(
+        "--cleanup-seconds",
+        type=float,
+        default=0.0,
+        help="how long a VM that was stopped and started again stays locked, as on Proxmox VE 9; 0: not at all",
+    )
+    add("--max-protected", type=int, default=-1, help="protected backups per VM; -1: as Proxmox VE has it")
     add("--agent-seconds", type=float, default=3.0, help="how long to wait for a guest agent")
     add("--auth-delay-seconds", type=float, default=3.0, help="how late a wrong token is answered")
+    add(
+        "--console-seconds", type=float, default=10.0, help="how long an offered console waits for its client"
+    )
+    add("--metrics-seconds", type=int, default=60, help="the shortest period of rrddata")
     add("--sweep-seconds", type=float, default=5.0, help="from a deletion until unused contents are swept")
     add("--disk-check-seconds", type=float, default=3.0, help="at most this often is a guest's disk measured")
     add("--fsync", action="store_true", help="survive power loss, not only crashes, at the cost of speed")
@@ -87,6 +125,7 @@ def from_arguments(arguments: dict[str, Any]) -> Options:
     """Options from parsed arguments; other keys are ignored."""
     chosen = {field.name: arguments[field.name] for field in fields(Options) if field.name in arguments}
     chosen["host_path"] = tuple(Path(path).resolve() for path in chosen.get("host_path", ()))
+    chosen["storage"] = tuple(chosen.get("storage", ()))
     chosen["unlock"] = tuple(chosen.get("unlock", ()))
     chosen["state"] = Path(chosen["state"]).resolve()
     return Options(**chosen)

@@ -29,6 +29,16 @@ class Process:
 Table = dict[int, Process]
 
 
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a tree of processes uses and has used so far; bytes of disks are known on Linux only."""
+
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+    disk_read_bytes: int = 0
+    disk_written_bytes: int = 0
+
+
 def table() -> Table:
     """Every process there is now."""
     return _from_proc() if _PROC else _from_ps()
@@ -49,6 +59,18 @@ def tree(root: int, among: Table) -> list[Process]:
     for process in found:  # grows while it is walked
         found.extend(children.get(process.pid, ()))
     return [process for process in found if process.state != "Z"]
+
+
+def used(processes: Iterable[Process]) -> Counters:
+    """What these processes use together. Who has ended counts with the parent that waited for it."""
+    tree = list(processes)
+    moved = [_disk_bytes(process.pid) for process in tree]
+    return Counters(
+        sum(process.cpu_seconds for process in tree),
+        sum(process.memory_bytes for process in tree),
+        sum(read for read, _ in moved),
+        sum(written for _, written in moved),
+    )
 
 
 def carrying(variable: str, among: Table) -> list[Process]:
@@ -91,6 +113,16 @@ def _read_stat(pid: int) -> Process | None:
     cpu = sum(int(field) for field in fields[11:15]) / _TICKS
     state, parent, started = fields[0].decode(), int(fields[1]), fields[19].decode()
     return Process(pid, parent, state, cpu, int(fields[21]) * _PAGE, started)
+
+
+def _disk_bytes(pid: int) -> tuple[int, int]:
+    """Bytes read from and written to disks (proc(5): io); zeros where that is not told."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0, 0
+    fields = dict(line.split(": ", 1) for line in lines)
+    return int(fields["read_bytes"]), int(fields["write_bytes"])
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -24,6 +24,14 @@ _IN_PATH: dict[str, Parameter] = {
     "poolid": Parameter(optional=False, format="pve-poolid"),
     "upid": Parameter(optional=False),
     "volume": Parameter(optional=False),
+    "pos": Parameter("integer", optional=False, minimum=0),
+    "name": Parameter(optional=False, pattern=r"[A-Za-z][A-Za-z0-9\-_]+", max_length=64),
+    "cidr": Parameter(optional=False),
+    "userid": Parameter(optional=False, max_length=64),
+    "tokenid": Parameter(optional=False, pattern=r"[A-Za-z][A-Za-z0-9.\-_]+"),
+    "groupid": Parameter(optional=False),
+    "roleid": Parameter(optional=False),
+    "realm": Parameter(optional=False, max_length=32),
 }
 
 
@@ -67,6 +75,7 @@ Handler = Callable[["Host", Call], Any]
 @dataclass(frozen=True, slots=True)
 class Route:
     method: str
+    path: str  # with {…} for what differs from call to call
     pattern: re.Pattern[str]
     schema: Schema
     handler: Handler
@@ -82,7 +91,7 @@ def route(method: str, path: str, /, **parameters: Parameter) -> Callable[[Handl
     pattern = re.compile(re.sub(r"{(\w+)}", _group, path))
 
     def register(handler: Handler) -> Handler:
-        ROUTES.append(Route(method, pattern, schema, handler))
+        ROUTES.append(Route(method, path, pattern, schema, handler))
         return handler
 
     return register
@@ -97,5 +106,5 @@ def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
 
 
 def _group(match: re.Match[str]) -> str:
-    # A volume's name has slashes in it.
-    return f"(?P<{match[1]}>.+)" if match[1] == "volume" else f"(?P<{match[1]}>[^/]+)"
+    # A volume's name has slashes in it, and so has a network.
+    return f"(?P<{match[1]}>.+)" if match[1] in {"volume", "cidr"} else f"(?P<{match[1]}>[^/]+)"

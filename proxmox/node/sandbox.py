@@ -1,7 +1,7 @@
 """How a guest's first process is started: in a bubblewrap sandbox whose root is the guest's disk, or without one.
 
-A sandbox keeps honest programs apart, each with a file tree and processes of its own. It shares the network and
-the kernel: it is no security boundary.
+A sandbox keeps honest programs apart, each with a file tree and processes of its own. It shares the kernel, and the
+network unless the guest's firewall closes it (`outlets`): it is no security boundary.
 """
 
 import json
@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +43,7 @@ _ETC = (
     *("nsswitch.conf", "passwd", "pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "profile", "protocols"),
     *("resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
 )
+_CLOSED = ("--unshare-net",)
 _TREES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # What a container engine leaves to root, too.
 _CAPABILITIES = (
@@ -73,16 +76,32 @@ class Sandbox:
         """Whether guests are sandboxed."""
         return self._program is not None
 
-    def spawn(self, disk: Path, hostname: str, listener: socket.socket, console: Path) -> Spawned:
-        """Start a guest's first process on `disk`; it answers on `listener` and writes to `console`."""
-        command = [self._python, "-I", "-S", "-", str(listener.fileno())]
+    @cached_property
+    def closes(self) -> bool:
+        """Whether a guest can be given a network of its own."""
+        return self.active and self._works(*_CLOSED)
+
+    def spawn(
+        self,
+        disk: Path,
+        hostname: str,
+        listener: socket.socket,
+        console: Path,
+        outlets: Sequence[tuple[str, int]] | None = None,
+    ) -> Spawned:
+        """Start a guest's first process on `disk`; it answers on `listener` and writes to `console`.
+
+        `outlets`: give it a network of its own where it listens on these addresses; None: it shares this computer's.
+        """
+        command = [self._python, "-I", "-S", "-", str(listener.fileno()), json.dumps(outlets or [])]
         with INIT.open("rb") as program, console.open("ab") as output:
             if not self.active:
                 environment = self._environment() | {"GUEST_ROOT": str(disk)}
                 waiter = _popen(command, program, output, (listener.fileno(),), cwd=disk, env=environment)
                 return Spawned(waiter.pid, waiter)
             read, write = os.pipe()
-            arguments = ["--info-fd", str(write), *self._arguments(disk, hostname), "--", *command]
+            closed = () if outlets is None else _CLOSED
+            arguments = ["--info-fd", str(write), *self._arguments(disk, hostname), *closed, "--", *command]
             with os.fdopen(read, "rb") as info:
                 try:
                     waiter = _popen(
@@ -123,12 +142,12 @@ class Sandbox:
             arguments += ["--setenv", name, value]
         return arguments + _privileges()
 
-    def _works(self) -> bool:
+    def _works(self, *further: str) -> bool:
         """Whether bubblewrap may do all that here; kernels and containers often forbid some of it."""
         with tempfile.TemporaryDirectory() as directory:
             self.prepare(Path(directory))
             arguments = self._arguments(Path(directory), "probe")
-            command = [str(self._program), *arguments, "--", self._python, "-I", "-S", "-c", ""]
+            command = [str(self._program), *arguments, *further, "--", self._python, "-I", "-S", "-c", ""]
             return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 

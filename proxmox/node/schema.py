@@ -127,6 +127,20 @@ def _matching(pattern: str, complaint: str) -> Callable[[str, str], None]:
     return verify
 
 
+def _listed(known: tuple[str, ...], complaint: str) -> Callable[[str, str], None]:
+    def verify(name: str, text: str) -> None:
+        for item in filter(None, re.split(r"[,; ]+", text)):
+            if item not in known:
+                raise _Wrong("invalid format - " + complaint.format(item) + "\n")
+
+    return verify
+
+
+def _urlencoded(name: str, text: str) -> None:
+    if not re.fullmatch(r"[-%a-zA-Z0-9_.!~*'()]*", text):
+        raise _Wrong(f"invalid format - invalid urlencoded string: {text}\n")
+
+
 def _memory(name: str, text: str) -> None:
     value = text.removeprefix("current=")
     if not value.isdecimal():
@@ -159,6 +173,11 @@ _FORMATS: dict[str, Callable[[str, str], None]] = {
     "pve-storage-id": _matching(
         r"[A-Za-z][\w.\-]*[A-Za-z0-9]", "storage ID '{}' contains illegal characters"
     ),
+    "pve-storage-content-list": _listed(
+        ("images", "rootdir", "vztmpl", "iso", "backup", "snippets", "import", "none"),
+        "invalid content type '{}'",
+    ),
+    "urlencoded": _urlencoded,
     "pve-poolid": _matching(r"[A-Za-z][\w.\-]*(?:/[A-Za-z][\w.\-]*){0,2}", "invalid pool name '{}'"),
     "pve-vmid-list": _matching(
         r"[1-9][0-9]{2,8}(?:[,; ]+[1-9][0-9]{2,8})*", "value does not look like a valid VM ID"

@@ -1,7 +1,6 @@
 """HTTP: authentication, finding the handler, parameters in and Proxmox's envelope and reason phrases out."""
 
 import asyncio
-import hmac
 import json
 import logging
 import signal
@@ -14,15 +13,19 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from proxmox.node import monitor, page, routes, schema, template
+from proxmox.node import monitor, page, routes, schema, tasks, template, uploads, websocket
+from proxmox.node.access import conditions, rules, visible
 from proxmox.node.api import load
+from proxmox.node.consoles import Session
 from proxmox.node.errors import BadParameters, Failure
 from proxmox.node.faults import Fault
 from proxmox.node.host import Host
 from proxmox.node.options import Options
 from proxmox.node.routes import Call, Listing
+from proxmox.node.usage import Sampling
 
 PREFIX = "/api2/json"
+EXTJS = "/api2/extjs"  # the same for the web interface: HTTP 200 whatever happens, and `success`
 BODY_LIMIT = 512 * 1024  # pve-http-server's own
 IDLE_SECONDS = 5  # after which Proxmox closes a kept connection, whatever the client is about to send
 
@@ -39,6 +42,10 @@ class Server:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        response = await self._answer(request)
+        return _for_extjs(response) if request.path.startswith(EXTJS + "/") else response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._dispatch(request)
         except Failure as failure:
@@ -52,48 +59,67 @@ class Server:
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/":
             return web.Response(text=page.html(self._host), content_type="text/html")
-        user = await self._authenticate(request)
+        path = request.path.removeprefix(PREFIX).removeprefix(EXTJS)
+        user = "" if rules.is_public(request.method, path) else await self._authenticate(request)
         if request.path == "/fault" and self._host.options.faults:
             return await self._plan_fault(request)
-        path = request.path.removeprefix(PREFIX)
-        found = routes.find(request.method, path) if request.path.startswith(PREFIX + "/") else None
+        is_api = request.path.startswith((PREFIX + "/", EXTJS + "/"))
+        found = routes.find(request.method, path) if is_api else None
         if found is None:
             raise Failure(f"Method '{request.method} {path}' not implemented", status=501)
         route, in_path = found
+        given = await self._given(request)
+        rules.check(self._host, route.method, route.path, user, given | in_path)
         self._check_node(in_path.get("node", self._host.name))
-        given = await _parameters(request)
-        fault = self._host.faults.take(request.method, path)
+        self._host.faults.check_request(request.method, path)
+        fault = self._fault(request, path)
         call = Call(schema.check(route.schema, given | in_path), user)
         return await self._perform(request, route, call, fault)
 
     async def _perform(
         self, request: web.Request, route: routes.Route, call: Call, fault: Fault | None
     ) -> web.StreamResponse:
-        if fault and fault.action == "delay":
-            await asyncio.sleep(fault.seconds)
-        if fault and fault.action == "fail":
-            raise Failure(fault.reason, status=fault.status, bare=fault.status > 590)
-        if fault and fault.action.endswith("-task"):
-            self._host.tasks.afflict_next(fault.afflict)
-        work = asyncio.get_running_loop().run_in_executor(self._threads, route.handler, self._host, call)
+        if fault:
+            await fault.before()
+            if fault.answers:
+                return _success(fault.reason)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._act, route, call, fault)
         # A client that goes away does not undo what it asked for.
         data = await asyncio.shield(work)
-        if fault and fault.action == "drop" and request.transport:
+        if isinstance(data, Session):
+            return await websocket.serve(self._host, request, data)
+        if fault and fault.drops and request.transport:
             request.transport.abort()
+        if fault:
+            fault.after()
         return _success(data)
 
+    def _act(self, route: routes.Route, call: Call, fault: Fault | None) -> Any:
+        with tasks.afflicted(fault.afflict if fault else None):
+            conditions.check(self._host, route.method, route.path, call)
+            data = route.handler(self._host, call)
+            return visible.filtered(self._host, route.method, route.path, call, data)
+
+    async def _given(self, request: web.Request) -> dict[str, Any]:
+        if request.content_type == "multipart/form-data":
+            return await uploads.received(request, self._host.uploads)
+        return await _parameters(request)
+
+    def _fault(self, request: web.Request, path: str) -> Fault | None:
+        header = request.headers.get("X-Fault", "") if self._host.options.faults else ""
+        return self._host.faults.take(request.method, path, header)
+
     async def _authenticate(self, request: web.Request) -> str:
-        header = request.headers.get("Authorization", "")
-        kind, _, token = header.partition("=")
-        if kind == "PVEAPIToken" and hmac.compare_digest(token.encode(), self._host.token.encode()):
-            return token.partition("=")[0]
-        await asyncio.sleep(self._host.options.auth_delay_seconds)
-        raise Failure("Authentication failed!" if header else "No ticket", status=401, bare=True)
+        try:
+            return self._host.authentication.who(request.method, request.headers, request.cookies)
+        except Failure:
+            await asyncio.sleep(self._host.options.auth_delay_seconds)
+            raise
 
     def _check_node(self, node: str) -> None:
         if node not in {self._host.name, "localhost"}:
             lookup = f"hostname lookup '{node}' failed - failed to get address info for: {node}"
-            raise Failure(f"{lookup}: Name or service not known")
+            raise Failure(f"{lookup}: {self._host.release.lookup_failure}")
 
     async def _plan_fault(self, request: web.Request) -> web.Response:
         if request.method == "DELETE":
@@ -137,7 +163,9 @@ def _collected(pairs: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _success(data: Any) -> web.Response:
-    envelope = {"data": data.data, "total": data.total} if isinstance(data, Listing) else {"data": data}
+    envelope = {"data": data.data if isinstance(data, Listing) else data}
+    if isinstance(data, Listing) and data.total:  # pve-http-server leaves a total of 0 out
+        envelope["total"] = data.total
     return _json_response(200, "OK", envelope)
 
 
@@ -154,6 +182,13 @@ def _refusal(failure: Failure) -> web.Response:
         response = _json_response(failure.status, reason, envelope)
     response.force_close()
     return response
+
+
+def _for_extjs(response: web.StreamResponse) -> web.StreamResponse:
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return response
+    envelope = {"success": int(response.status == 200)} | json.loads(response.body)
+    return _json_response(200, "OK", envelope | ({} if envelope["success"] else {"status": response.status}))
 
 
 def _json_response(status: int, reason: str, envelope: dict[str, Any]) -> web.Response:
@@ -175,6 +210,7 @@ def run(options: Options) -> None:
     try:
         template.ensure(host)
         monitor.watch(host)
+        host.metrics.watch(Sampling(host).take)
         asyncio.run(_serve(host))
     finally:
         host.close()

@@ -4,10 +4,11 @@ A log without a final `TASK` line belongs to a worker that was killed: its statu
 """
 
 import contextlib
+import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +17,7 @@ from proxmox.node.errors import BadParameters, Failure, Interrupted, WorkerKille
 from proxmox.node.upid import Upid
 
 KEEP = 2000
+KILL_SECONDS = 5.0  # from SIGTERM to SIGKILL (pve-common: RESTEnvironment.pm)
 UNEXPECTED = "unexpected status"
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,14 @@ class Task:
     def __init__(self, upid: Upid, log: TextIO) -> None:
         self.upid = upid
         self.warnings = 0
+        self.ended = threading.Event()
+        self.interruption = (
+            "received interrupt"  # what SIGTERM ends it with; some workers have their own words
+        )
         self._log = log
         self._cancelled = threading.Event()
-        self._doomed = False
+        self._dies = ""  # now, at the next checkpoint, or at the end
+        self._breaks_off = ""
         self._slow_seconds = 0.0
 
     def log(self, line: str) -> None:
@@ -44,21 +51,47 @@ class Task:
 
     def checkpoint(self) -> None:
         """Long work calls this often: it is where a cancelled task stops. Raises `Interrupted`."""
-        if self._doomed:
+        if self._dies == "checkpoint":
             raise WorkerKilled
         slow, self._slow_seconds = self._slow_seconds, 0.0
         if slow:
             self._cancelled.wait(slow)
+        if self._breaks_off:
+            raise Failure(self._breaks_off)
+        self.check_signals()
+
+    def check_signals(self) -> None:
+        """What waits instead of working calls this. Raises `Interrupted`."""
+        if self._dies == "now":
+            raise WorkerKilled
         if self._cancelled.is_set():
-            raise Interrupted
+            raise Interrupted(self.interruption)
+
+    def pause(self, seconds: float) -> None:
+        """Wait that long. Raises `Interrupted`."""
+        self._cancelled.wait(seconds)
+        self.check_signals()
 
     def cancel(self) -> None:
-        """Ask the work to stop at its next checkpoint."""
+        """Ask the work to stop at its next checkpoint, as SIGTERM does."""
         self._cancelled.set()
 
-    def doom(self) -> None:
-        """Injected fault: the worker vanishes at its next checkpoint."""
-        self._doomed = True
+    def kill(self) -> None:
+        """The work stops where it next looks and cleans nothing up, as after SIGKILL."""
+        self._dies = "now"
+
+    def doom(self, *, late: bool = False) -> None:
+        """Injected fault: the worker vanishes in the middle of its work, or (`late`) with everything done."""
+        self._dies = "end" if late else "checkpoint"
+
+    @property
+    def doomed(self) -> bool:
+        """Whether it ends as after SIGKILL, whatever it has done."""
+        return bool(self._dies)
+
+    def break_off(self, text: str) -> None:
+        """Injected fault: the work fails at its next checkpoint."""
+        self._breaks_off = text
 
     def slow_down(self, seconds: float) -> None:
         """Injected fault: the worker takes that much longer at its next checkpoint."""
@@ -66,6 +99,19 @@ class Task:
 
 
 Work = Callable[[Task], None]
+_affliction: contextvars.ContextVar[Callable[[Task], None] | None] = contextvars.ContextVar(
+    "affliction", default=None
+)
+
+
+@contextlib.contextmanager
+def afflicted(affliction: Callable[[Task], None] | None) -> Iterator[None]:
+    """Injected fault: something that happens to tasks started in here before their work begins."""
+    token = _affliction.set(affliction)
+    try:
+        yield
+    finally:
+        _affliction.reset(token)
 
 
 class Tasks:
@@ -77,18 +123,18 @@ class Tasks:
         self._lock = threading.Lock()
         self._active: dict[str, Task] = {}
         self._ended: dict[str, tuple[float, str]] = {}  # UPID → when and how, oldest first
-        self._next_fault: Callable[[Task], None] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._load()
 
     def start(self, kind: str, subject: str | int, user: str, work: Work) -> str:
         """Run `work` on a new thread; returns the UPID, whose log is already there."""
-        started: list[Task] = []
-        ready = threading.Event()
+        affliction, started, ready = _affliction.get(), list[Task](), threading.Event()
 
         def run() -> None:
             task = self._register(kind, str(subject), user)
             started.append(task)
+            if affliction:
+                affliction(task)
             ready.set()
             self._finish(task, _outcome(task, work))
 
@@ -96,15 +142,16 @@ class Tasks:
         ready.wait()
         return str(started[0].upid)
 
-    def afflict_next(self, fault: Callable[[Task], None]) -> None:
-        """Do something to the next task before its work begins."""
-        self._next_fault = fault
-
     def cancel(self, upid: str) -> None:
-        """Stop a task; nothing happens to one that has ended. Raises `BadParameters` for an unknown one."""
+        """Stop a task and wait for its end; nothing happens to one that has ended.
+
+        A task that does not end in five seconds is killed. Raises `BadParameters` for an unknown one.
+        """
         self._known(upid)
         if task := self._active.get(upid):
             task.cancel()
+            if not task.ended.wait(KILL_SECONDS):
+                task.kill()
 
     def status(self, upid: str) -> dict[str, Any]:
         """What `GET tasks/{upid}/status` answers."""
@@ -125,8 +172,10 @@ class Tasks:
 
     def listing(self, source: str) -> list[dict[str, Any]]:
         """Tasks, newest first; `source` is active, archive or all."""
+        running = {"status": "RUNNING"}
         with self._lock:
-            active = [task.upid.described() for task in self._active.values()] if source != "archive" else []
+            tasks = self._active.values() if source != "archive" else []
+            active = [task.upid.described() | running for task in tasks]
             ended = list(self._ended.items()) if source != "active" else []
         rows = active + [
             parsed.described() | {"endtime": int(when), "status": status}
@@ -150,9 +199,6 @@ class Tasks:
         task = Task(upid, path.open("w", encoding="utf-8", errors="backslashreplace"))
         with self._lock:
             self._active[str(upid)] = task
-            fault, self._next_fault = self._next_fault, None
-        if fault:
-            fault(task)
         return task
 
     def _finish(self, task: Task, status: str) -> None:
@@ -163,6 +209,7 @@ class Tasks:
             del self._active[upid]
             with (self._directory / "index").open("a", encoding="utf-8") as index:
                 index.write(f"{upid} {int(now):08X} {status}\n")
+        task.ended.set()
 
     def _load(self) -> None:
         """Read the index; logs that are not in it belong to workers that died with the node."""
@@ -213,6 +260,8 @@ def _outcome(task: Task, work: Work) -> str:
     except Exception as error:
         logger.exception("Task %s failed in a way that is our fault.", task.upid)
         return _failed(task, f"{type(error).__name__}: {error}")
+    if task.doomed:
+        return UNEXPECTED
     status = f"WARNINGS: {task.warnings}" if task.warnings else "OK"
     with contextlib.suppress(OSError):
         task.log(f"TASK {status}")

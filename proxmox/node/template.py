@@ -24,6 +24,8 @@ def ensure(host: Host) -> None:
 
 
 def _values(host: Host) -> dict[str, str | int]:
+    storage = host.storages.default
+    disk = storage.base_of(storage.volume(VMID))
     return {
         "name": "autovibe-base",
         "template": 1,
@@ -34,8 +36,9 @@ def _values(host: Host) -> dict[str, str | int]:
         "memory": str(MEMORY_MIB),
         "ostype": "l26",
         "scsihw": "virtio-scsi-single",
-        "scsi0": f"{host.personality.base_volume(VMID)},size={host.options.disk_gib}G",
+        "scsi0": f"{disk},size={host.options.disk_gib}G",
         "boot": "order=scsi0",
+        "serial0": "socket",
         "net0": f"virtio={mac_address()},bridge=vmbr0",
         "smbios1": f"uuid={new_uuid()}",
         "vmgenid": new_uuid(),

@@ -14,6 +14,8 @@ _POSITIVE = Parameter("integer", minimum=1)
 OPTIONS: Schema = {
     "acpi": _FLAG,
     "affinity": _TEXT,
+    "allow-ksm": _FLAG,
+    "amd-sev": _TEXT,
     "agent": _TEXT,
     "args": _TEXT,
     "arch": Parameter(enum=("x86_64", "aarch64")),
@@ -37,9 +39,14 @@ OPTIONS: Schema = {
     "efidisk0": _DRIVE,
     "freeze": _FLAG,
     "hookscript": _TEXT,
+    "hostpci[n]": _TEXT,
     "hotplug": _TEXT,
+    "hugepages": Parameter(enum=("any", "2", "1024")),
     "ide[n]": _DRIVE,
     "ipconfig[n]": _TEXT,
+    "intel-tdx": _TEXT,
+    "ivshmem": _TEXT,
+    "keephugepages": _FLAG,
     "keyboard": _TEXT,
     "kvm": _FLAG,
     "localtime": _FLAG,
@@ -51,10 +58,13 @@ OPTIONS: Schema = {
     ),
     "machine": _TEXT,
     "memory": Parameter(format="memory"),
+    "migrate_downtime": Parameter("number", minimum=0),
+    "migrate_speed": _COUNT,
     "name": Parameter(format="dns-name"),
     "nameserver": _TEXT,
     "net[n]": Parameter(format="net"),
     "numa": _FLAG,
+    "numa[n]": _TEXT,
     "onboot": _FLAG,
     "ostype": Parameter(
         enum=(
@@ -75,6 +85,7 @@ OPTIONS: Schema = {
             "solaris",
         )
     ),
+    "parallel[n]": Parameter(pattern=r"/dev/parport\d+|/dev/usb/lp\d+"),
     "protection": _FLAG,
     "reboot": _FLAG,
     "rng0": _TEXT,
@@ -87,8 +98,10 @@ OPTIONS: Schema = {
     "serial[n]": Parameter(pattern=r"(/dev/.+|socket)"),
     "shares": Parameter("integer", minimum=0, maximum=50000),
     "smbios1": Parameter(max_length=512),
+    "smp": _POSITIVE,
     "sockets": _POSITIVE,
-    "sshkeys": _TEXT,
+    "spice_enhancements": _TEXT,
+    "sshkeys": Parameter(format="urlencoded"),
     "startdate": Parameter(pattern=r"(now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?)"),
     "startup": _TEXT,
     "tablet": _FLAG,
@@ -97,15 +110,15 @@ OPTIONS: Schema = {
     "template": _FLAG,
     "tpmstate0": _DRIVE,
     "unused[n]": _TEXT,
+    "usb[n]": _TEXT,
     "vcpus": _POSITIVE,
     "vga": _TEXT,
     "virtio[n]": _DRIVE,
+    "virtiofs[n]": _TEXT,
     "vmgenid": Parameter(pattern=r"(?:[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01])"),
     "vmstatestorage": Parameter(format="pve-storage-id"),
     "watchdog": _TEXT,
 }
-
-ROOT_ONLY = ("args", "hookscript", "lock")  # root@pam with a ticket; never a token
 
 # Everything else waits for the next cold start of a running VM.
 AT_ONCE = (
@@ -113,3 +126,8 @@ AT_ONCE = (
     *("autostart", "cpulimit", "cpuunits", "ciuser", "cipassword", "sshkeys", "nameserver", "searchdomain"),
 )
 AT_ONCE_PREFIXES = ("net", "scsi", "virtio", "sata", "ide", "unused", "ipconfig")
+
+
+def is_known(name: str) -> bool:
+    """Whether a VM's configuration can have the key."""
+    return name in OPTIONS or f"{name.rstrip('0123456789')}[n]" in OPTIONS

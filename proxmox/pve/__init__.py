@@ -22,8 +22,18 @@ class PveDriver(Cluster, VMs, Snapshots, Storages, Tasks, Firewalls, Metrics, Co
     """One connection to a Proxmox VE API. Not thread-safe: each thread makes its own, which costs no request."""
 
     def __init__(
-        self, urls: str | Sequence[str], token: str, *, verify_tls: bool | str = True, fingerprint: str = ""
+        self,
+        urls: str | Sequence[str],
+        token: str,
+        *,
+        verify_tls: bool | str = True,
+        fingerprint: str = "",
+        pool: str = "",
     ) -> None:
-        """`urls`: nodes of one cluster, tried in order. `token`: `user@realm!name=secret`. TLS is checked against
-        the system's authorities, those of the file `verify_tls`, or the SHA-256 `fingerprint` of the certificate."""
-        super().__init__(Connection(urls, token, verify_tls=verify_tls, fingerprint=fingerprint))
+        """`urls`: nodes of one cluster, in order, as a sequence or separated by commas.
+
+        `token`: `user@realm!name=secret`. TLS is checked against the system's authorities, those of the file
+        `verify_tls`, or the SHA-256 `fingerprint` of the certificate (one for all URLs, or one each, separated by
+        commas). A VM in another pool than `pool` is never destroyed; "" does not look.
+        """
+        super().__init__(Connection(urls, token, verify_tls=verify_tls, fingerprint=fingerprint), pool)

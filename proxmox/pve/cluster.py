@@ -1,11 +1,15 @@
-"""The cluster as a whole: version, nodes, pools, and every VM that the token may see."""
+"""The cluster as a whole: version, nodes, pools, privileges, and every VM that the token may see."""
 
 import contextlib
+from collections.abc import Iterable
+from typing import Any
 
 from proxmox import errors
 from proxmox.driver import Node, Observed
 from proxmox.pve.http import Part
 from proxmox.pve.vms import observed
+
+Rows = dict[int, dict[str, Any]]
 
 
 class Cluster(Part):
@@ -16,26 +20,55 @@ class Cluster(Part):
         return str(self._http.get("version").get("repoid")) == "autovibe"
 
     def quorate(self) -> bool:
-        raise NotImplementedError
+        rows = self._http.get("cluster/status")
+        return all(int(row.get("quorate") or 0) for row in rows if row["type"] == "cluster")
 
     def nodes(self) -> list[Node]:
-        raise NotImplementedError
+        return [
+            Node(
+                name=str(row["node"]),
+                online=row.get("status") == "online",
+                processors=int(row.get("maxcpu") or 0),
+                cpu=float(row.get("cpu") or 0),
+                memory_bytes=int(row.get("maxmem") or 0),
+                memory_used_bytes=int(row.get("mem") or 0),
+            )
+            for row in self._http.get("nodes")
+        ]
 
     def permissions(self) -> dict[str, frozenset[str]]:
-        raise NotImplementedError
+        # The value says whether a privilege reaches what is below the path; it is held here either way.
+        return {path: frozenset(held) for path, held in self._http.get("access/permissions").items()}
 
     def ensure_pool(self, pool: str) -> None:
-        with contextlib.suppress(errors.Exists):
-            self._http.change("post", "pools", poolid=pool)
+        # A minimal role may see the pool and not make one, so it is looked for first.
+        if all(row["poolid"] != pool for row in self._http.get("pools")):
+            with contextlib.suppress(errors.Exists):
+                self._http.change("post", "pools", poolid=pool)
 
     def inventory(self) -> list[Observed]:
-        rows = {
-            int(row["vmid"]): row
-            for row in self._http.get("cluster/resources", type="vm")
-            if row["type"] == "qemu"
-        }
-        # Only a node's own full list tells a frozen guest from a running one (qmpstatus).
+        rows = self._resources()
         for node in {row["node"] for row in rows.values() if row.get("status") == "running"}:
-            for row in self._http.get(f"nodes/{node}/qemu", full=1):
-                rows.setdefault(int(row["vmid"]), {"node": node}).update(row)
+            self._look_closer(rows, node)
         return [observed(row) for row in rows.values()]
+
+    def locate(self, vmid: int) -> str:
+        row = self._resources().get(vmid)
+        return str(row["node"]) if row else ""
+
+    def _resources(self) -> Rows:
+        rows: Iterable[dict[str, Any]] = self._http.get("cluster/resources", type="vm")
+        return {int(row["vmid"]): row for row in rows if row["type"] == "qemu"}
+
+    def _look_closer(self, rows: Rows, node: str) -> None:
+        """Only a node's own full list tells a frozen guest from a running one (qmpstatus)."""
+        try:
+            listed = self._http.get(f"nodes/{node}/qemu", attempts=1, full=1)
+        except errors.ProxmoxError:
+            # The node went away after the cluster last heard of it: nothing is known of its VMs.
+            for row in rows.values():
+                if row["node"] == node:
+                    row["status"] = "unknown"
+            return
+        for row in listed:
+            rows.setdefault(int(row["vmid"]), {"node": node}).update(row)

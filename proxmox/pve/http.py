@@ -1,21 +1,31 @@
-"""Requests to Proxmox VE over proxmoxer: time-outs, retries of reads, and failures as `proxmox.errors`.
+"""Requests to Proxmox VE: which endpoint, how often, and failures as `proxmox.errors`.
 
-Times out after the server's own 30 s, so that its 596 arrives first. What the requests mean, the other modules know.
+How one endpoint is spoken to is in `endpoint`; what the requests mean, the other modules know.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 import requests
-from proxmoxer import ProxmoxAPI, ResourceException
+from proxmoxer import ResourceException
 
 from proxmox import errors
+from proxmox.pve.endpoint import Endpoint, endpoints
+from proxmox.pve.forbidden import Forbidden, meaning
 
-# pveproxy gives a proxied call 30 s and then answers 596 itself (pve-manager: AnyEvent.pm).
-TIMEOUT_SECONDS = 35
+Answer = TypeVar("Answer")
+
 READ_ATTEMPTS = 3
+# How long another endpoint is used before the first is tried again.
+AWAY_SECONDS = 60
+# What requests and urllib3 call a connection that was never made.
+_NEVER_MADE = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
+_CERTIFICATE = ("certificate verify failed", "Fingerprints did not match", "doesn't match")
+
+
+class Unreachable(errors.Transient):
+    """No connection came about: nothing was sent, and another endpoint may be asked."""
 
 
 class Connection:
@@ -24,73 +34,128 @@ class Connection:
     def __init__(
         self, urls: str | Sequence[str], token: str, *, verify_tls: bool | str = True, fingerprint: str = ""
     ) -> None:
-        url = urls if isinstance(urls, str) else urls[0]
-        self._reader = _api(url, token, verify_tls)
-        # pveproxy closes idle connections after 5 s; a write on a dying one would have an unknown outcome.
-        self._writer = _api(url, token, verify_tls)
-        self._writer._store["session"].headers["Connection"] = "close"
+        self._endpoints = endpoints(urls, token, verify_tls=verify_tls, fingerprint=fingerprint)
+        self._at = 0
+        self._return_at = 0.0
         self.user = token.partition("=")[0]
+        self.authorization = f"PVEAPIToken={token}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that answered last."""
+        return self._endpoints[self._at]
 
     def get(self, path: str, *, attempts: int = READ_ATTEMPTS, **parameters: Any) -> Any:
+        """Read; a lost answer is asked for again, `attempts` times in all."""
+        sent = _plain(parameters)
         for attempt in range(1, attempts + 1):
             try:
-                return _call(lambda: self._reader(path).get(**parameters))
+                return self._ask(path, lambda endpoint: endpoint.reader(path).get(**sent))
             except errors.UnknownOutcome:
                 if attempt == attempts:
                     raise
                 time.sleep(0.2 * attempt)
         raise AssertionError("unreachable")
 
+    def get_once(self, path: str, **parameters: Any) -> Any:
+        """Read what is told once only: never asked for again, on a connection that nobody may have closed."""
+        sent = _plain(parameters)
+        return self._ask(path, lambda endpoint: endpoint.writer(path).get(**sent))
+
     def change(self, method: str, path: str, **parameters: Any) -> Any:
-        return _call(lambda: getattr(self._writer(path), method)(**parameters))
+        """Write, once. Parameters that are None are not sent. Raises `UnknownOutcome` when the answer is lost."""
+        sent = _plain(parameters)
+        return self._ask(path, lambda endpoint: getattr(endpoint.writer(path), method)(**sent))
 
     def submit(self, method: str, path: str, **parameters: Any) -> str | None:
-        answer = self.change(method, path, **parameters)
+        """Write what may start a task; its UPID."""
+        return self.task_of(self.change(method, path, **parameters))
+
+    @staticmethod
+    def task_of(answer: Any) -> str | None:
+        """The UPID that a call answered. Many answer one in some versions, or sometimes, and nothing in others."""
         return answer if isinstance(answer, str) and answer.startswith("UPID:") else None
 
+    def _ask(self, path: str, request: Callable[[Endpoint], Answer]) -> Answer:
+        try:
+            return self._anywhere(request)
+        except Forbidden as refusal:
+            raise meaning(self.get, path, refusal) from None
 
-def _call(request: Callable[[], Any]) -> Any:
-    try:
-        return request()
-    except ResourceException as error:
-        text = str(error.content or "")
-        if isinstance(error.errors, dict) and "errors" not in error.errors:
-            text += " " + "; ".join(f"{name}: {reason}" for name, reason in error.errors.items())
-        raise errors.classify(text.strip(), error.status_code) from None
-    except requests.exceptions.ConnectTimeout as error:
-        raise errors.Transient(f"Proxmox cannot be reached: {_reason(error)}") from None
-    except requests.exceptions.ConnectionError as error:
-        # Refused before anything was sent is safe to repeat; anything later may have been done.
-        kind = errors.Transient if "NewConnectionError" in repr(error) else errors.UnknownOutcome
-        raise kind(f"Proxmox cannot be reached: {_reason(error)}") from None
-    except requests.exceptions.RequestException as error:
-        raise errors.UnknownOutcome(f"Proxmox did not answer: {_reason(error)}") from None
+    def _anywhere(self, request: Callable[[Endpoint], Answer]) -> Answer:
+        """Ask the endpoint that answered last, then the others, for as long as no connection comes about."""
+        failures = []
+        for index in self._order():
+            try:
+                return _call(request, self._use(index))
+            except Unreachable as error:
+                failures.append(str(error))
+        raise Unreachable(" ".join(failures))
 
+    def _order(self) -> list[int]:
+        count = len(self._endpoints)
+        first = self._at if time.monotonic() < self._return_at else 0
+        return [(first + step) % count for step in range(count)]
 
-def _reason(error: Exception) -> str:
-    return str(error).rpartition(": ")[2].strip("')\" ") or type(error).__name__
-
-
-def _api(url: str, token: str, verify_tls: bool | str) -> ProxmoxAPI:
-    identity, _, secret = token.partition("=")
-    user, _, name = identity.partition("!")
-    parts = urlsplit(url)
-    api = ProxmoxAPI(
-        parts.hostname,
-        port=parts.port or (443 if parts.scheme == "https" else 80),
-        user=user,
-        token_name=name,
-        token_value=secret,
-        verify_ssl=verify_tls,
-        timeout=TIMEOUT_SECONDS,
-    )
-    # proxmoxer only speaks https; the embedded node is plain HTTP on the loopback interface.
-    api._store["base_url"] = f"{parts.scheme}://{parts.netloc}/api2/json"
-    return api
+    def _use(self, index: int) -> Endpoint:
+        if index != self._at:
+            self._at, self._return_at = index, time.monotonic() + AWAY_SECONDS
+        return self._endpoints[index]
 
 
 class Part:
-    """What every part of the driver has: the connection."""
+    """What every part of the driver has: the connection, and the pool that our VMs are in ("": any)."""
 
-    def __init__(self, http: Connection) -> None:
+    def __init__(self, http: Connection, pool: str = "") -> None:
         self._http = http
+        self._pool = pool
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Proxmox knows 0 and 1; what Python writes as True it refuses."""
+    return {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in parameters.items()
+        if value is not None
+    }
+
+
+def _call(request: Callable[[Endpoint], Answer], endpoint: Endpoint) -> Answer:
+    try:
+        return request(endpoint)
+    except ResourceException as error:
+        raise _refusal(error, endpoint) from None
+    except requests.exceptions.SSLError as error:
+        raise _untrusted(error, endpoint) from None
+    except requests.exceptions.ConnectionError as error:
+        # Refused before anything was sent is safe to repeat; anything later may have been done.
+        never_made = any(name in repr(error) for name in _NEVER_MADE)
+        kind = Unreachable if never_made else errors.UnknownOutcome
+        raise kind(f"{endpoint.url} cannot be reached: {_reason(error)}.") from None
+    except requests.exceptions.RequestException as error:
+        raise errors.UnknownOutcome(f"{endpoint.url} did not answer: {_reason(error)}.") from None
+
+
+def _refusal(error: ResourceException, endpoint: Endpoint) -> errors.ProxmoxError:
+    text = str(error.content or "").strip()
+    if error.status_code == 401:
+        return errors.Refused(
+            f"{endpoint.url} does not accept the API token ({text or 'no reason given'}). Check PROXMOX_TOKEN "
+            "(user@realm!name=secret), and that the token is neither deleted nor expired."
+        )
+    if isinstance(error.errors, dict) and "errors" not in error.errors:
+        text += " " + "; ".join(f"{name}: {str(reason).strip()}" for name, reason in error.errors.items())
+    return Forbidden(text) if error.status_code == 403 else errors.classify(text, error.status_code)
+
+
+def _untrusted(error: Exception, endpoint: Endpoint) -> errors.ProxmoxError:
+    if any(sign in str(error) for sign in _CERTIFICATE):
+        return errors.Refused(
+            f"{endpoint.url} has another certificate than expected, so nothing was sent. Check PROXMOX_FINGERPRINT "
+            f"or PROXMOX_VERIFY_TLS. ({_reason(error)})"
+        )
+    return errors.UnknownOutcome(f"{endpoint.url} does not speak TLS as expected: {_reason(error)}.")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rpartition(": ")[2].strip("')\" .") or type(error).__name__

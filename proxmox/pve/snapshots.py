@@ -2,7 +2,7 @@
 
 from proxmox.driver import VM, Snapshot
 from proxmox.pve.http import Part
-from proxmox.pve.vms import path_of, prove_ours
+from proxmox.pve.ownership import path_of, prove_ours
 
 
 class Snapshots(Part):

@@ -1,5 +1,7 @@
 """Proxmox's tasks: how they stand, how they ended, and which one a lost answer had started."""
 
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from proxmox import errors
@@ -7,6 +9,10 @@ from proxmox.driver import VM, Task
 from proxmox.pve.http import Part
 
 UNKNOWN_TASK = "unexpected status"
+# A task that was just started may not be found yet: its files are written after its UPID.
+YOUNG_SECONDS = 5
+LOG_PAGE = 500
+LOG_LINES = 20
 
 
 class Tasks(Part):
@@ -14,7 +20,17 @@ class Tasks(Part):
         by_node: dict[str, list[str]] = {}
         for upid in upids:
             by_node.setdefault(node_of(upid), []).append(upid)
-        return [task for node, wanted in by_node.items() for task in self._tasks_on(node, wanted)]
+        tasks: list[Task] = []
+        failure: errors.ProxmoxError | None = None
+        for node, wanted in by_node.items():
+            try:
+                tasks += self._tasks_on(node, wanted)
+            except (errors.Transient, errors.UnknownOutcome) as error:
+                failure = error  # logs are on the node's own disk: nothing is known until it is back
+                tasks += [Task(upid) for upid in wanted]
+        if failure and not any(task.result for task in tasks):
+            raise failure
+        return tasks
 
     def _tasks_on(self, node: str, upids: list[str]) -> Iterator[Task]:
         listed: dict[str, str] = {}
@@ -30,9 +46,10 @@ class Tasks(Part):
         try:
             status = self._http.get(f"nodes/{node}/tasks/{upid}/status")
         except errors.ProxmoxError as error:
-            if "no such task" in str(error):
-                return Task(upid, UNKNOWN_TASK)
-            raise
+            if "no such task" not in str(error):
+                raise
+            young = abs(time.time() - _started(upid)) < YOUNG_SECONDS
+            return Task(upid, "" if young else UNKNOWN_TASK)
         return Task(
             upid, str(status.get("exitstatus", UNKNOWN_TASK)) if status["status"] == "stopped" else ""
         )
@@ -41,21 +58,34 @@ class Tasks(Part):
         rows = self._http.get(
             f"nodes/{node}/tasks", source="all", typefilter=kind, vmid=vmid, since=int(since) - 5
         )
-        ours = [row for row in rows if self._http.user in row["upid"]]
-        return max(ours, key=lambda row: int(row["starttime"]))["upid"] if ours else ""
+        ours = [row for row in rows if row["upid"].split(":")[7:8] == [self._http.user]]
+        return str(max(ours, key=lambda row: int(row["starttime"]))["upid"]) if ours else ""
 
     def running_task(self, vm: VM) -> str:
-        raise NotImplementedError
+        rows = self._http.get(f"nodes/{vm.node}/tasks", source="active", vmid=vm.vmid)
+        return next((str(row["upid"]) for row in rows if not row.get("endtime")), "")
 
     def task_log(self, upid: str) -> str:
-        rows = self._http.get(f"nodes/{node_of(upid)}/tasks/{upid}/log", limit=500)
-        return "\n".join(row["t"] for row in rows[-20:]) if isinstance(rows, list) else ""
+        last: deque[str] = deque(maxlen=LOG_LINES)
+        start = 0
+        while True:
+            rows = self._http.get(f"nodes/{node_of(upid)}/tasks/{upid}/log", start=start, limit=LOG_PAGE)
+            if not isinstance(rows, list):  # an object stands for a log that is gone
+                return ""
+            last += [str(row["t"]) for row in rows]
+            start += len(rows)
+            if len(rows) < LOG_PAGE:
+                return "\n".join(last)
 
 
 def node_of(upid: str) -> str:
     return upid.split(":")[1]
 
 
+def _started(upid: str) -> int:
+    """A UPID's fifth field is its start, as hexadecimal Unix time."""
+    return int(upid.split(":")[4], 16)
+
+
 def _since(upids: Iterable[str]) -> int:
-    """The earliest start among UPIDs; their fifth field is the start as hexadecimal Unix time."""
-    return min(int(upid.split(":")[4], 16) for upid in upids) - 5
+    return min(map(_started, upids)) - 5

@@ -1,11 +1,11 @@
-"""VMs: what they are, how they are made, switched, and removed; and the proof that one is ours."""
+"""VMs: what they are, how they are made, switched, and removed."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from proxmox import errors
-from proxmox.driver import MARK, VM, Clone, Observed, Power
-from proxmox.pve.http import Connection, Part
+from proxmox.driver import VM, Clone, Observed, Power
+from proxmox.pve.http import Part
+from proxmox.pve.ownership import config_of, path_of, prove_ours, prove_pool
 
 
 class VMs(Part):
@@ -13,19 +13,25 @@ class VMs(Part):
         return observed({"node": vm.node, **self._http.get(f"{path_of(vm)}/status/current")})
 
     def config(self, vm: VM) -> dict[str, str]:
-        return {key: str(value) for key, value in self._http.get(f"{path_of(vm)}/config").items()}
+        return {key: str(value) for key, value in config_of(self._http, vm).items()}
 
     def configure(self, vm: VM, config: Mapping[str, str | int]) -> None:
         self._http.change("put", f"{path_of(vm)}/config", **config)
 
     def pending(self, vm: VM) -> frozenset[str]:
-        raise NotImplementedError
+        rows = self._http.get(f"{path_of(vm)}/pending")
+        return frozenset(str(row["key"]) for row in rows if "pending" in row or "delete" in row)
 
     def create(self, vm: VM, config: Mapping[str, str | int]) -> str | None:
-        raise NotImplementedError
+        return self._http.submit("post", f"nodes/{vm.node}/qemu", vmid=vm.vmid, **config)
+
+    def resize(self, vm: VM, disk: str, gib: int) -> str | None:
+        prove_ours(self._http, vm)
+        return self._http.submit("put", f"{path_of(vm)}/resize", disk=disk, size=f"{gib}G")
 
     def make_template(self, vm: VM) -> str | None:
-        raise NotImplementedError
+        prove_ours(self._http, vm)
+        return self._http.submit("post", f"{path_of(vm)}/template")
 
     def supports(self, vm: VM, feature: str, snapshot: str = "") -> bool:
         answer = self._http.get(f"{path_of(vm)}/feature", feature=feature, snapname=snapshot or None)
@@ -40,7 +46,8 @@ class VMs(Part):
             description=clone.description,
             pool=clone.pool,
             snapname=clone.snapshot or None,
-            full=int(clone.full),
+            full=clone.full,
+            storage=clone.storage if clone.full and clone.storage else None,
         )
 
     def start(self, vm: VM) -> str | None:
@@ -48,7 +55,8 @@ class VMs(Part):
 
     def stop(self, vm: VM) -> str | None:
         prove_ours(self._http, vm)
-        return self._http.submit("post", f"{path_of(vm)}/status/stop")
+        # A shutdown that waits for its guest holds the lock; without the flag we would wait for it, and fail.
+        return self._http.submit("post", f"{path_of(vm)}/status/stop", **{"overrule-shutdown": 1})
 
     def suspend(self, vm: VM) -> str | None:
         return self._http.submit("post", f"{path_of(vm)}/status/suspend")
@@ -57,30 +65,29 @@ class VMs(Part):
         return self._http.submit("post", f"{path_of(vm)}/status/resume")
 
     def shut_down(self, vm: VM, seconds: int) -> str | None:
-        raise NotImplementedError
+        prove_ours(self._http, vm)
+        return self._http.submit("post", f"{path_of(vm)}/status/shutdown", timeout=seconds, forceStop=True)
 
     def destroy(self, vm: VM) -> str | None:
         prove_ours(self._http, vm)
-        return self._http.submit("delete", path_of(vm), purge=1)
+        prove_pool(self._http, vm, self._pool)
+        return self._http.submit("delete", path_of(vm), purge=True)
 
 
-def prove_ours(http: Connection, vm: VM) -> None:
-    """Ownership is a tag and the owner's id in the description: both, or nothing destructive is done."""
-    config = http.get(f"{path_of(vm)}/config")
-    tags = config.get("tags", "").replace(",", ";").split(";")
-    if not vm.owner or vm.owner not in config.get("description", "") or MARK not in tags:
-        raise errors.NotOurs(f"VM {vm.vmid} on {vm.node} does not carry autovibe's mark; it is left alone.")
-
-
-def path_of(vm: VM) -> str:
-    return f"nodes/{vm.node}/qemu/{vm.vmid}"
+_COUNTERS = {
+    "disk_read_bytes": "diskread",
+    "disk_written_bytes": "diskwrite",
+    "received_bytes": "netin",
+    "sent_bytes": "netout",
+}
 
 
 def observed(row: Mapping[str, Any]) -> Observed:
+    """A VM from a row of `/cluster/resources`, of a node's list, or from its own status."""
     return Observed(
         node=str(row["node"]),
         vmid=int(row["vmid"]),
-        name=str(row.get("name", "")),
+        name=str(row.get("name") or ""),
         power=_power(row),
         lock=str(row.get("lock") or ""),
         tags=frozenset(filter(None, str(row.get("tags") or "").replace(",", ";").split(";"))),
@@ -88,12 +95,15 @@ def observed(row: Mapping[str, Any]) -> Observed:
         uptime_seconds=int(row.get("uptime") or 0),
         cpu=float(row.get("cpu") or 0),
         memory_bytes=int(row.get("mem") or 0),
+        pool=str(row.get("pool") or ""),
+        disk_bytes=int(row.get("maxdisk") or 0),
+        processors=int(row.get("maxcpu") or row.get("cpus") or 0),
+        **{name: int(row.get(key) or 0) for name, key in _COUNTERS.items()},
     )
 
 
 def _power(row: Mapping[str, Any]) -> Power:
-    detail = row.get("qmpstatus", "")
-    if detail in {Power.PAUSED, Power.IO_ERROR}:
-        return Power(detail)
     known = {"running": Power.RUNNING, "stopped": Power.STOPPED}
-    return known.get(str(row.get("status")), Power.UNKNOWN)
+    power = known.get(str(row.get("status")), Power.UNKNOWN)
+    detail = str(row.get("qmpstatus") or "")
+    return Power(detail) if power == Power.RUNNING and detail in {Power.PAUSED, Power.IO_ERROR} else power

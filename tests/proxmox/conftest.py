@@ -22,22 +22,25 @@ class Api:
         self._session = requests.Session()
         self._session.headers.update({**node.headers, "Connection": "close"})
 
-    def call(self, method: str, path: str, **parameters: Any) -> requests.Response:
+    def call(
+        self, method: str, path: str, /, headers: dict[str, str] | None = None, **parameters: Any
+    ) -> requests.Response:
         below = path if path.startswith("/") else f"/nodes/{self.node.name}/{path}"
         place = "params" if method in {"GET", "DELETE"} else "data"
         sent = {name.replace("_", "-"): value for name, value in parameters.items()}
-        return self._session.request(method, f"{self.node.url}/api2/json{below}", **{place: sent}, timeout=60)
+        url = f"{self.node.url}/api2/json{below}"
+        return self._session.request(method, url, headers=headers, **{place: sent}, timeout=60)
 
-    def get(self, path: str, **parameters: Any) -> Any:
+    def get(self, path: str, /, **parameters: Any) -> Any:
         return self._data(self.call("GET", path, **parameters))
 
-    def post(self, path: str, **parameters: Any) -> Any:
+    def post(self, path: str, /, **parameters: Any) -> Any:
         return self._data(self.call("POST", path, **parameters))
 
-    def put(self, path: str, **parameters: Any) -> Any:
+    def put(self, path: str, /, **parameters: Any) -> Any:
         return self._data(self.call("PUT", path, **parameters))
 
-    def delete(self, path: str, **parameters: Any) -> Any:
+    def delete(self, path: str, /, **parameters: Any) -> Any:
         return self._data(self.call("DELETE", path, **parameters))
 
     def ended(self, upid: str) -> str:
@@ -94,6 +97,9 @@ class Api:
         requests.post(
             f"{self.node.url}/fault", headers=self.node.headers, json=fault, timeout=5
         ).raise_for_status()
+
+    def clear_faults(self) -> None:
+        requests.delete(f"{self.node.url}/fault", headers=self.node.headers, timeout=5).raise_for_status()
 
     def disk(self, vmid: int) -> Path:
         """Where the guest's files are on this computer."""

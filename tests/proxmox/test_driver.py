@@ -1,16 +1,24 @@
 """The driver, over HTTP, against the embedded node: what the rest of autovibe relies on."""
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from proxmox import errors
-from proxmox.driver import VM, Clone, Power
+from proxmox.driver import VM, Clone, Power, Task
 from proxmox.pve import PveDriver
 from tests.node_process import NodeProcess, start_node
+from tests.proxmox.recorder import checked, form  # noqa: F401
+from tests.proxmox.scripted import Answer, Asked, scripted
+
+pytestmark = pytest.mark.usefixtures("checked")
 
 TEMPLATE = 9000
 NUMBERS = itertools.count(20_000)
@@ -19,13 +27,26 @@ OWNER = "0b7d1c5e-1111-4222-8333-444455556666"
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    with start_node(tmp_path_factory.mktemp("node")) as started:
+    with start_node(tmp_path_factory.mktemp("node"), faults=True) as started:
         yield started
 
 
 @pytest.fixture
 def driver(node: NodeProcess) -> PveDriver:
     return PveDriver(node.url, node.token)
+
+
+def fault(node: NodeProcess, **what: Any) -> None:
+    """Plan a fault of the node."""
+    requests.post(f"{node.url}/fault", headers=node.headers, json=what, timeout=5).raise_for_status()
+
+
+@pytest.fixture
+def away(node: NodeProcess) -> Iterator[None]:
+    """The node is down."""
+    fault(node, action="node-down")
+    yield
+    requests.delete(f"{node.url}/fault", headers=node.headers, timeout=5).raise_for_status()
 
 
 def finish(driver: PveDriver, upid: str | None) -> str:
@@ -166,6 +187,32 @@ class TestTasks:
 
         assert type(errors.classify(task.result)) is errors.UnknownOutcome
 
+    def test_one_that_has_just_been_started_may_not_be_known_yet(self, driver, node):
+        young = f"UPID:{node.name}:00000001:00000001:{int(time.time()):08X}:qmclone:9000:autovibe@pve!local:"
+
+        assert driver.tasks([young]) == [Task(young)]
+
+    def test_one_that_works_on_a_vm_is_told_while_it_does(self, driver, node, vm):
+        fault(node, action="slow-task", match="POST */snapshot", seconds=1, times=1)
+        upid = driver.snapshot(vm, "c1", "")
+
+        assert driver.running_task(vm) == upid
+        assert finish(driver, upid) == "OK"
+        assert driver.running_task(vm) == ""
+
+    def test_a_long_log_is_told_by_its_end(self):
+        lines = [{"n": n, "t": f"line {n}"} for n in range(1, 1201)]
+
+        def page(asked: Asked) -> Answer:
+            sent = form(urlsplit(asked.path).query)
+            start, limit = int(sent["start"][0]), int(sent["limit"][0])
+            return Answer(body=json.dumps({"data": lines[start : start + limit], "total": len(lines)}))
+
+        with scripted(page) as server:
+            log = PveDriver(server.url, "a@pve!b=c").task_log("UPID:pve1:1:1:1:x:100:a@pve!b:")
+
+        assert log.splitlines() == [f"line {n}" for n in range(1181, 1201)]
+
     def test_many_are_asked_about_together(self, driver, make):
         vms = [make() for _ in range(4)]
         upids = [upid for vm in vms if (upid := driver.start(vm))]
@@ -180,12 +227,38 @@ class TestTasks:
         assert driver.find_task(vm.node, "qmsnapshot", vm.vmid, since) == upid
 
 
+class TestANodeThatIsDown:
+    def test_its_vms_are_unknown_and_the_list_is_told_all_the_same(self, driver, running, away):
+        found = next(one for one in driver.inventory() if one.vmid == running.vmid)
+
+        assert found.power == Power.UNKNOWN
+        assert driver.locate(running.vmid) == running.node
+        assert [node.online for node in driver.nodes()] == [False]
+        assert driver.storages() == []
+
+    def test_that_it_goes_down_between_two_questions_is_no_error_of_the_list(self, driver, node, running):
+        fault(node, action="fail", match="GET /nodes/*/qemu", status=595, reason="No route to host", times=1)
+
+        assert next(one for one in driver.inventory() if one.vmid == running.vmid).power == Power.UNKNOWN
+        assert next(one for one in driver.inventory() if one.vmid == running.vmid).power == Power.RUNNING
+
+    def test_nothing_was_done_and_it_is_safe_to_ask_again(self, driver, running, away):
+        with pytest.raises(errors.Transient, match="No route to host"):
+            driver.start(running)
+
+    def test_nothing_is_known_of_its_tasks_and_that_is_told(self, driver, running, away):
+        upid = f"UPID:{running.node}:00000001:00000001:65000000:qmclone:9000:autovibe@pve!local:"
+
+        with pytest.raises(errors.Transient):
+            driver.tasks([upid])
+
+
 class TestUnreachable:
     def test_a_refused_connection_is_safe_to_repeat(self):
         nobody = PveDriver("http://127.0.0.1:9", "autovibe@pve!local=x")
 
         with pytest.raises(errors.Transient, match="cannot be reached"):
-            nobody.start(VM("n", 1))
+            nobody.start(VM("n", 100))
 
     def test_a_wrong_token_is_refused(self, node):
         with pytest.raises(errors.Refused):

@@ -1,48 +1,111 @@
-"""Every literal text that Proxmox was seen to answer, and the class of error it stands for."""
+"""Every literal text that Proxmox was seen to answer, or that its sources have, and the class of error it stands for.
+
+`texts.tsv` has a row for each: class, HTTP status or `task`, where it was seen (a release, or the sources), text.
+"""
+
+from pathlib import Path
 
 import pytest
 
 from proxmox import errors
 
-TEXTS = [
-    ("can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", 500, errors.Transient),
-    (
-        "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-lvm' - got timeout",
-        None,
-        errors.Transient,
-    ),
-    ("cfs-lock 'storage-ceph' error: got lock request timeout", None, errors.Transient),
-    ("cluster not ready - no quorum?", 500, errors.Transient),
-    ("QEMU guest agent is not running", 500, errors.AgentAbsent),
-    ("No QEMU guest agent configured", 500, errors.AgentAbsent),
-    ("VM 200 is not running", 500, errors.AgentAbsent),
-    ("VM is locked (backup)", 500, errors.Busy),
-    ("unexpected status", None, errors.UnknownOutcome),
-    ("Broken pipe", 596, errors.UnknownOutcome),
-    ("No route to host", 595, errors.UnknownOutcome),
-    ("unable to create VM 183 - VM 183 already exists on node 'pve1'", 500, errors.Exists),
-    ("unable to create VM 101: config file already exists", 500, errors.Exists),
-    ("snapshot name 's1' already used", None, errors.Exists),
-    ("VM 200 already running", None, errors.Exists),
-    ("Configuration file 'nodes/pve1/qemu-server/117.conf' does not exist", 500, errors.Missing),
-    ("snapshot 'x' does not exist", 500, errors.Missing),
-    ("qemu-img: error while writing: No space left on device", None, errors.Capacity),
-    ("Linked clone feature is not supported for drive 'scsi0'", 500, errors.Unsupported),
-    ("can't rollback, 'c1' is not most recent snapshot on 'vm-1-disk-0'", None, errors.Unsupported),
-    ("snapshot feature is not available", None, errors.Unsupported),
-    ("Method 'GET /nope' not implemented", 501, errors.Unsupported),
-    ("Permission check failed (/vms/100, VM.PowerMgmt)", 403, errors.Refused),
-    ("Parameter verification failed.", 400, errors.Refused),
-    ("", 401, errors.Refused),
+ROWS = [
+    line.split("\t")
+    for line in Path(__file__).with_name("texts.tsv").read_text().splitlines()
+    if line.strip()
 ]
 
 
-@pytest.mark.parametrize(("text", "status", "kind"), TEXTS, ids=[text[:40] for text, _, _ in TEXTS])
-def test_a_text_is_read_as_what_to_do_next(text, status, kind):
-    assert type(errors.classify(text, status)) is kind
+def read(status: str, text: str) -> errors.ProxmoxError:
+    return errors.classify(text.replace("\\n", "\n"), None if status == "task" else int(status))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text"),
+    [(kind, status, text) for kind, status, _, text in ROWS],
+    ids=[f"{status} {text[:60]}" for _, status, _, text in ROWS],
+)
+def test_a_text_is_read_as_what_to_do_next(kind, status, text):
+    assert type(read(status, text)).__name__ == kind
+
+
+def test_no_class_is_without_a_text():
+    ours = {"NotOurs"}  # no text: we say that ourselves
+
+    classes = {
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+
+    assert classes - {kind for kind, *_ in ROWS} == ours
 
 
 def test_what_nobody_knows_is_shown_and_not_tried_for_ever():
     error = errors.classify("start failed: QEMU exited with code 1", 500)
 
     assert (type(error), str(error)) == (errors.ProxmoxError, "start failed: QEMU exited with code 1")
+
+
+def test_an_answer_without_a_text_still_says_something():
+    assert str(errors.classify("", 500)) == "Proxmox answered 500."
+
+
+def test_an_agent_that_its_distribution_disabled_is_told_with_the_fix():
+    error = errors.classify(
+        "Agent error: Command guest-exec has been disabled: the command is not allowed", 500
+    )
+
+    assert isinstance(error, errors.AgentDisabled)
+    assert "/etc/sysconfig/qemu-ga" in str(error)
+    assert "systemctl restart qemu-guest-agent" in str(error)
+
+
+BACKUP = """INFO: starting new backup job: vzdump 100 --storage local --node pve1
+INFO: Starting Backup of VM 100 (qemu)
+ERROR: Backup of VM 100 failed - {cause}
+INFO: Failed at 2026-11-22 16:04:10
+INFO: Backup job finished with errors
+TASK ERROR: job errors"""
+
+
+class TestTaskResults:
+    @pytest.mark.parametrize(
+        ("cause", "kind"),
+        [
+            ("VM is locked (snapshot)", errors.Busy),
+            ("unable to find VM '100'", errors.Missing),
+            ("job failed with err -28 - No space left on device", errors.Capacity),
+            ("something new", errors.ProxmoxError),
+        ],
+    )
+    def test_why_a_backup_failed_is_in_its_log(self, cause, kind):
+        error = errors.of_task("job errors", BACKUP.format(cause=cause))
+
+        assert (type(error), str(error)) == (kind, cause)
+
+    def test_a_backup_whose_log_is_gone_has_failed_all_the_same(self):
+        assert type(errors.of_task("job errors")) is errors.ProxmoxError
+
+    def test_a_backup_that_waited_too_long_for_the_node_has_done_nothing(self):
+        log = (
+            "INFO: trying to get global lock\nERROR: can't acquire lock '/var/run/vzdump.lock' - got timeout"
+        )
+
+        assert type(errors.of_task("unexpected status", log)) is errors.Transient
+
+    def test_a_task_that_was_killed_has_an_unknown_outcome_whatever_it_had_logged(self):
+        log = "create full clone of drive scsi0\nTASK ERROR: VM is locked (clone)"
+
+        assert type(errors.of_task("unexpected status", log)) is errors.UnknownOutcome
+
+    def test_a_sentence_that_says_it_all_needs_no_log(self):
+        result = "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-local-lvm' - got timeout"
+
+        assert type(errors.of_task(result, "no space left on device")) is errors.Transient
+
+    def test_why_qemu_did_not_start_is_in_the_log(self):
+        log = "bridge 'vmbr99' does not exist\nTASK ERROR: start failed: QEMU exited with code 1"
+
+        error = errors.of_task("start failed: QEMU exited with code 1", log)
+
+        assert type(error) is errors.Refused
+        assert "bridge 'vmbr99' does not exist" in str(error)

@@ -2,10 +2,13 @@
 
 import base64
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.node_process import start_node
 from tests.proxmox.conftest import Api
+from tests.proxmox.test_node_power import moves, run_away, until
 
 VMID = 400
 
@@ -111,6 +114,36 @@ class TestFiles:
         answer = either.call("POST", f"qemu/{VMID}/agent/file-write", file="/root/big", content="a" * 61441)
         assert answer.json()["errors"] == {"content": "value may only be 61440 characters long"}
 
+    def test_a_part_of_a_file_can_be_read(self, either: Api) -> None:
+        either.write(VMID, "/root/part", "0123456789")
+        path = f"qemu/{VMID}/agent/file-read"
+        assert either.get(path, file="/root/part", offset=2, count=3) == {
+            "content": "234",
+            "bytes-read": 3,
+            "truncated": 1,
+        }
+        assert either.get(path, file="/root/part", offset=8, count=3) == {"content": "89", "bytes-read": 2}
+
+    def test_the_end_is_noticed_only_by_reading_beyond_it(self, either: Api) -> None:
+        either.write(VMID, "/root/whole", "0123456789")
+        assert "truncated" in either.get(f"qemu/{VMID}/agent/file-read", file="/root/whole", count=10)
+        assert "truncated" not in either.get(f"qemu/{VMID}/agent/file-read", file="/root/whole", count=11)
+
+    def test_base64_comes_in_chunks_of_a_mebibyte(self, either: Api) -> None:
+        either.out(VMID, 'head -c 1048577 /dev/zero > "${GUEST_ROOT:-}/root/large"')
+        content = either.get(f"qemu/{VMID}/agent/file-read", file="/root/large", decode=0)["content"]
+        assert content == base64.b64encode(bytes(1048576)).decode() + "AA=="
+
+    def test_8_4_knows_no_parts(self, tmp_path: Path) -> None:
+        with start_node(tmp_path, release="8.4") as node:
+            api = Api(node)
+            api.clone(100)
+            api.start(100)
+            answer = api.call("GET", "qemu/100/agent/file-read", file="/etc/hosts", offset=1)
+            assert "not defined in schema" in answer.json()["errors"]["offset"]
+            answer = api.call("POST", "qemu/100/agent/exec", command=["/bin/echo", "\xfc"])
+            assert answer.reason == "VM 100 qmp command 'guest-exec' failed - got timeout"
+
     def test_missing_paths_and_directories_are_told_apart(self, either: Api) -> None:
         path = f"qemu/{VMID}/agent"
         assert either.call("GET", f"{path}/file-read", file="/no/such/file").reason == (
@@ -129,9 +162,13 @@ class TestAvailability:
         either.clone(401)
         assert either.call("POST", "qemu/401/agent/ping").reason == "VM 401 is not running"
 
-    def test_an_agent_that_is_switched_off_is_not_configured(self, either: Api) -> None:
+    def test_one_that_is_not_configured_is_told_from_one_that_is_switched_off(self, either: Api) -> None:
         either.clone(402)
         either.put("qemu/402/config", agent="0")
+        either.start(402)
+        assert either.call("POST", "qemu/402/agent/ping").reason == "QEMU guest agent is not running"
+        either.stop(402)
+        either.put("qemu/402/config", delete="agent")
         assert either.call("POST", "qemu/402/agent/ping").reason == "No QEMU guest agent configured"
 
     def test_a_paused_guest_does_not_answer(self, either: Api) -> None:
@@ -145,7 +182,83 @@ class TestAvailability:
 
 
 class TestInformation:
+    def asked(self, api: Api, command: str) -> object:
+        return api.get(f"qemu/{VMID}/agent/{command}")["result"]
+
     def test_it_tells_about_the_system(self, either: Api) -> None:
         assert either.get(f"qemu/{VMID}/agent/get-osinfo")["result"]["machine"]
-        assert either.get(f"qemu/{VMID}/agent/info")["result"]["supported_commands"]
-        assert either.get(f"qemu/{VMID}/agent/network-get-interfaces")["result"][0]["name"] == "lo"
+        name = either.out(VMID, "hostname").strip()
+        assert self.asked(either, "get-host-name") == {"host-name": name}
+        assert self.asked(either, "get-users") == []
+        assert abs(int(str(self.asked(either, "get-time"))) / 1e9 - time.time()) < 60
+
+    def test_it_tells_about_the_hardware(self, either: Api) -> None:
+        either.clone(404)
+        either.put("qemu/404/config", cores=3, memory=512)
+        either.start(404)
+        cpus = either.get("qemu/404/agent/get-vcpus")["result"]
+        assert [cpu["logical-id"] for cpu in cpus] == [0, 1, 2]
+        blocks = either.get("qemu/404/agent/get-memory-blocks")["result"]
+        size = either.get("qemu/404/agent/get-memory-block-info")["result"]["size"]
+        assert len(blocks) * size == 512 * 1024**2
+
+    def test_it_tells_about_the_disk(self, either: Api) -> None:
+        (before,) = either.get(f"qemu/{VMID}/agent/get-fsinfo")["result"]
+        either.out(VMID, 'head -c 5000000 /dev/urandom > "${GUEST_ROOT:-}/root/5m"')
+        (after,) = either.get(f"qemu/{VMID}/agent/get-fsinfo")["result"]
+        assert (after["mountpoint"], after["total-bytes"]) == ("/", 4 * 1024**3)
+        assert after["used-bytes"] - before["used-bytes"] >= 5_000_000
+
+    def test_it_tells_about_the_network(self, either: Api) -> None:
+        (loopback,) = either.get(f"qemu/{VMID}/agent/network-get-interfaces")["result"]
+        assert loopback["name"] == "lo"
+        assert loopback["statistics"].keys() >= {"rx-bytes", "tx-bytes", "rx-dropped"}
+
+    def test_every_command_can_be_asked_for_by_name(self, either: Api) -> None:
+        named = {row["name"] for row in either.get(f"qemu/{VMID}/agent")}
+        assert {"exec", "fsfreeze-freeze", "get-fsinfo", "ping", "set-user-password"} <= named
+        asked = either.post(f"qemu/{VMID}/agent", command="get-timezone")["result"]
+        assert asked == either.get(f"qemu/{VMID}/agent/get-timezone")["result"]
+        answer = either.call("POST", f"qemu/{VMID}/agent", command="bogus")
+        assert answer.json()["errors"]["command"].startswith(
+            "value 'bogus' does not have a value in the enum"
+        )
+
+    def test_no_password_can_be_set(self, either: Api) -> None:
+        answer = either.call(
+            "POST", f"qemu/{VMID}/agent/set-user-password", username="root", password="12345"
+        )
+        assert answer.reason == "Agent error: child process has failed to set user password"
+
+    def test_it_shuts_the_guest_down(self, either: Api) -> None:
+        either.clone(405)
+        either.start(405)
+        either.post("qemu/405/agent/shutdown")
+        until(lambda: either.get("qemu/405/status/current")["status"] == "stopped")
+
+
+class TestFreeze:
+    def test_nothing_writes_until_the_thaw(self, either: Api) -> None:
+        either.clone(406)
+        either.start(406)
+        mark = run_away(either, 406)
+        assert either.post("qemu/406/agent/fsfreeze-status")["result"] == "thawed"
+        assert either.post("qemu/406/agent/fsfreeze-freeze")["result"] == 1
+        assert either.post("qemu/406/agent/fsfreeze-status")["result"] == "frozen"
+        assert not moves(mark)
+        assert either.call("POST", "qemu/406/agent/exec", command=["/bin/true"]).reason == (
+            "Agent error: Command guest-exec has been disabled: the agent is in frozen state"
+        )
+        assert either.post("qemu/406/agent/fsfreeze-thaw")["result"] == 1
+        assert moves(mark)
+        assert either.post("qemu/406/agent/fsfreeze-thaw")["result"] == 0
+
+    def test_a_snapshot_does_not_thaw_it(self, either: Api) -> None:
+        either.clone(407)
+        either.start(407)
+        mark = run_away(either, 407)
+        either.post("qemu/407/agent/fsfreeze-freeze")
+        either.snapshot(407, "s1")
+        assert not moves(mark)
+        either.post("qemu/407/agent/fsfreeze-thaw")
+        assert moves(mark)

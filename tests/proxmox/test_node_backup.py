@@ -1,16 +1,32 @@
-"""Backups: self-contained archives that really bring a guest back."""
+"""Backups: self-contained archives that really bring a guest back, jobs that wait for each other, and pruning."""
 
+import itertools
+import re
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.node_process import start_node
 from tests.proxmox.conftest import Api
+from tests.proxmox.test_node_power import until
+
+VMIDS = itertools.count(1100)
 
 
 def back_up(api: Api, vmid: int, **sent: Any) -> str:
     """Back a guest up; the archive's volume id."""
-    api.done(
-        api.post("vzdump", vmid=vmid, storage="local", mode="snapshot", compress="zstd", remove=0, **sent)
-    )
-    return str(max(row["volid"] for row in api.get("storage/local/content", content="backup", vmid=vmid)))
+    asked = {"mode": "snapshot", "compress": "zstd", "remove": 0} | sent
+    api.done(api.post("vzdump", vmid=vmid, storage="local", **asked))
+    return max(backups(api, vmid))
+
+
+def backups(api: Api, vmid: int) -> list[str]:
+    return [row["volid"] for row in api.get("storage/local/content", content="backup", vmid=vmid)]
+
+
+def log(api: Api, upid: str) -> list[str]:
+    return [row["t"] for row in api.get(f"tasks/{upid}/log", limit=500)]
 
 
 class TestBackUp:
@@ -70,6 +86,27 @@ class TestBackUp:
         api.done(api.delete(f"storage/local/content/{volume}"))
         assert api.get("storage/local/content", vmid=1004) == []
 
+    @pytest.mark.parametrize(
+        ("compress", "suffix"), [("0", ".vma"), ("gzip", ".vma.gz"), ("zstd", ".vma.zst")]
+    )
+    def test_its_name_tells_how_it_is_packed(self, api: Api, compress: str, suffix: str) -> None:
+        vmid, other = next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        (api.disk(vmid) / "workspace/a").write_text("packed")
+        volume = back_up(api, vmid, compress=compress)
+        assert volume.endswith(suffix)
+        api.done(api.post("qemu", vmid=other, archive=volume))
+        assert (api.disk(other) / "workspace/a").read_text() == "packed"
+
+    def test_notes_know_some_variables_and_refuse_others(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid, name="subject")
+        volume = back_up(api, vmid, notes_template=r"{{guestname}} on {{node}}\n{{cluster}}: {{vmid}}")
+        notes = api.get(f"storage/local/content/{volume}")["notes"]
+        assert notes == f"subject on embedded\nstandalone node: {vmid}"
+        answer = api.call("POST", "vzdump", vmid=vmid, storage="local", **{"notes-template": "{{nope}}"})
+        assert answer.json()["errors"]["notes-template"] == "found unknown: variable 'nope' at char 2\n"
+
     def test_a_damaged_archive_is_refused(self, api: Api) -> None:
         api.clone(1005)
         (api.disk(1005) / "workspace/a").write_bytes(bytes(range(256)) * 400)
@@ -84,3 +121,224 @@ class TestBackUp:
             api.call("POST", "qemu", vmid=1007, archive=missing).reason
             == f"volume '{missing}' does not exist"
         )
+
+    def test_a_restore_that_fails_leaves_a_vm_without_disks_or_the_old_one_as_it_was(self, api: Api) -> None:
+        vmid, other = next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        volume = back_up(api, vmid)
+        api.fault(match="POST */qemu", action="fail-task", reason="got stuck")
+        upid = api.post("qemu", vmid=other, archive=volume)
+        assert api.ended(upid) == "got stuck"
+        assert log(api, upid)[-2].endswith(f"VM {other} state is NOT cleaned up.")
+        assert api.get(f"qemu/{other}/config").keys() == {"digest"}
+        before = api.get(f"qemu/{vmid}/config")
+        api.fault(match="POST */qemu", action="fail-task", reason="got stuck")
+        assert api.ended(api.post("qemu", vmid=vmid, archive=volume, force=1)) == "got stuck"
+        assert api.get(f"qemu/{vmid}/config") == before
+        api.start(vmid)
+
+    def test_a_locked_or_protected_vm_is_not_overwritten(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid)
+        volume = back_up(api, vmid)
+        api.put(f"qemu/{vmid}/config", protection=1)
+        ended = api.ended(api.post("qemu", vmid=vmid, archive=volume, force=1))
+        assert ended == f"unable to restore VM {vmid} - protection mode enabled"
+        api.fault(action="lock", vmid=vmid, lock="backup")
+        answer = api.call("POST", "qemu", vmid=vmid, archive=volume, force=1)
+        assert answer.reason == f"unable to restore VM {vmid} - VM is locked (backup)"
+
+    def test_only_what_must_be_unique_is_new_unless_all_of_it_is_to_be(self, api: Api) -> None:
+        vmid, other = next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        volume = back_up(api, vmid)
+        api.done(api.post("qemu", vmid=other, archive=volume))
+        old, new = api.get(f"qemu/{vmid}/config"), api.get(f"qemu/{other}/config")
+        assert (old["net0"], old["smbios1"]) == (new["net0"], new["smbios1"])
+        assert old["vmgenid"] != new["vmgenid"]
+
+    def test_a_template_comes_back_as_one(self, api: Api) -> None:
+        vmid, other, clone = next(VMIDS), next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        (api.disk(vmid) / "workspace/a").write_text("seed")
+        api.done(api.post(f"qemu/{vmid}/template"))
+        api.done(api.post("qemu", vmid=other, archive=back_up(api, vmid)))
+        assert api.get(f"qemu/{other}/config")["scsi0"].startswith(f"local-lvm:base-{other}-disk-0")
+        api.clone(clone, source=other, full=0)
+        assert (api.disk(clone) / "workspace/a").read_text() == "seed"
+
+    def test_its_configuration_can_be_read(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid, name="subject", description="first line\nsecond")
+        lines = api.get("vzdump/extractconfig", volume=back_up(api, vmid)).splitlines()
+        assert lines[:2] == ["#first line", "#second"]
+        assert "name: subject" in lines
+        assert lines[-1] == "#qmdump#map:scsi0:drive-scsi0:local-lvm:raw:"
+
+    def test_it_starts_in_a_task_of_its_own(self, api: Api) -> None:
+        vmid, other = next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        upid = api.post("qemu", vmid=other, archive=back_up(api, vmid), start=1)
+        api.done(upid)
+        assert "Execute autostart" in log(api, upid)
+        until(lambda: api.get(f"qemu/{other}/status/current")["status"] == "running")
+
+
+class TestJob:
+    def test_nobody_to_save_is_fine(self, api: Api) -> None:
+        api.post("/pools", poolid="empty")
+        assert api.post("vzdump", pool="empty", storage="local") == "OK"
+        answer = api.call("POST", "vzdump", storage="local")
+        assert answer.json()["errors"] == {"vmid": "property is missing"}
+
+    def test_one_that_cannot_be_saved_does_not_keep_others_from_it(self, api: Api) -> None:
+        vmid, locked = next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        api.clone(locked)
+        api.fault(action="lock", vmid=locked, lock="snapshot")
+        upid = api.post("vzdump", vmid=f"{locked},{vmid}", storage="local")
+        assert ":vzdump::" in upid
+        assert api.ended(upid) == "job errors"
+        assert f"ERROR: Backup of VM {locked} failed - VM is locked (snapshot)" in log(api, upid)
+        assert api.get(f"qemu/{locked}/config")["lock"] == "snapshot"
+        assert len(backups(api, vmid)) == 1
+
+    def test_a_storage_that_does_not_take_backups_fails_in_the_task(self, api: Api) -> None:
+        for storage, reason in (
+            ("nosuch", "storage 'nosuch' does not exist"),
+            ("local-lvm", "can't use storage 'local-lvm' for backups - wrong content type"),
+        ):
+            ended = api.ended(api.post("vzdump", vmid=9000, storage=storage))
+            assert ended == f"could not get storage information for '{storage}': {reason}"
+
+    def test_it_tells_what_it_does(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid, name="subject")
+        api.start(vmid)
+        upid = api.post("vzdump", vmid=vmid, storage="local", compress="zstd", mode="snapshot")
+        api.done(upid)
+        lines = log(api, upid)
+        assert lines[0].startswith(f"INFO: starting new backup job: vzdump {vmid} --")
+        assert [line for line in lines if "agent" in line] == [
+            "INFO: issuing guest-agent 'fs-freeze' command",
+            "INFO: issuing guest-agent 'fs-thaw' command",
+        ]
+        order = [
+            "Starting Backup",
+            "status = running",
+            "VM Name: subject",
+            "include disk 'scsi0'",
+            "mode: snapshot",
+        ]
+        order += ["ionice priority: 7", "creating vzdump archive '/var/lib/vz/dump/", "archive file size"]
+        order += ["Finished Backup", "Backup job finished successfully"]
+        at = [next(n for n, line in enumerate(lines) if words in line) for words in order]
+        assert at == sorted(at)
+        assert re.fullmatch(r"INFO: Finished Backup of VM \d+ \(00:00:\d\d\)", lines[-4])
+
+    def test_a_guest_that_is_to_stop_for_it_is_on_again(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid)
+        api.start(vmid)
+        pid = api.get(f"qemu/{vmid}/status/current")["pid"]
+        upid = api.post("vzdump", vmid=vmid, storage="local", mode="stop")
+        api.done(upid)
+        assert "INFO: stopping virtual guest" in log(api, upid)
+        status = api.get(f"qemu/{vmid}/status/current")
+        assert status["status"] == "running"
+        assert status["pid"] != pid
+
+    def test_one_job_at_a_time(self, api: Api) -> None:
+        vmid, other = next(VMIDS), next(VMIDS)
+        api.clone(vmid)
+        api.clone(other)
+        api.fault(match="POST */vzdump", action="slow-task", seconds=30)
+        first = api.post("vzdump", vmid=vmid, storage="local")
+        until(lambda: "lock" in api.get(f"qemu/{vmid}/config"))
+        second = api.post("vzdump", vmid=other, storage="local")
+        until(lambda: log(api, second) == ["INFO: trying to get global lock - waiting..."])
+        api.delete(f"tasks/{first}")
+        assert api.ended(first) == "interrupted by signal"
+        api.done(second)
+        assert log(api, second)[1] == "INFO: got global lock"
+
+    def test_one_that_is_cancelled_leaves_no_lock_and_no_archive(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid)
+        (api.disk(vmid) / "workspace/big").write_bytes(bytes(range(256)) * 4096)
+        upid = api.post("vzdump", vmid=vmid, storage="local", bwlimit=1)
+        until(lambda: any("started backup task" in line for line in log(api, upid)))
+        assert api.get(f"qemu/{vmid}/status/current")["lock"] == "backup"
+        assert api.ended(api.post(f"qemu/{vmid}/snapshot", snapname="s1")) == "VM is locked (backup)"
+        api.delete(f"tasks/{upid}")
+        assert api.ended(upid) == "interrupted by signal"
+        lines = log(api, upid)
+        assert f"ERROR: Backup of VM {vmid} failed - interrupted by signal" in lines
+        assert lines[-2:] == [
+            "ERROR: Backup job failed - interrupted by signal",
+            "TASK ERROR: interrupted by signal",
+        ]
+        assert "lock" not in api.get(f"qemu/{vmid}/config")
+        assert backups(api, vmid) == []
+        assert not list((api.node.state / "dump").glob(f"vzdump-qemu-{vmid}-*"))
+
+
+class TestPrune:
+    def test_a_preview_says_what_would_go(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid)
+        oldest, middle, newest = (back_up(api, vmid) for _ in range(3))
+        api.put(f"storage/local/content/{oldest}", protected=1)
+        rows = api.get("storage/local/prunebackups", vmid=vmid, **{"prune-backups": "keep-last=1"})
+        assert {row["volid"]: row["mark"] for row in rows} == {
+            oldest: "protected",
+            middle: "remove",
+            newest: "keep",
+        }
+        assert set(backups(api, vmid)) == {oldest, middle, newest}
+        upid = api.delete("storage/local/prunebackups", vmid=vmid, **{"prune-backups": "keep-last=1"})
+        assert f":prunebackups:{vmid}@local:" in upid
+        api.done(upid)
+        assert log(api, upid)[0] == f"removing backup '{middle}'"
+        assert set(backups(api, vmid)) == {oldest, newest}
+
+    def test_a_job_removes_what_its_retention_does_not_keep_unless_told_not_to(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid)
+        first = back_up(api, vmid)
+        upid = api.post("vzdump", vmid=vmid, storage="local", **{"prune-backups": "keep-last=1"})
+        api.done(upid)
+        assert "INFO: pruned 1 backup(s) not covered by keep-retention policy" in log(api, upid)
+        (left,) = backups(api, vmid)
+        assert left != first
+        upid = api.post("vzdump", vmid=vmid, storage="local", remove=0, **{"prune-backups": "keep-last=1"})
+        assert api.ended(upid) == "job errors"
+        assert "There is a max backup limit of 1 enforced by the target storage" in log(api, upid)[1]
+        assert backups(api, vmid) == [left]
+
+    def test_without_a_retention_everything_is_kept(self, api: Api) -> None:
+        vmid = next(VMIDS)
+        api.clone(vmid)
+        made = {back_up(api, vmid, remove=1) for _ in range(2)}
+        assert set(backups(api, vmid)) == made
+        rows = api.get("storage/local/prunebackups", vmid=vmid, **{"prune-backups": "keep-all=1"})
+        assert {row["mark"] for row in rows} == {"keep"}
+
+    @pytest.mark.parametrize("retention", ["keep-last", "keep-all=1,keep-last=2", "keep-forever=1"])
+    def test_a_retention_that_makes_no_sense_is_refused(self, api: Api, retention: str) -> None:
+        answer = api.call("GET", "storage/local/prunebackups", **{"prune-backups": retention})
+        assert answer.status_code == 400
+        assert answer.json()["errors"].keys() == {"prune-backups"}
+
+    def test_so_many_may_be_protected_and_no_more(self, tmp_path: Path) -> None:
+        with start_node(tmp_path, max_protected=1) as node:
+            api = Api(node)
+            api.clone(100)
+            back_up(api, 100, protected=1)
+            reason = "The number of protected backups per guest is limited to 1 on storage 'local'"
+            upid = api.post("vzdump", vmid=100, storage="local", protected=1)
+            assert api.ended(upid) == "job errors"
+            assert log(api, upid)[1] == f"ERROR: Backup of VM 100 failed - {reason}"
+            second = back_up(api, 100)
+            answer = api.call("PUT", f"storage/local/content/{second}", protected=1)
+            assert (answer.status_code, answer.reason) == (500, reason)

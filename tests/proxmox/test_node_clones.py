@@ -2,8 +2,11 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from tests.node_process import start_node
 from tests.proxmox.conftest import Api
+from tests.proxmox.test_node_power import until
 
 
 class TestClone:
@@ -29,11 +32,21 @@ class TestClone:
         )
 
     def test_of_many_that_want_one_vmid_one_gets_it(self, api: Api) -> None:
+        """Some are refused at once; others find out in their task, and then the VM is not theirs to clean up."""
+
+        def attempt(_: int) -> str:
+            mine = Api(api.node)
+            answer = mine.call("POST", "qemu/9000/clone", newid=803)
+            return mine.ended(answer.json()["data"]) if answer.status_code == 200 else answer.reason
+
         with ThreadPoolExecutor(8) as threads:
-            answers = list(
-                threads.map(lambda _: Api(api.node).call("POST", "qemu/9000/clone", newid=803), range(8))
-            )
-        assert sorted(answer.status_code for answer in answers) == [200] + [500] * 7
+            ends = list(threads.map(attempt, range(8)))
+        assert ends.count("OK") == 1
+        assert set(ends) - {"OK"} <= {
+            "unable to create VM 803: config file already exists",
+            "can't lock file '/var/lock/qemu-server/lock-803.conf' - got timeout",
+        }
+        assert "lock" not in api.get("qemu/803/config")
 
     def test_snapshots_stay_behind(self, api: Api) -> None:
         api.clone(804)
@@ -51,11 +64,12 @@ class TestClone:
 
     def test_the_configuration_is_the_snapshots(self, api: Api) -> None:
         api.clone(808)
-        api.put("qemu/808/config", cores=3)
-        api.snapshot(808, "s1")
-        api.put("qemu/808/config", cores=4)
+        api.put("qemu/808/config", cores=3, description="before")
+        api.done(api.post("qemu/808/snapshot", snapname="s1", description="then"))
+        api.put("qemu/808/config", cores=4, description="now")
         api.clone(809, source=808, snapname="s1", full=0)
-        assert api.get("qemu/809/config")["cores"] == 3
+        config = api.get("qemu/809/config")
+        assert (config["cores"], config["description"]) == (3, "then")
 
     def test_refusals_come_before_a_task(self, api: Api) -> None:
         api.clone(810)
@@ -82,7 +96,7 @@ class TestWhileItRuns:
     def test_the_target_is_there_and_locked(self, api: Api) -> None:
         api.fault(match="POST */clone", action="slow-task", seconds=30)
         upid = api.post("qemu/9000/clone", newid=820)
-        assert api.get("qemu/820/config")["lock"] == "clone"
+        wait_for_lock(api, 820)
         assert api.get("qemu/820/config")["description"] == " qmclone temporary file"
         assert api.call("PUT", "qemu/820/config", cores=1).reason == "VM is locked (clone)"
         assert api.get(f"tasks/{upid}/status")["status"] == "running"
@@ -112,10 +126,69 @@ class TestWhileItRuns:
         api.start(824)
         api.fault(match="POST */clone", action="slow-task", seconds=30)
         upid = api.post("qemu/824/clone", newid=825)
-        answer = api.call("POST", "qemu/824/clone", newid=826)
-        assert answer.reason == "can't lock file '/var/lock/qemu-server/lock-824.conf' - got timeout"
+        ended = api.ended(api.post("qemu/824/clone", newid=826))
+        assert ended == "can't lock file '/var/lock/qemu-server/lock-824.conf' - got timeout"
+        assert api.call("GET", "qemu/826/config").status_code == 500
         api.delete(f"tasks/{upid}")
         api.ended(upid)
+
+    def test_the_targets_file_is_locked_as_well(self, api: Api) -> None:
+        api.fault(match="POST */clone", action="slow-task", seconds=30)
+        upid = api.post("qemu/9000/clone", newid=827)
+        wait_for_lock(api, 827)
+        ended = api.ended(api.post("qemu/827/status/start"))
+        assert ended == "can't lock file '/var/lock/qemu-server/lock-827.conf' - got timeout"
+        api.delete(f"tasks/{upid}")
+        api.ended(upid)
+
+    def test_8_4_waits_for_the_file_where_9_2_looks_at_the_lock_first(self, tmp_path: Path) -> None:
+        with start_node(tmp_path, release="8.4", lock_seconds=0.3, faults=True) as node:
+            api = Api(node)
+            api.fault(match="POST */clone", action="slow-task", seconds=30)
+            upid = api.post("qemu/9000/clone", newid=100)
+            wait_for_lock(api, 100)
+            reason = "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+            assert api.call("PUT", "qemu/100/config", cores=1).reason == reason
+            api.delete(f"tasks/{upid}")
+
+    def test_it_joins_its_pool_last(self, api: Api) -> None:
+        api.post("/pools", poolid="ours")
+        api.fault(match="POST */clone", action="slow-task", seconds=30)
+        upid = api.post("qemu/9000/clone", newid=828, pool="ours")
+        wait_for_lock(api, 828)
+        assert api.get("/pools/ours")["members"] == []
+        api.delete(f"tasks/{upid}")
+        api.ended(upid)
+        api.clone(828, pool="ours")
+        assert [row["vmid"] for row in api.get("/pools/ours")["members"]] == [828]
+
+
+class TestStorageLock:
+    REASON = "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-local-lvm' - got timeout"
+
+    def test_allocations_on_a_storage_wait_for_each_other_and_not_for_ever(self, tmp_path: Path) -> None:
+        """As on the real one: of many clones of one template at once, some come too late."""
+        with start_node(tmp_path, alloc_seconds=0.4, storage_lock_seconds=1) as node:
+            api = Api(node)
+            upids = [api.post("qemu/9000/clone", newid=vmid) for vmid in range(100, 108)]
+            ends = [api.ended(upid) for upid in upids]
+            assert set(ends) == {"OK", self.REASON}
+            assert 2 <= ends.count("OK") <= 4
+            made = {row["vmid"] for row in api.get("qemu")} - {9000}
+            assert made == {100 + at for at, end in enumerate(ends) if end == "OK"}
+            lines = [row["t"] for row in api.get(f"tasks/{upids[ends.index(self.REASON)]}/log")]
+            assert lines[-2:] == ["trying to acquire lock...", f"TASK ERROR: {self.REASON}"]
+
+    def test_few_at_a_time_all_get_done(self, tmp_path: Path) -> None:
+        with start_node(tmp_path, alloc_seconds=0.1, storage_lock_seconds=1) as node:
+            with ThreadPoolExecutor(2) as threads:
+                list(threads.map(lambda vmid: Api(node).clone(vmid), range(100, 110)))
+            assert len(Api(node).get("qemu")) == 11
+
+
+def wait_for_lock(api: Api, vmid: int) -> None:
+    """Until a clone is far enough that its target is there."""
+    until(lambda: any(row["vmid"] == vmid and row.get("lock") == "clone" for row in api.get("qemu")))
 
 
 class TestMany:

@@ -116,6 +116,37 @@ class TestShutdown:
         either.done(either.post(f"qemu/{guest}/status/shutdown", timeout=1, forceStop=1))
         assert either.get(f"qemu/{guest}/status/current")["status"] == "stopped"
 
+    def test_it_keeps_a_stop_waiting_unless_that_overrules_it(self, either: Api, guest: int) -> None:
+        self.detach(either, guest, "trap '' TERM; touch workspace/deaf")
+        until((either.disk(guest) / "workspace/deaf").exists)
+        upid = either.post(f"qemu/{guest}/status/shutdown", timeout=180)
+        until(lambda: either.get(f"tasks/{upid}/status")["status"] == "running")
+        stop = either.post(f"qemu/{guest}/status/stop")
+        assert (
+            either.ended(stop) == f"can't lock file '/var/lock/qemu-server/lock-{guest}.conf' - got timeout"
+        )
+        stop = either.post(f"qemu/{guest}/status/stop", **{"overrule-shutdown": 1})
+        either.done(stop)
+        assert either.ended(upid) == "received interrupt"
+        assert either.get(f"tasks/{stop}/log")[0]["t"] == f"overruled qmshutdown tasks: {upid}"
+        assert either.get(f"qemu/{guest}/status/current")["status"] == "stopped"
+
+    def test_a_paused_guest_can_only_be_stopped(self, either: Api, guest: int) -> None:
+        either.done(either.post(f"qemu/{guest}/status/suspend"))
+        for verb in ("shutdown", "reboot"):
+            answer = either.call("POST", f"qemu/{guest}/status/{verb}")
+            assert answer.reason == "VM is paused - cannot shutdown"
+        either.done(either.post(f"qemu/{guest}/status/shutdown", forceStop=1))
+        assert either.get(f"qemu/{guest}/status/current")["status"] == "stopped"
+
+    def test_a_silent_agent_is_told_in_the_log(self, either: Api, guest: int) -> None:
+        either.call("POST", f"qemu/{guest}/agent/exec", command=["/bin/echo", "\xfc"])
+        upid = either.post(f"qemu/{guest}/status/shutdown")
+        either.done(upid)
+        assert either.get(f"tasks/{upid}/log")[0]["t"] == (
+            f"QEMU Guest Agent is not running - VM {guest} qga command 'guest-ping' failed - got timeout"
+        )
+
 
 class TestSuspend:
     def test_everything_stands_still_until_it_is_resumed(self, either: Api, guest: int) -> None:
@@ -124,6 +155,20 @@ class TestSuspend:
         assert not moves(mark)
         either.done(either.post(f"qemu/{guest}/status/resume"))
         assert moves(mark)
+
+    def test_memory_cannot_be_saved_to_disk(self, either: Api, guest: int) -> None:
+        ended = either.ended(either.post(f"qemu/{guest}/status/suspend", todisk=1))
+        assert ended.startswith("Cannot live-migrate, snapshot (with RAM), or hibernate a VM with:")
+        assert either.out(guest, "echo on") == "on\n"
+
+    def test_the_monitor_tells(self, either: Api, guest: int) -> None:
+        def asked(command: str) -> str:
+            return str(either.post(f"qemu/{guest}/monitor", command=command))
+
+        assert asked("info status") == "VM status: running\r\n"
+        either.done(either.post(f"qemu/{guest}/status/suspend"))
+        assert asked("info status") == "VM status: paused\r\n"
+        assert asked("info kvm") == "unknown command: 'info kvm'\r\n"
 
     def test_a_paused_guest_can_be_stopped(self, either: Api, guest: int) -> None:
         mark = run_away(either, guest)
@@ -139,6 +184,20 @@ class TestReboot:
         assert not moves(mark)
         assert mark.exists()
         assert either.out(guest, "echo up") == "up\n"
+
+
+class TestCleanUp:
+    def test_a_vm_that_comes_back_is_locked_for_a_while_as_on_9(self, tmp_path: Path) -> None:
+        with start_node(tmp_path, cleanup_seconds=1.5, lock_seconds=0.3) as node:
+            api = Api(node)
+            api.clone(100)
+            api.start(100)
+            api.put("qemu/100/config", description="a first start has nothing to clean up")
+            api.done(api.post("qemu/100/status/reboot"))
+            reason = "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+            until(lambda: api.call("PUT", "qemu/100/config", description="no").reason == reason)
+            assert api.ended(api.post("qemu/100/snapshot", snapname="s1")) == reason
+            until(lambda: api.call("PUT", "qemu/100/config", description="yes").status_code == 200)
 
 
 class TestDestroy:

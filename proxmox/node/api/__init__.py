@@ -2,7 +2,13 @@
 
 from importlib import import_module
 
-_MODULES = ("cluster", "storage", "tasks", "vms", "config", "power", "snapshots", "clone", "agent", "backup")
+_MODULES = (
+    *("cluster", "storage", "tasks", "vms", "config", "power", "snapshots", "clone", "agent", "backup"),
+    *("vzdump", "prune"),
+    *("content", "images", "storage_config", "disks", "cloudinit", "node"),
+    *("console", "metrics", "access.login", "access.users", "access.roles", "access.acl"),
+    *("firewall.options", "firewall.rules", "firewall.sets", "firewall.aliases"),
+)
 
 
 def load() -> None:

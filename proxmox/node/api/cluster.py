@@ -1,83 +1,69 @@
-"""Version, nodes, cluster, pools, permissions."""
+"""Version, nodes, cluster, pools."""
 
-import os
-import platform
-import time
 from typing import Any
 
+from proxmox.node.api.node import node_row
 from proxmox.node.api.storage import storages
-from proxmox.node.api.vms import described
+from proxmox.node.api.vms import described, disk_traffic
 from proxmox.node.errors import BadParameters
-from proxmox.node.host import RELEASE, REPOID, VERSION, Host
+from proxmox.node.host import REPOID, Host
+from proxmox.node.identity import PREFIX
 from proxmox.node.routes import FLAG, TEXT, Call, route
 from proxmox.node.schema import Parameter
 
 _POOL = Parameter(optional=False, format="pve-poolid")
-_PRIVILEGES = (
-    *("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
-    *("Pool.Allocate", "Pool.Audit", "SDN.Audit", "SDN.Use", "Sys.Audit", "Sys.Modify"),
-    *("VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU"),
-    *("VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network"),
-    *("VM.Config.Options", "VM.Console", "VM.GuestAgent.Audit", "VM.GuestAgent.FileRead"),
-    *("VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted"),
-    *("VM.PowerMgmt", "VM.Snapshot", "VM.Snapshot.Rollback"),
+_STATISTICS = (
+    *("name", "status", "cpu", "mem", "maxmem", "memhost", "disk", "maxdisk", "uptime", "netin", "netout"),
+    *("diskread", "diskwrite", "lock", "tags"),
 )
-_PATHS = ("/", "/access", "/nodes", "/pool", "/sdn", "/storage", "/vms")
+
+
+@route("GET", "/")
+def root(host: Host, call: Call) -> list[dict[str, str]]:
+    return [{"subdir": name} for name in ("version", "cluster", "nodes", "storage", "access", "pools")]
 
 
 @route("GET", "/version")
 def version(host: Host, call: Call) -> dict[str, str]:
-    return {"version": VERSION, "release": RELEASE, "repoid": REPOID}
+    return {"version": host.release.version, "release": host.release.name, "repoid": REPOID}
 
 
-@route("GET", "/nodes/{node}/version")
-def node_version(host: Host, call: Call) -> dict[str, str]:
-    return {"version": VERSION, "release": RELEASE, "repoid": REPOID}
-
-
-@route("GET", "/nodes")
-def nodes(host: Host, call: Call) -> list[dict[str, Any]]:
-    return [_node(host)]
-
-
-@route("GET", "/nodes/{node}/status")
-def node_status(host: Host, call: Call) -> dict[str, Any]:
-    row, (total, available) = _node(host), host.storage_bytes()
-    return {
-        "pveversion": f"pve-manager/{VERSION}/{REPOID}",
-        "kversion": f"{platform.system()} {platform.release()} {platform.version()}",
-        "loadavg": [f"{load:.2f}" for load in os.getloadavg()],
-        "uptime": row["uptime"],
-        "cpu": row["cpu"],
-        "memory": {"total": row["maxmem"], "used": row["mem"], "free": row["maxmem"] - row["mem"]},
-        "rootfs": {"total": total, "avail": available, "free": available, "used": total - available},
-        "cpuinfo": {"cpus": row["maxcpu"], "cores": row["maxcpu"], "sockets": 1, "model": platform.machine()},
-    }
+@route("GET", "/cluster/options")
+def options(host: Host, call: Call) -> dict[str, Any]:
+    return {"allowed-tags": [], "description": "", "mac_prefix": PREFIX}
 
 
 @route("GET", "/cluster/status")
 def cluster_status(host: Host, call: Call) -> list[dict[str, Any]]:
+    """One node alone is no cluster and always quorate; it is called one only to show that it has lost quorum."""
     node = {
         "type": "node",
         "id": f"node/{host.name}",
         "name": host.name,
         "nodeid": 0,
-        "online": 1,
         "local": 1,
+        "level": "",
     }
-    return [node | {"level": "", "ip": host.options.host}]
+    rows = [node | {"online": int(not host.faults.node_down), "ip": host.options.host}]
+    if not host.faults.quorate:
+        rows.append(
+            {"type": "cluster", "id": "cluster", "name": host.name, "nodes": 2, "quorate": 0, "version": 1}
+        )
+    return rows
 
 
-@route("GET", "/cluster/resources", type=Parameter(enum=("vm", "storage", "node", "sdn", "network")))
+@route("GET", "/cluster/resources", type=Parameter(enum=("vm", "storage", "node", "sdn")))
 def resources(host: Host, call: Call) -> list[dict[str, Any]]:
     wanted = call.get("type")
     rows: list[dict[str, Any]] = []
     if wanted in {None, "vm"}:
-        rows += [_vm(host, vmid) for vmid in host.configs.all()]
+        rows += host.statistics.rows(host, resource, unknown)
     if wanted in {None, "node"}:
-        rows.append(_node(host))
+        rows.append(node_row(host))
     if wanted in {None, "storage"}:
         rows += [_storage(host, storage) for storage in storages(host)]
+    if wanted in {None, "sdn"}:
+        rows.append(_zone(host))
     return rows
 
 
@@ -87,12 +73,6 @@ def nextid(host: Host, call: Call) -> str:
     if wanted in host.configs.all():
         raise BadParameters({"vmid": f"VM {wanted} already exists"})
     return str(wanted or next(vmid for vmid in range(100, 1_000_000) if vmid not in host.configs))
-
-
-@route("GET", "/access/permissions", path=TEXT, userid=TEXT)
-def permissions(host: Host, call: Call) -> dict[str, dict[str, int]]:
-    paths = [call["path"]] if call.get("path") else _PATHS
-    return {path: dict.fromkeys(_PRIVILEGES, 1) for path in paths}
 
 
 @route(
@@ -145,34 +125,8 @@ def delete_pool(host: Host, call: Call) -> None:
     host.pools.delete(call["poolid"])
 
 
-def _node(host: Host) -> dict[str, Any]:
-    total, available = host.storage_bytes()
-    memory, free = _memory()
-    cores = os.cpu_count() or 1
-    return {
-        "type": "node",
-        "id": f"node/{host.name}",
-        "node": host.name,
-        "status": "online",
-        "level": "",
-        "cpu": min(1.0, os.getloadavg()[0] / cores),
-        "maxcpu": cores,
-        "mem": memory - free,
-        "maxmem": memory,
-        "disk": total - available,
-        "maxdisk": total,
-        "uptime": int(time.time() - host.started_at),
-    }
-
-
-def _memory() -> tuple[int, int]:
-    """Total and available bytes of main memory; what cannot be known here is 0."""
-    page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-    available = os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in os.sysconf_names else 0
-    return total * page, available * page
-
-
-def _vm(host: Host, vmid: int) -> dict[str, Any]:
+def resource(host: Host, vmid: int) -> dict[str, Any]:
+    """A VM as the statistics of the cluster have it."""
     status = described(host, vmid)
     row = {
         "type": "qemu",
@@ -181,25 +135,26 @@ def _vm(host: Host, vmid: int) -> dict[str, Any]:
         "vmid": vmid,
         "maxcpu": status.pop("cpus"),
         "template": int(host.configs.view(vmid).values.get("template", 0)),
-        "diskread": 0,
-        "diskwrite": 0,
     }
-    kept = (
-        "name",
-        "status",
-        "cpu",
-        "mem",
-        "maxmem",
-        "disk",
-        "maxdisk",
-        "uptime",
-        "netin",
-        "netout",
-        "lock",
-        "tags",
-    )
-    pool = host.pools.of(vmid)
-    return row | {key: status[key] for key in kept if key in status} | ({"pool": pool} if pool else {})
+    row |= disk_traffic(host, vmid)
+    return row | {key: status[key] for key in _STATISTICS if key in status}
+
+
+def unknown(host: Host, vmid: int) -> dict[str, Any]:
+    """A VM of which no statistics have arrived."""
+    return {"type": "qemu", "id": f"qemu/{vmid}", "node": host.name, "vmid": vmid, "status": "unknown"}
+
+
+def _zone(host: Host) -> dict[str, Any]:
+    if host.release.network_type == "sdn":
+        name = {"id": f"sdn/{host.name}/localnetwork", "sdn": "localnetwork"}
+    else:
+        name = {
+            "id": f"network/{host.name}/zone/localnetwork",
+            "network": "localnetwork",
+            "network-type": "zone",
+        }
+    return name | {"type": host.release.network_type, "node": host.name, "status": "ok"}
 
 
 def _storage(host: Host, storage: dict[str, Any]) -> dict[str, Any]:
@@ -218,5 +173,9 @@ def _storage(host: Host, storage: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pool(host: Host, pool: str) -> dict[str, Any]:
-    members = [_vm(host, vmid) for vmid in host.pools.members(pool) if vmid in host.configs]
+    rows = {row["vmid"]: row for row in host.statistics.rows(host, resource, unknown)}
+    present = [rows[vmid] for vmid in host.pools.members(pool) if vmid in rows]
+    members = [{key: value for key, value in row.items() if key != "pool"} for row in present]
+    for row in members:
+        row.pop("pool", None)
     return {"poolid": pool, "comment": host.pools.comment(pool), "members": members}

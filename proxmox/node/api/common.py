@@ -1,11 +1,12 @@
 """What the handlers of VMs share: tasks that hold a VM's lock, and rules that apply to tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from proxmox.node.configs import Config
-from proxmox.node.errors import BadParameters, Failure
+from proxmox.node.errors import Failure
 from proxmox.node.host import Host
-from proxmox.node.locks import Held
+from proxmox.node.locks import Held, Waiter
 from proxmox.node.routes import Call
 from proxmox.node.tasks import Task
 
@@ -14,19 +15,20 @@ VM = "/nodes/{node}/qemu/{vmid}"
 
 def start_task(host: Host, call: Call, kind: str, work: Callable[[Task], None]) -> str:
     """Begin a task about the call's VM; returns its UPID."""
-    refuse_skiplock(call)
     return host.tasks.start(kind, call.vmid, call.user, work)
-
-
-def refuse_skiplock(call: Call) -> None:
-    """Only root@pam with a ticket may ignore locks, and the node knows tokens only."""
-    if call.get("skiplock"):
-        raise BadParameters({"skiplock": "Only root may use this option."})
 
 
 def locked(host: Host, vmid: int, task: Task, *, seconds: float | None = None) -> Held:
     """A VM's configuration lock, for a task."""
-    return host.locks.hold(vmid, seconds=seconds, on_wait=lambda: task.log("trying to acquire lock..."))
+    return host.locks.hold(vmid, seconds=seconds, waiter=task)
+
+
+@contextmanager
+def allocating(host: Host, storage: str, task: Waiter) -> Iterator[None]:
+    """A storage's lock, for as long as a volume is made on it. Raises `Failure`."""
+    host.faults.check_storage(storage)
+    with host.storage_locks.allocating(storage, task):
+        yield
 
 
 def change(host: Host, vmid: int, task: Task, edit: Callable[[Config], None]) -> Config:

@@ -1,21 +1,25 @@
 """Creating a VM, and reading and changing its configuration."""
 
+import re
 import time
+from contextlib import nullcontext
 from typing import Any
 
-from proxmox.node import drives, identity
+from proxmox.node import allocation, drives, identity
 from proxmox.node.api.backup import RESTORE, restore
-from proxmox.node.api.common import VM, locked, refuse_skiplock
+from proxmox.node.api.cloudinit import check_keys
+from proxmox.node.api.common import VM, allocating, locked
+from proxmox.node.api.disks import drop
 from proxmox.node.api.power import power_on
-from proxmox.node.api.storage import check_storage
 from proxmox.node.configs import Config, Values
 from proxmox.node.errors import BadParameters, Failure
 from proxmox.node.host import Host
 from proxmox.node.routes import COUNT, FLAG, SNAPNAME, TEXT, VMID, Call, route
 from proxmox.node.schema import Parameter
 from proxmox.node.tasks import Task
-from proxmox.node.vm_options import AT_ONCE, AT_ONCE_PREFIXES, OPTIONS, ROOT_ONLY
+from proxmox.node.vm_options import AT_ONCE, AT_ONCE_PREFIXES, OPTIONS, is_known
 
+_SIZE = re.compile(r"\d+(?:\.\d+)?")
 _EDIT = {"delete": TEXT, "revert": TEXT, "digest": Parameter(max_length=40), "force": FLAG, "skiplock": FLAG}
 
 
@@ -38,21 +42,23 @@ def pending(host: Host, call: Call) -> list[dict[str, Any]]:
 
 @route("PUT", VM + "/config", **_EDIT, **OPTIONS)
 def update(host: Host, call: Call) -> None:
-    _check_edit(call)
+    _check_edit(host, call)
+    if host.release.checks_lock_first and not call.get("skiplock"):
+        host.configs.view(call.vmid).check_lock()
     with host.locks.hold(call.vmid):
-        _edit(host, call)
+        _edit(host, call, allocation.Request())
 
 
 @route("POST", VM + "/config", background_delay=COUNT, **{"import-working-storage": TEXT}, **_EDIT, **OPTIONS)
 def update_in_background(host: Host, call: Call) -> str:
-    _check_edit(call)
+    _check_edit(host, call)
     host.configs.view(call.vmid).check_lock()
 
     def work(task: Task) -> None:
         sent = " ".join(f"-{name} {value}" for name, value in call.sent("digest").items())
         task.log(f"update VM {call.vmid}: {sent}")
         with locked(host, call.vmid, task):
-            _edit(host, call)
+            _edit(host, call, task)
 
     return host.tasks.start("qmconfig", call.vmid, call.user, work)
 
@@ -67,10 +73,8 @@ def create(host: Host, call: Call) -> str:
         raise Failure(f"unable to create VM {vmid} - VM {vmid} already exists on node '{host.name}'")
     check_pool(host, pool)
     options = call.sent("pool", "start", "storage")
-    _check_root_only(options)
+    _check_options(host, options)
     config = Config({"lock": "create"})
-    for key, value in options.items():
-        _check_drive(host, key, value)
     if not host.configs.create(vmid, config):
         raise Failure(f"unable to create VM {vmid} - VM {vmid} already exists on node '{host.name}'")
     start = bool(call.get("start"))
@@ -89,12 +93,14 @@ def _create(host: Host, vmid: int, options: Values, pool: str, start: bool, task
     with locked(host, vmid, task):
         task.checkpoint()
         config = Config({"smbios1": f"uuid={identity.new_uuid()}", "vmgenid": identity.new_uuid()})
-        for key, value in options.items():
-            config.values[key] = _prepared(host, vmid, config.values, key, value)
-            if drives.is_key(key):
-                task.log(f"{key}: successfully created disk '{config.values[key]}'")
-        disks = [drive.key for drive in drives.disks(config.values)]
-        config.values.setdefault("boot", f"order={';'.join(disks)}" if disks else " ")
+        try:
+            for key, value in options.items():
+                config.values[key] = _prepared(host, vmid, config.values, key, value, task)
+        except Failure:
+            host.disks.destroy(vmid)
+            host.configs.delete(vmid)
+            raise
+        config.values.setdefault("boot", _boot_order(config.values))
         config.values["meta"] = f"creation-qemu=10.0.2,ctime={int(time.time())}"
         host.disks.create(vmid)
         if pool:
@@ -104,38 +110,56 @@ def _create(host: Host, vmid: int, options: Values, pool: str, start: bool, task
             power_on(host, vmid)
 
 
-def _check_edit(call: Call) -> None:
-    refuse_skiplock(call)
+def _boot_order(values: Values) -> str:
+    """The first disk, the first CD-ROM drive, the first network device (qemu-server: get_default_bootdevices)."""
+    disk = drives.first(values)
+    cds = sorted(key for key in values if drives.is_key(key) and "media=cdrom" in str(values[key]))
+    nets = sorted(key for key in values if key.startswith("net"))
+    order = [*([disk.key] if disk else []), *cds[:1], *nets[:1]]
+    return f"order={';'.join(order)}" if order else " "
+
+
+def _check_edit(host: Host, call: Call) -> None:
     options = call.sent("digest", "background_delay", "force")
     if not options:
         raise Failure("no options specified")
-    _check_root_only(options)
     for name in _names(call.get("delete", "")):
-        if not _known(name):
+        if not is_known(name):
             raise BadParameters({"delete": f"unknown option '{name}'"})
+    _check_options(host, call.sent(*_EDIT, "background_delay", "import-working-storage"))
 
 
-def _check_root_only(options: Values) -> None:
-    for name in ROOT_ONLY:
-        if name in options or name in _names(str(options.get("delete", ""))):
-            raise Failure(f"only root can set '{name}' config")
+def _check_options(host: Host, options: Values) -> None:
+    if keys := options.get("sshkeys"):
+        check_keys(str(keys))
+    for key, value in options.items():
+        allocation.check(host, key, value)
 
 
-def _edit(host: Host, call: Call) -> None:
+def _edit(host: Host, call: Call, task: allocation.Worker) -> None:
     """Change a configuration whose lock is held."""
     config = host.configs.load(call.vmid)
     if call.get("digest", config.digest) != config.digest:
         raise Failure("checksum mismatch (file change by other user?)")
-    config.check_lock()
+    if not call.get("skiplock"):
+        config.check_lock()
     running = host.guests.power(call.vmid) != "stopped"
     for key in _names(call.get("revert", "")):
         config.pending.pop(key, None)
     for key in _names(call.get("delete", "")):
-        _delete(host, config, key, running)
+        _delete(host, config, key, running, force=bool(call.get("force")))
     for key, value in call.sent(*_EDIT, "background_delay", "import-working-storage").items():
-        _check_drive(host, key, value)
-        _set(config, key, _prepared(host, call.vmid, config.values, key, value), running)
+        prepared = _prepared(host, call.vmid, config.values, key, value, task)
+        if drives.is_key(key):
+            _use_again(config, drives.parse(key, prepared).volume)
+        _set(config, key, prepared, running)
     host.configs.save(call.vmid, config)
+
+
+def _use_again(config: Config, volume: str) -> None:
+    """A volume that a disk uses is not unused any more."""
+    for key in [key for key, value in config.values.items() if key.startswith("unused") and value == volume]:
+        del config.values[key]
 
 
 def _set(config: Config, key: str, value: Any, running: bool) -> None:
@@ -146,26 +170,27 @@ def _set(config: Config, key: str, value: Any, running: bool) -> None:
         config.pending[key] = value
 
 
-def _delete(host: Host, config: Config, key: str, running: bool) -> None:
-    if drives.is_key(key) and key in config.values:
-        if config.values.get("protection"):
-            raise Failure(f"can't remove drive '{key}' - protection mode enabled")
-        free = next(f"unused{n}" for n in range(256) if f"unused{n}" not in config.values)
-        config.values[free] = drives.parse(key, str(config.values[key])).volume
+def _delete(host: Host, config: Config, key: str, running: bool, *, force: bool) -> None:
     config.pending.pop(key, None)
-    if not running or _at_once(key):
+    if drives.is_key(key) or key.startswith("unused"):
+        drop(host, config, key, force=force)
+    elif not running or _at_once(key):
         config.values.pop(key, None)
     elif key in config.values:
         config.pending[key] = None
 
 
-def _prepared(host: Host, vmid: int, values: Values, key: str, value: Any) -> Any:
+def _prepared(host: Host, vmid: int, values: Values, key: str, value: Any, task: allocation.Worker) -> Any:
     """A value as it is stored: disks allocated, MAC addresses made up, flags as 0 or 1."""
     if isinstance(value, bool):
         return int(value)
     if key.startswith("net") and "=" not in str(value).split(",")[0]:
         return identity.with_mac(str(value))
-    return _allocated(host, vmid, values, key, str(value)) if drives.is_key(key) else _spelled(key, value)
+    if not drives.is_key(key):
+        return _spelled(key, value)
+    storage, _, name = drives.parse(key, str(value)).volume.partition(":")
+    with allocating(host, storage, task) if _SIZE.fullmatch(name) else nullcontext():
+        return allocation.allocate(host, vmid, values, key, str(value), task)
 
 
 def _spelled(key: str, value: Any) -> Any:
@@ -175,39 +200,6 @@ def _spelled(key: str, value: Any) -> Any:
     return ";".join(
         sorted({tag.lower() for tag in value.replace(",", ";").replace(" ", ";").split(";") if tag})
     )
-
-
-def _allocated(host: Host, vmid: int, values: Values, key: str, text: str) -> str:
-    """`local-lvm:4` asks for a new disk of 4 GiB; anything else names one that is there."""
-    drive = drives.parse(key, text)
-    name = drive.volume.partition(":")[2]
-    if not name.replace(".", "", 1).isdecimal():
-        return text if drive.size_bytes else str(_sized(values, drive))
-    taken = {other.volume for other in drives.disks(values)}
-    volumes = (host.personality.volume(vmid, number) for number in range(256))
-    volume = next(volume for volume in volumes if volume not in taken)
-    size = drives.size_bytes(f"{name}G")
-    return str(
-        drives.Drive(key, volume, tuple(o for o in drive.options if not o.startswith("format=")), size)
-    )
-
-
-def _sized(values: Values, drive: drives.Drive) -> drives.Drive:
-    """A drive that is set again without a size keeps the one it had."""
-    known = {other.volume: other.size_bytes for other in drives.disks(values)}
-    return drives.Drive(drive.key, drive.volume, drive.options, known.get(drive.volume, 0))
-
-
-def _check_drive(host: Host, key: str, value: Any) -> None:
-    if not drives.is_key(key):
-        return
-    storage, _, name = drives.parse(key, str(value)).volume.partition(":")
-    if not name:
-        return
-    check_storage(host, storage)
-    if not (name.replace(".", "", 1).isdecimal() or "-disk-" in name or "/" in name or name == "cloudinit"):
-        kind = "directory volume" if host.personality.plugin == "dir" else "lvm volume"
-        raise Failure(f"unable to parse {kind} name '{name}'")
 
 
 def _pending_row(config: Config, key: str) -> dict[str, Any]:
@@ -221,10 +213,6 @@ def _pending_row(config: Config, key: str) -> dict[str, Any]:
 
 def _names(listed: str) -> list[str]:
     return [name for name in listed.replace(";", ",").replace(" ", ",").split(",") if name]
-
-
-def _known(name: str) -> bool:
-    return name in OPTIONS or f"{name.rstrip('0123456789')}[n]" in OPTIONS
 
 
 def _at_once(key: str) -> bool:

@@ -14,6 +14,7 @@ from proxmox.node.configs import Config, Values
 from proxmox.node.errors import Failure
 from proxmox.node.host import Host
 from proxmox.node.identity import new_uuid
+from proxmox.node.personalities import Personality
 from proxmox.node.routes import FLAG, SNAPNAME, TEXT, Call, route
 from proxmox.node.schema import Parameter
 from proxmox.node.tasks import Task
@@ -64,18 +65,24 @@ def feature(host: Host, call: Call) -> dict[str, Any]:
     config, snapname = host.configs.view(call.vmid), call.get("snapname", "")
     if snapname:
         config.snapshot(snapname)
-    has = supports(host, config, call["feature"], snapname)
-    return {"hasFeature": int(has), "nodes": [host.name] if has else []}
+    return {"hasFeature": int(supports(host, config, call["feature"], snapname)), "nodes": [host.name]}
 
 
 def supports(host: Host, config: Config, feature: str, snapname: str) -> bool:
-    """What the VM's storage can do with its disks."""
-    storage, disks = host.personality, drives.disks(config.values)
-    if any(drive.volume.partition(":")[0] != storage.storage for drive in disks):
-        return False
+    """What the storages of a VM can do with its disks, as they are or as they were at a snapshot."""
+    template = bool(config.values.get("template"))
+    disks = drives.disks(config.snapshot(snapname) if snapname else config.values)
+    return all(
+        _can(host.storages.of(drive.volume), drive.volume, feature, snapname, template) for drive in disks
+    )
+
+
+def _can(storage: Personality, volume: str, feature: str, snapname: str, template: bool) -> bool:
+    if feature == "snapshot":
+        return storage.keeps_snapshots(volume)
     if feature == "clone":
-        return storage.links_snapshots if snapname else bool(config.values.get("template"))
-    return storage.copies_snapshots if feature == "copy" and snapname else True
+        return storage.links_snapshots if snapname else template
+    return storage.copies_snapshots if snapname else True
 
 
 @route("POST", VM + "/snapshot", **_NEW, description=TEXT, vmstate=FLAG)
@@ -107,6 +114,7 @@ def _take(host: Host, vmid: int, name: str, description: str, memory: bool, task
         task.checkpoint()
         for drive in drives.disks(config.values):
             task.log(f"snapshotting 'drive-{drive.key}' ({drive.volume})")
+            _tell_how(host, vmid, drive.volume, task)
         host.disks.snapshot(vmid, name, task.checkpoint)
     except Exception:
         task.log("snapshot create failed: starting cleanup")
@@ -114,6 +122,12 @@ def _take(host: Host, vmid: int, name: str, description: str, memory: bool, task
         change(host, vmid, task, lambda config: _forget(config, name))
         raise
     change(host, vmid, task, lambda config: _commit(config, name))
+
+
+def _tell_how(host: Host, vmid: int, volume: str, task: Task) -> None:
+    storage = host.storages.of(volume)
+    if host.release.tells_more and storage.path and host.guests.power(vmid) != "stopped":
+        task.log(f"{'external' if storage.chain else 'internal'} qemu snapshot")
 
 
 @route("DELETE", VM + "/snapshot/{snapname}", force=FLAG)
@@ -166,10 +180,12 @@ def _rollback(host: Host, vmid: int, name: str, start: bool, task: Task) -> None
 
 
 def _check_newest(host: Host, config: Config, name: str) -> None:
-    """ZFS goes back to the newest snapshot only; snapshots are kept in the order they were taken."""
-    if not host.personality.rolls_back_any and next(reversed(config.snapshots)) != name:
-        volume = drives.disks(config.values)[0].volume
-        raise Failure(f"can't rollback, '{name}' is not most recent snapshot on '{volume}'")
+    """Some storages go back to the newest snapshot only; snapshots are kept in the order they were taken."""
+    if next(reversed(config.snapshots)) == name:
+        return
+    for drive in drives.disks(config.snapshot(name)):
+        if not host.storages.of(drive.volume).rolls_back_any:
+            raise Failure(f"can't rollback, '{name}' is not most recent snapshot on '{drive.volume}'")
 
 
 def _row(name: str, values: Values) -> dict[str, Any]:

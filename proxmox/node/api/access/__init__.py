@@ -1,0 +1,1 @@
+"""Log-in, users and their tokens, groups, roles, and access control lists."""
