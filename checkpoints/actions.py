@@ -11,36 +11,46 @@ from checkpoints.models import Checkpoint
 from checkpoints.states import SETTLED, State
 from events import actions as events
 from guests.models import Guest
+from guests.states import State as GuestState
 from operations import actions as operations
 from projects.errors import Conflict, NotThere
 from projects.models import Project, User
 
 
 @transaction.atomic
-def genesis(project: Project, template: Guest) -> Checkpoint:
-    """The project's first checkpoint: the template as it is, with an empty workspace. Made once."""
-    checkpoint, made = Checkpoint.objects.get_or_create(
+def genesis(
+    project: Project, template: Guest, *, why: str = "The template, before any machine"
+) -> Checkpoint:
+    """Where a project's machines may begin: a template as it is, with an empty workspace. Made once for each."""
+    Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
+    known = Checkpoint.objects.filter(origin=project.subject)
+    if present := known.filter(guest=template).first():
+        return present
+    number = known.count()
+    checkpoint = Checkpoint.objects.create(
         origin=project.subject,
-        number=0,
-        defaults={
-            "project": project,
-            "handle": f"{project.slug}.c0",
-            "kind": Checkpoint.Kind.GENESIS,
-            "guest": template,
-            "why": "The template, before any machine",
-        },
+        number=number,
+        project=project,
+        handle=f"{project.slug}.c{number}",
+        kind=Checkpoint.Kind.GENESIS,
+        guest=template,
+        why=why,
     )
-    if made:
-        checkpoint.move(State.CAPTURED, captured_at=checkpoint.created_at)
-        events.record("checkpoint.captured", subject=checkpoint.subject, project_id=project.id)
+    checkpoint.move(State.CAPTURED, captured_at=checkpoint.created_at)
+    events.record("checkpoint.captured", subject=checkpoint.subject, project_id=project.id)
     return checkpoint
 
 
 def genesis_of(project: Project) -> Checkpoint:
-    """Where the project's machines begin. Raises `Conflict` before a template is known."""
-    template = Guest.objects.filter(template=True).first()
+    """Where the project's machines begin unless something else is said. Raises `Conflict` without a template."""
+    first = Checkpoint.objects.filter(origin=project.subject, state=State.CAPTURED).order_by("number").first()
+    if first:
+        return first
+    template = Guest.objects.filter(template=True, state=GuestState.PRESENT).first()
     if template is None:
-        raise Conflict("No template is known yet. An operator runs: manage.py bootstrap")
+        raise Conflict(
+            "No template is known yet. An operator runs: manage.py bootstrap, or manage.py template build"
+        )
     return genesis(project, template)
 
 
@@ -118,6 +128,31 @@ def require_usable(checkpoint: Checkpoint) -> None:
             f"Checkpoint {checkpoint.handle} is broken: {checkpoint.error} Choose "
             f"{checkpoint.parent.handle if checkpoint.parent else 'another one'} instead."
         )
+
+
+def require_branchable(checkpoint: Checkpoint) -> None:
+    """Raises `Conflict` when no machine can be made from it, with the reason."""
+    require_usable(checkpoint)
+    branching = checkpoint.branching
+    if branching.strategy is None:
+        raise Conflict(f"Checkpoint {checkpoint.handle} cannot be branched from: {branching.sentence}")
+
+
+def require_restorable(checkpoint: Checkpoint, *, keeps_present: bool) -> None:
+    """Raises `Conflict` when its guest cannot be put back to it.
+
+    `keeps_present`: the present is snapshotted first, so that the checkpoint is not the newest any more.
+    """
+    require_usable(checkpoint)
+    known = checkpoint.guest.abilities
+    if known is None or known.rolls_back_any or (checkpoint.newest and not keeps_present):
+        return
+    storage = checkpoint.guest.storage
+    raise Conflict(
+        f"Storage {storage} can only go back to its newest snapshot, and {checkpoint.handle} would not be it"
+        f"{', since the present is kept first' if keeps_present else ''}. "
+        f'Branch instead: autovibe branch {checkpoint.handle} "…"'
+    )
 
 
 def _uuid(reference: str) -> UUID | None:

@@ -14,7 +14,9 @@ from rest_framework.views import APIView
 
 from checkpoints import actions, files
 from checkpoints.models import Checkpoint, CheckpointQuerySet
+from guests.branching import Branching
 from projects.errors import Invalid
+from proxmox.storage_kinds import Branch
 
 MACHINE = OpenApiParameter("machine", str, description="Only those that this machine left (handle or id).")
 PROJECT = OpenApiParameter("project", str, description="Only those of this project.")
@@ -49,6 +51,22 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
             "created_at",
             "captured_at",
         ]
+        read_only_fields = fields
+
+
+class BranchingSerializer(serializers.Serializer[Branching]):
+    strategy = serializers.ChoiceField(
+        choices=[one.value for one in Branch], allow_null=True, help_text="null: it cannot be branched from."
+    )
+    sentence = serializers.CharField(help_text="The strategy in words, or why there is none.")
+    copies_bytes = serializers.IntegerField(help_text="How much is copied; 0 for a linked clone.")
+
+
+class CheckpointDetailSerializer(CheckpointSerializer):
+    branching = BranchingSerializer(read_only=True)
+
+    class Meta(CheckpointSerializer.Meta):
+        fields = [*CheckpointSerializer.Meta.fields, "branching"]
         read_only_fields = fields
 
 
@@ -93,9 +111,11 @@ class Checkpoints(ListAPIView[Checkpoint]):
 class CheckpointDetail(APIView):
     """One checkpoint, by handle or id."""
 
-    @extend_schema(responses=CheckpointSerializer, tags=["checkpoints"], operation_id="checkpoints_show")
+    @extend_schema(
+        responses=CheckpointDetailSerializer, tags=["checkpoints"], operation_id="checkpoints_show"
+    )
     def get(self, request: Request, reference: str) -> Response:
-        return Response(CheckpointSerializer(actions.find(reference, user=request.user)).data)
+        return Response(CheckpointDetailSerializer(actions.find(reference, user=request.user)).data)
 
 
 class CheckpointFiles(APIView):

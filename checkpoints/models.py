@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from checkpoints.states import MOVES, State
+from guests.branching import Branching, choose
 from guests.models import Guest, Source
 from projects.errors import Conflict
 from projects.models import Project, User
@@ -83,6 +84,7 @@ class Checkpoint(models.Model):
     call_id = models.UUIDField(null=True)  # the model call it was taken for
     guest = models.ForeignKey(Guest, models.PROTECT)
     snapshot = models.CharField(max_length=40, blank=True)  # "" for a template as it is
+    backup = models.CharField(max_length=300, blank=True)  # volume of its backup, if one was taken
     manifest = models.ForeignKey(Manifest, models.PROTECT, null=True)
     digest = models.CharField(max_length=64, blank=True)  # what the guest said its files amount to
     changed = models.PositiveIntegerField(default=0)  # files that differ from the parent's
@@ -109,8 +111,19 @@ class Checkpoint(models.Model):
 
     @property
     def source(self) -> Source:
-        """What a guest is cloned from to branch here."""
-        return Source(self.guest, self.snapshot)
+        """What a guest is made from to branch here."""
+        return Source(self.guest, self.snapshot, self.branching, self.backup)
+
+    @property
+    def newest(self) -> bool:
+        """Whether its guest has no later snapshot, nor will soon."""
+        later = Checkpoint.objects.filter(guest=self.guest_id, created_at__gt=self.created_at)
+        return not later.exclude(state=State.BROKEN).exists()
+
+    @property
+    def branching(self) -> Branching:
+        """How a machine is made from it, and what that costs; or why none can be."""
+        return choose(self.guest, self.snapshot, newest=self.newest, backup=self.backup)
 
     @property
     def usable(self) -> bool:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Protocol
 
+from django.conf import settings
 from django.utils import timezone
 
 from checkpoints import manifests
@@ -13,6 +14,7 @@ from events import actions as events
 from guests import work as guests
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation
+from operations.slots import Slots
 from proxmox import errors
 from proxmox.connect import driver
 from proxmox.driver import Ran
@@ -20,6 +22,10 @@ from proxmox.driver import Ran
 CAPTURE_SECONDS = 60
 RUNNER = '"${GUEST_ROOT:-}/opt/autovibe/runner.py"'
 OUT = "/var/lib/autovibe/capture.gz"
+
+
+# Checkpoints that somebody asked for, or that end a machine.
+MILESTONES = {Checkpoint.Kind.MANUAL, Checkpoint.Kind.FINAL}
 
 
 class HasCheckpoint(Protocol):
@@ -134,8 +140,73 @@ def broken(context: HasCheckpoint, sentence: str) -> None:
     """Settle: it could not be taken. What ran goes on."""
     checkpoint = context.checkpoint
     if checkpoint and checkpoint.state == State.REQUESTED:
-        checkpoint.move(State.BROKEN, error=sentence)
-        _record("checkpoint.broken", checkpoint, error=sentence)
+        fail(checkpoint, sentence)
+
+
+def fail(checkpoint: Checkpoint, sentence: str) -> None:
+    """It cannot be returned to, or not any more."""
+    checkpoint.move(State.BROKEN, error=sentence)
+    _record("checkpoint.broken", checkpoint, error=sentence)
+
+
+# --- backups ---
+
+
+def _wants_backup(checkpoint: Checkpoint | None) -> bool:
+    """Where no branch can be made from a snapshot, checkpoints that somebody cares for are backed up, too."""
+    if checkpoint is None or not settings.PROXMOX_BACKUP_STORAGE or checkpoint.backup:
+        return False
+    known = checkpoint.guest.abilities
+    from_snapshots = known is None or known.links_snapshots or known.copies_snapshots
+    return checkpoint.kind in MILESTONES and not from_snapshots and checkpoint.state != State.BROKEN
+
+
+def back_up(context: HasCheckpoint) -> Outcome:
+    """Have Proxmox write the present, which is the snapshot that was just taken, to the backup storage."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not _wants_backup(checkpoint):
+        return None
+    storage = settings.PROXMOX_BACKUP_STORAGE
+    return driver().back_up(checkpoint.guest.vm, storage, f"{checkpoint.handle} {checkpoint.id}")
+
+
+def look_for_backup(context: HasCheckpoint) -> bool | str:
+    """What became of a backup whose answer was lost."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not _wants_backup(checkpoint) or _find_backup(checkpoint):
+        return True
+    vm, since = checkpoint.guest.vm, checkpoint.created_at.timestamp()
+    upid = driver().find_task(vm.node, "vzdump", vm.vmid, since)
+    return upid if upid and not driver().tasks([upid])[0].result else False
+
+
+def file_backup(context: HasCheckpoint) -> Outcome:
+    """Note where the backup is."""
+    checkpoint = context.checkpoint
+    if checkpoint and _wants_backup(checkpoint) and (volume := _find_backup(checkpoint)):
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(backup=volume)
+        checkpoint.backup = volume
+    return None
+
+
+def _find_backup(checkpoint: Checkpoint) -> str:
+    vm = checkpoint.guest.vm
+    found = driver().backups(vm.node, settings.PROXMOX_BACKUP_STORAGE, vm.vmid)
+    return next((one.volume for one in found if str(checkpoint.id) in one.notes), "")
+
+
+def not_backed_up(context: HasCheckpoint, sentence: str) -> None:
+    """The snapshot is there all the same; the checkpoint says what it lacks."""
+    if context.checkpoint:
+        Checkpoint.objects.filter(pk=context.checkpoint.pk).update(error=sentence)
+
+
+def _backup_slots(context: HasCheckpoint) -> Slots:
+    """Proxmox writes one backup at a time on a node (pve-manager: VZDump.pm, vzdump.lock)."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not _wants_backup(checkpoint):
+        return {}
+    return {f"backup:{checkpoint.guest.node}": 1}
 
 
 def _record(kind: str, checkpoint: Checkpoint, **data: str) -> None:
@@ -149,6 +220,15 @@ def _record(kind: str, checkpoint: Checkpoint, **data: str) -> None:
 STEPS: tuple[Step[HasCheckpoint], ...] = (
     Step("capture", "Listing the files", capture, tolerate=unlisted),
     Step("snapshot", "Taking the snapshot", snapshot, look=look_for_snapshot, tolerate=broken),
+    Step(
+        "backup",
+        "Backing up",
+        back_up,
+        look=look_for_backup,
+        tolerate=not_backed_up,
+        slots=_backup_slots,
+    ),
+    Step("filing", "Filing the backup", file_backup, tolerate=not_backed_up),
     Step("thaw", "Letting the agent go on", thaw, tolerate=thawed_by_itself),
 )
 
@@ -165,6 +245,14 @@ class Taking:
     checkpoint: Checkpoint
 
 
+def _blocked(context: HasCheckpoint) -> str:
+    return guests.blocked(context.checkpoint.guest) if context.checkpoint else ""
+
+
 TAKE: Plan[HasCheckpoint] = Plan(
-    load=_load, steps=STEPS, succeed=lambda taking: captured(taking.checkpoint), fail=broken
+    load=_load,
+    steps=STEPS,
+    succeed=lambda taking: captured(taking.checkpoint),
+    fail=broken,
+    blocked=_blocked,
 )

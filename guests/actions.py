@@ -17,12 +17,33 @@ class NoRoom(Refusal):
     type = "no-room"
 
 
-def allocate(project: Project, *, node: str) -> Guest:
-    """A guest row with a fresh VMID on `node`; Proxmox hears of it later, from a worker."""
-    vmid = settings.PROXMOX_VMID_FIRST + next_vmid() - 1
+def allocate(project: Project, source: Guest) -> Guest:
+    """A guest row with a fresh VMID, where its source is; Proxmox hears of it later, from a worker.
+
+    A clone of a guest's snapshot lands on that guest's node and storage, where the snapshot is.
+    """
+    return Guest.objects.create(
+        project=project,
+        vmid=fresh_vmid(),
+        node=source.node,
+        storage=source.storage,
+        image_format=source.image_format,
+        disk_bytes=source.disk_bytes,
+    )
+
+
+def fresh_vmid() -> int:
+    """A number that was never used. Raises `NoRoom`."""
+    vmid: int = settings.PROXMOX_VMID_FIRST + next_vmid() - 1
     if vmid > settings.PROXMOX_VMID_LAST:
         raise NoRoom("The VMID range is used up. Widen PROXMOX_VMID_FIRST and PROXMOX_VMID_LAST.")
-    return Guest.objects.create(project=project, vmid=vmid, node=node)
+    return vmid
+
+
+def renumber(guest: Guest) -> None:
+    """Give a guest that was not made yet another VMID: somebody else has taken the one it had."""
+    guest.vmid = fresh_vmid()
+    guest.save(update_fields=["vmid"])
 
 
 @transaction.atomic
@@ -46,7 +67,13 @@ def halt(guest: Guest) -> None:
     _begin("halt", guest)
 
 
-def _begin(verb: str, guest: Guest) -> None:
+@transaction.atomic
+def drop_snapshot(guest: Guest, name: str) -> None:
+    """Have a snapshot deleted that no checkpoint lives in any more."""
+    _begin("drop_snapshot", guest, snapshot=name)
+
+
+def _begin(verb: str, guest: Guest, **arguments: str) -> None:
     assert guest.project is not None, "Templates are left alone."
     operations.begin(
         verb,
@@ -56,4 +83,5 @@ def _begin(verb: str, guest: Guest) -> None:
         task=f"guests.tasks.{verb}",
         by=None,
         guest=str(guest.id),
+        **arguments,
     )

@@ -14,6 +14,6 @@ MOVES: dict[State, frozenset[State]] = {
     State.ALLOCATED: frozenset({State.PRESENT, State.CONDEMNED}),
     State.PRESENT: frozenset({State.CONDEMNED}),
     State.CONDEMNED: frozenset({State.GONE}),
-    State.GONE: frozenset(),
+    State.GONE: frozenset({State.CONDEMNED}),  # it was found to be there again
 }
 EXISTING = frozenset({State.ALLOCATED, State.PRESENT, State.CONDEMNED})

@@ -1,69 +1,129 @@
 """What a worker does to VMs: the steps that plans of machines and checkpoints are made of."""
 
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from guests import actions
 from guests.models import Guest, Source
 from guests.states import State
 from operations.engine import Later, Outcome, Plan, Step
 from operations.models import Operation
+from operations.slots import Slots
 from proxmox import errors
 from proxmox.connect import driver
 from proxmox.driver import MARK, Clone, Power
+from proxmox.storage_kinds import Branch
 
 AGENT_SECONDS = 300  # from power-on until the guest agent answers
 
+# --- making one ---
+
+
+def clone_slots(source: Source) -> Slots:
+    """A storage makes few disks at a time, and a VM bears few clones."""
+    return storage_slots(source.guest) | {f"source:{source.guest.vmid}": settings.PROXMOX_CLONES_PER_SOURCE}
+
+
+def storage_slots(guest: Guest) -> dict[str, int]:
+    """What making or removing the guest's disk uses."""
+    if not guest.storage:
+        return {}
+    return {f"storage:{guest.node}/{guest.storage}": settings.PROXMOX_CLONES_PER_STORAGE}
+
+
+def rewind(source: Source) -> Outcome:
+    """Put a source that is at rest back to its newest snapshot, where only its present can be copied."""
+    if source.branching.strategy != Branch.FREEZE:
+        return None
+    source.guest.refresh_from_db(fields=["at_rest"])
+    if not source.guest.at_rest or _power(source.guest) != Power.STOPPED:
+        raise errors.Refused(f"VM {source.guest.vmid} is in use again; its storage can only copy it at rest.")
+    return driver().rollback(source.guest.vm, source.snapshot)
+
 
 def clone(guest: Guest, source: Source, *, name: str, description: str, pool: str) -> Outcome:
-    """Ask for the clone, linked where the storage can. Raises `Unsupported` where it can do neither."""
-    full = not _can_link(source)
-    driver().ensure_pool(pool)
-    return driver().clone(
-        Clone(
-            source=source.guest.vm,
-            snapshot=source.snapshot,
-            target=guest.vm,
-            name=name,
-            description=f"{description}\n{guest.id}",
-            pool=pool,
-            full=full,
-        )
+    """Ask for the new VM, by the way that was chosen. A number that somebody else took is given up for the next.
+
+    Raises `Unsupported` where the storage turns out to be able to do neither.
+    """
+    description = f"{description}\n{guest.id}"
+    try:
+        if source.branching.strategy == Branch.BACKUP:
+            return driver().restore(
+                source.backup, guest.vm, name=name, description=description, pool=pool, storage=guest.storage
+            )
+        full = _is_full(source)
+        snapshot = "" if source.branching.strategy == Branch.FREEZE else source.snapshot
+        return driver().clone(Clone(source.guest.vm, snapshot, guest.vm, name, description, pool, full))
+    except errors.Exists:
+        return _another_number(guest)
+
+
+def _another_number(guest: Guest) -> Outcome:
+    try:
+        if str(guest.id) in driver().config(guest.vm).get("description", ""):
+            return None
+    except errors.Refused:
+        pass  # somebody else's, whom we may not even see
+    taken = guest.vmid
+    actions.renumber(guest)
+    return Later(
+        0, AGENT_SECONDS, f"VMID {taken} and those after it are taken. Move PROXMOX_VMID_FIRST past them."
     )
 
 
-def _can_link(source: Source) -> bool:
-    if source.guest.template:
+def _is_full(source: Source) -> bool:
+    """Whether a whole copy is made. Proxmox has the last word on links, where we would make one."""
+    if source.branching.strategy != Branch.LINKED:
         return True
     vm = source.guest.vm
-    if driver().supports(vm, "clone", source.snapshot):
-        return True
-    if driver().supports(vm, "copy", source.snapshot):
+    if source.guest.template or driver().supports(vm, "clone", source.snapshot):
         return False
+    if driver().supports(vm, "copy", source.snapshot):
+        return True
     raise errors.Unsupported(
         f"The storage of VM {vm.vmid} can neither link nor copy a snapshot (ZFS cannot). "
         "Put the template on LVM-thin, Ceph RBD or qcow2 storage to branch from checkpoints."
     )
 
 
-def look_for_clone(guest: Guest, source: Source, since: float) -> bool:
-    """Whether a clone whose answer was lost has been made. Raises `Busy` while one may still be under way."""
+def look_for_clone(guest: Guest, source: Source, since: float) -> bool | str:
+    """What became of a clone or restore whose answer was lost. Raises `Busy` while one may still be under way."""
     try:
         config = driver().config(guest.vm)
     except errors.Missing:
         config = {}
-    if config and config.get("lock") != "clone":
+    if config and config.get("lock") not in {"clone", "create"}:
         if str(guest.id) not in config.get("description", ""):
-            raise errors.NotOurs(
-                f"VMID {guest.vmid} belongs to somebody else. Move PROXMOX_VMID_FIRST past it."
-            )
+            actions.renumber(guest)
+            return False
         return True
+    if source.branching.strategy == Branch.BACKUP:
+        return _look_for_restore(guest, config, since)
     # The task carries the source's VMID only, so a running one may be another's; then we look again.
     upid = driver().find_task(guest.node, "qmclone", source.guest.vmid, since)
     if upid and not driver().tasks([upid])[0].result:
         raise errors.Busy(f"A clone of VM {source.guest.vmid} is under way.")
     if config:
-        raise errors.Stuck(
-            f"VM {guest.vmid} is half cloned and locked. On node {guest.node} run: "
-            f"qm unlock {guest.vmid} && qm destroy {guest.vmid}"
-        )
+        raise errors.Stuck(half_made(guest))
     return False
+
+
+def _look_for_restore(guest: Guest, config: dict[str, str], since: float) -> bool | str:
+    upid = driver().find_task(guest.node, "qmrestore", guest.vmid, since)
+    if upid and not driver().tasks([upid])[0].result:
+        return upid
+    if config:
+        raise errors.Stuck(half_made(guest))
+    return False
+
+
+def half_made(guest: Guest) -> str:
+    return (
+        f"VM {guest.vmid} is half made and locked. On node {guest.node} run: "
+        f"qm unlock {guest.vmid} && qm destroy {guest.vmid}"
+    )
 
 
 def mark(guest: Guest, *, cores: int, memory_mib: int) -> Outcome:
@@ -72,6 +132,9 @@ def mark(guest: Guest, *, cores: int, memory_mib: int) -> Outcome:
     if guest.state == State.ALLOCATED:
         guest.move(State.PRESENT)
     return None
+
+
+# --- power ---
 
 
 def start(guest: Guest) -> Outcome:
@@ -129,13 +192,50 @@ def _power(guest: Guest) -> Power:
     return driver().observe(guest.vm).power
 
 
+# --- locks ---
+
+
+def blocked(*guests: Guest) -> str:
+    """What an operator has to do about a lock that no task holds any more; "" while there is none such."""
+    return next(filter(None, map(_blocked, guests)), "")
+
+
+def _blocked(guest: Guest) -> str:
+    try:
+        lock = driver().config(guest.vm).get("lock", "")
+    except errors.Missing:
+        return ""
+    if not lock or driver().running_task(guest.vm):
+        return ""
+    return unlocking(guest, lock)
+
+
+def unlocking(guest: Guest, lock: str) -> str:
+    """How a lock is removed that a dead task has left: no API token may (qemu-server: "only root can set 'lock'")."""
+    if lock in {"clone", "create"}:
+        return half_made(guest)
+    return (
+        f"VM {guest.vmid} is locked ({lock}) and no task works on it. On node {guest.node} run: "
+        f"qm unlock {guest.vmid}"
+    )
+
+
+# --- the end of one ---
+
+
 def claim(guest: Guest) -> Outcome:
-    """Put our mark on a VM whose spawn ended before that; its description proves that it is ours."""
+    """Put our mark on a VM whose spawn ended before that; its description proves that it is ours.
+
+    A restore that failed leaves a VM without any; its number is from our sequence, and it was free.
+    """
     try:
         config = driver().config(guest.vm)
     except errors.Missing:
         return None
-    if str(guest.id) in config.get("description", "") and MARK not in config.get("tags", ""):
+    description, tags = config.get("description", ""), config.get("tags", "")
+    if not description and not tags and guest.state == State.CONDEMNED:
+        driver().configure(guest.vm, {"tags": MARK, "description": str(guest.id)})
+    elif str(guest.id) in description and MARK not in tags:
         driver().configure(guest.vm, {"tags": MARK})
     return None
 
@@ -146,6 +246,23 @@ def destroy(guest: Guest) -> Outcome:
         return driver().destroy(guest.vm)
     except errors.Missing:
         return None
+
+
+@dataclass
+class Dropping:
+    """A snapshot to be deleted."""
+
+    guest: Guest
+    snapshot: str
+
+
+def _drop_snapshot(dropping: Dropping) -> Outcome:
+    vm = dropping.guest.vm
+    try:
+        there = dropping.snapshot in {one.name for one in driver().snapshots(vm)}
+    except errors.Missing:
+        there = False
+    return driver().delete_snapshot(vm, dropping.snapshot) if there else None
 
 
 def _load(operation: Operation) -> Guest:
@@ -160,8 +277,20 @@ def _is_off(guest: Guest) -> None:
     """Nothing to write: what Proxmox reports of its power is copied by `observe`."""
 
 
+DROP_SNAPSHOT: Plan[Dropping] = Plan(
+    load=lambda operation: Dropping(_load(operation), operation.arguments["snapshot"]),
+    steps=(Step("delete", "Deleting the snapshot", _drop_snapshot),),
+    succeed=lambda dropping: None,
+    fail=lambda dropping, sentence: None,
+    blocked=lambda dropping: blocked(dropping.guest),
+)
+
 HALT: Plan[Guest] = Plan(
-    load=_load, steps=(Step("stop", "Stopping the VM", stop),), succeed=_is_off, fail=_stays
+    load=_load,
+    steps=(Step("stop", "Stopping the VM", stop),),
+    succeed=_is_off,
+    fail=_stays,
+    blocked=blocked,
 )
 
 DESTROY: Plan[Guest] = Plan(
@@ -169,8 +298,9 @@ DESTROY: Plan[Guest] = Plan(
     steps=(
         Step("claim", "Marking the VM", claim),
         Step("stop", "Stopping the VM", stop),
-        Step("destroy", "Destroying the VM", destroy),
+        Step("destroy", "Destroying the VM", destroy, slots=storage_slots),
     ),
     succeed=lambda guest: guest.move(State.GONE),
     fail=_stays,
+    blocked=blocked,
 )

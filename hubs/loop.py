@@ -13,8 +13,10 @@ from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 
+from checkpoints import reconcile as checkpoints
 from gateway import calls
-from guests import observe
+from guests import observe, usage
+from guests import reconcile as guests
 from machines import enforce
 from operations import watcher
 from operations.actions import WATCHER_CHANNEL
@@ -26,6 +28,7 @@ T = TypeVar("T")
 
 LOCK = 0x61757476  # "autv": one active hub per database
 HOUSEKEEPING_SECONDS = 3.0
+RECONCILE_SECONDS = 60.0
 RECONNECT_SECONDS = 1.0
 
 
@@ -35,6 +38,7 @@ class Hub:
     def __init__(self) -> None:
         self._stopping = False
         self._next_housekeeping = 0.0
+        self._next_reconciliation = 0.0
 
     def stop(self) -> None:
         self._stopping = True
@@ -68,6 +72,10 @@ class Hub:
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
             for chore in (watcher.reap, _observe, enforce.enforce, enforce.tidy, calls.reap):
+                _safely(chore)
+        if time.monotonic() >= self._next_reconciliation:
+            self._next_reconciliation = time.monotonic() + RECONCILE_SECONDS
+            for chore in (guests.reconcile, checkpoints.reconcile, usage.tend):
                 _safely(chore)
         for _ in listener.notifies(timeout=pause, stop_after=1):
             pass

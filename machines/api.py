@@ -223,6 +223,7 @@ def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[s
         limits=asked["limits"],
         model=asked["model"],
         wall_seconds=asked["wall_seconds"],
+        network=asked["network"],
         idempotency_key=_key(request),
     )
     return Response(MachineSerializer(actions.find(machine.handle, user=request.user)).data, status=202)

@@ -81,8 +81,8 @@ def _idle() -> QuerySet[Guest]:
     """Guests that nothing is being done to, nor was a moment ago."""
     recent = Q(finished_at=None) | Q(finished_at__gt=timezone.now() - AGAIN_AFTER)
     lock = Concat(Value("guest:"), Cast("pk", CharField()))
-    busy = Operation.objects.filter(recent, lock=OuterRef("lock"))
-    return Guest.objects.filter(template=False).annotate(lock=lock).filter(~Exists(busy))
+    busy = Operation.objects.filter(recent, lock=OuterRef("operation_lock"))
+    return Guest.objects.filter(template=False).annotate(operation_lock=lock).filter(~Exists(busy))
 
 
 def is_silent(machine: Machine) -> bool:

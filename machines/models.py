@@ -14,6 +14,7 @@ from django.utils import timezone
 from budgets.models import LedgerEntry
 from checkpoints.models import Checkpoint
 from guests.models import Guest
+from guests.profiles import Profile
 from machines.states import ENDED, LIVE, MOVES, VERBS, State
 from projects.errors import Conflict
 from projects.models import Project, User
@@ -52,6 +53,7 @@ class Machine(models.Model):
     guest = models.OneToOneField(Guest, models.PROTECT)
     continues = models.BooleanField(default=False)  # the agent goes on with the conversation in its source
     wall_seconds = models.PositiveIntegerField()
+    network = models.CharField(max_length=10, choices=Profile, default=Profile.OPEN)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     idempotency_key = models.CharField(max_length=100, null=True)  # noqa: DJ001 - unique only where given
 
@@ -78,6 +80,7 @@ class Machine(models.Model):
         ordering = ["-number"]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=State.values), name="machine_state_is_known"),
+            models.CheckConstraint(condition=Q(network__in=Profile.values), name="machine_network_is_known"),
             models.UniqueConstraint(fields=["project", "idempotency_key"], name="machine_once_per_key"),
         ]
         indexes = [models.Index(fields=["project", "-number"], name="machine_by_project")]

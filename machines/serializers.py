@@ -6,6 +6,7 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from guests.profiles import Profile
 from machines.models import LogLine, Machine
 from operations.api import OperationSerializer
 from operations.models import Operation
@@ -50,6 +51,7 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
             "spent_micros",
             "currency",
             "wall_seconds",
+            "network",
             "vmid",
             "node",
             "power",
@@ -100,6 +102,13 @@ class BranchSerializer(serializers.Serializer[Any]):
     wall_seconds = serializers.IntegerField(
         required=False, default=None, allow_null=True, help_text=f"Default {settings.MACHINE_WALL_SECONDS}."
     )
+    network = serializers.ChoiceField(
+        Profile.choices,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="A stricter profile than the type's.",
+    )
 
 
 class SpawnSerializer(BranchSerializer):
@@ -131,3 +140,4 @@ class MachineTypeSerializer(serializers.Serializer[Any]):
     good_at = serializers.JSONField()
     default_model = serializers.CharField()
     checkpoints = serializers.CharField()
+    network = serializers.CharField(source="network_here")

@@ -2,8 +2,10 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -11,7 +13,7 @@ from django_q.tasks import async_task
 from events import actions as events
 from operations import slots
 from operations.models import ACTIVE, LostClaim, Operation, Status
-from projects.errors import Conflict
+from projects.errors import Conflict, NotThere
 from projects.models import Project, User
 
 WATCHER_CHANNEL = "operations_watch"
@@ -43,6 +45,15 @@ def begin(
     )
     enqueue(operation)
     return operation
+
+
+def find(operation_id: UUID, *, user: User | AnonymousUser) -> Operation:
+    """The operation, if `user` may see its project. Raises `NotThere`."""
+    visible = Operation.objects.filter(project__in=Project.objects.permitted(user, "view_project"))
+    found = visible.select_related("project", "requested_by").filter(pk=operation_id).first()
+    if found is None:
+        raise NotThere("There is no such operation that you may see.")
+    return found
 
 
 def enqueue(operation: Operation) -> None:

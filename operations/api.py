@@ -2,15 +2,15 @@
 
 from uuid import UUID
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from operations import actions
 from operations.models import Operation
-from projects.models import Project
+from projects.permissions import acting, require
 
 
 class OperationSerializer(serializers.ModelSerializer[Operation]):
@@ -41,8 +41,17 @@ class OperationDetail(APIView):
 
     @extend_schema(responses=OperationSerializer, tags=["operations"], operation_id="operations_show")
     def get(self, request: Request, operation_id: UUID) -> Response:
-        visible = Operation.objects.filter(
-            project__in=Project.objects.permitted(request.user, "view_project")
-        )
-        operation = get_object_or_404(visible.select_related("requested_by"), pk=operation_id)
-        return Response(OperationSerializer(operation).data)
+        return Response(OperationSerializer(actions.find(operation_id, user=request.user)).data)
+
+
+class OperationGiveUp(APIView):
+    """Have an operation end that waits for an operator."""
+
+    @extend_schema(
+        request=None, responses=OperationSerializer, tags=["operations"], operation_id="operations_give_up"
+    )
+    def post(self, request: Request, operation_id: UUID) -> Response:
+        operation = actions.find(operation_id, user=request.user)
+        require(request.user, "operate_machines", operation.project)
+        actions.give_up(operation, by=acting(request.user))
+        return Response(OperationSerializer(operation).data, status=202)

@@ -10,6 +10,7 @@ from budgets.errors import Exhausted
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from guests import actions as guests
+from guests.profiles import Profile, stricter
 from machines import types
 from machines.actions.begin import begin, record
 from machines.actions.lookup import machine_of
@@ -33,12 +34,15 @@ def spawn(
     limits: dict[str, int] | None = None,
     model: str = "",
     wall_seconds: int | None = None,
+    network: str = "",
     idempotency_key: str | None = None,
 ) -> Machine:
     """A new machine from a checkpoint: guest, budget, operation and event in one transaction.
 
-    `limits` caps this machine alone: micros of money, tokens, calls. Asked again with the same key, the first
-    machine is returned. Raises `Invalid`, `Conflict`, or `budgets.errors.Exhausted`.
+    `limits` caps this machine alone: micros of money, tokens, calls. `network` is a stricter profile than its type's.
+    Asked again with the same key, the first machine is returned.
+
+    Raises `Invalid`, `Conflict`, or `budgets.errors.Exhausted`.
     """
     if twin := _twin(project, idempotency_key):
         return twin
@@ -53,6 +57,7 @@ def spawn(
         idempotency_key=idempotency_key,
     )
     _check(machine)
+    machine.network = _network(machine, network)
     _require_money(project, limits or {})
     try:
         with transaction.atomic():
@@ -83,7 +88,22 @@ def _check(machine: Machine) -> None:
         raise Invalid(f"Checkpoint {source.handle} belongs to another project than {project.slug}.")
     if not WALL_SECONDS_MIN <= machine.wall_seconds <= WALL_SECONDS_MAX:
         raise Invalid("The time limit must be between 10 seconds and 30 days.")
-    checkpoints.require_usable(source)
+    checkpoints.require_branchable(source)
+
+
+def _network(machine: Machine, asked: str) -> str:
+    """The profile that was asked for, within what its type allows here; a branch keeps its parent's strictness."""
+    allowed = types.get(machine.type).network_here
+    if not asked:
+        parent = machine_of(machine.source)
+        return stricter(allowed, parent.network if parent else allowed)
+    if asked not in Profile.values:
+        raise Invalid(f"There is no network profile {asked!r}; there are {', '.join(Profile.values)}.")
+    if stricter(allowed, asked) != asked:
+        raise Invalid(
+            f"Machines of type {machine.type} may have the network profile “{allowed}” at most here."
+        )
+    return asked
 
 
 def _require_money(project: Project, limits: dict[str, int]) -> None:
@@ -102,8 +122,7 @@ def _create(
 ) -> Machine:
     project, source = machine.project, machine.source
     machine.number = next_number()
-    # A clone of a guest's snapshot lands on that guest's node, where the snapshot is.
-    machine.guest = guests.allocate(project, node=source.guest.node)
+    machine.guest = guests.allocate(project, source.guest)
     machine.continues = _continues(machine)
     machine.save(force_insert=True)
     MachineFile.objects.bulk_create(MachineFile(machine=machine, **one._asdict()) for one in modifications)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from guests import actions as guests
+from guests.models import Guest
 from machines import tokens, types
 from machines.actions.begin import begin, record
 from machines.models import Machine
@@ -90,17 +91,18 @@ def resume(machine: Machine, *, by: User) -> Operation:
 def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
     """Put the machine back to one of its own checkpoints and go on from there. The present is kept first."""
     _require(machine, "rollback")
-    checkpoints.require_usable(target)
     if target.guest_id != machine.guest_id:
         raise Conflict(
             f"Checkpoint {target.handle} lives in another guest than {machine.handle}. "
             f'Branch instead: autovibe branch {target.handle} "…"'
         )
-    was = machine.state
+    keeps_present = machine.state in {State.RUNNING, State.PAUSED}  # else its last checkpoint is its present
+    checkpoints.require_restorable(target, keeps_present=keeps_present)
+    Guest.objects.filter(pk=machine.guest_id).update(at_rest=False)
     machine.move(State.RESTORING, paused_for="", sentence="", ended_at=None, exit_code=None)
     record(machine, "machine.restoring", by=by, target=target.handle)
     arguments = {"target": str(target.id)}
-    if was in {State.RUNNING, State.PAUSED}:  # else the machine's last checkpoint is its present
+    if keeps_present:
         kept = _prepare(machine, Checkpoint.Kind.MANUAL, f"Before the return to {target.handle}")
         arguments["checkpoint"] = str(kept.id)
     return begin("rollback", machine, by=by, **arguments)

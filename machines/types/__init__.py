@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
+from guests.profiles import Profile
 from machines import guest
 
 CHECKPOINT_POLICIES = ("every_call", "none")
@@ -46,6 +47,7 @@ class MachineType:
     transcripts: tuple[str, ...] = ()
     checkpoints: str = "every_call"
     programs: tuple[str, ...] = ()
+    network: str = Profile.OPEN
 
     def environment_for(self, *, gateway: str, token: str, model: str) -> dict[str, str]:
         """The agent's environment with its placeholders filled in, but for {prompt_file}."""
@@ -54,6 +56,11 @@ class MachineType:
             key: re.sub(r"\{(\w+)\}", lambda found: values[found[1]], template)
             for key, template in self.environment.items()
         }
+
+    @property
+    def network_here(self) -> str:
+        """The network profile of its machines: the installation's, where it has one, goes before the type's."""
+        return settings.MACHINE_NETWORK or self.network
 
 
 def get(name: str) -> MachineType:
@@ -149,6 +156,7 @@ _SHAPES: dict[str, _Shape] = {
     ),
     "transcripts": (lambda value: _is_list(value, _is_guest_path), "a list of absolute paths in the guest"),
     "checkpoints": (lambda value: value in CHECKPOINT_POLICIES, " or ".join(CHECKPOINT_POLICIES)),
+    "network": (lambda value: value in Profile.values, " or ".join(Profile.values)),
     "programs": (
         lambda value: _is_list(value, guest.NAMES.__contains__),
         f"a list out of {', '.join(sorted(guest.NAMES))}",

@@ -5,8 +5,8 @@ from django.utils import timezone
 from checkpoints import work as checkpoints
 from guests import work as guests
 from machines.states import State
-from machines.work import bundle
-from machines.work.context import Work, failed, load, moved, running
+from machines.work import bundle, network
+from machines.work.context import Work, blocked, failed, load, moved, running
 from machines.work.spawn import send_bundle, start_agent
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation
@@ -25,6 +25,7 @@ PAUSE: Plan[Work] = Plan(
     ),
     succeed=_paused,
     fail=failed,
+    blocked=blocked,
 )
 
 
@@ -62,11 +63,14 @@ def _resumed(work: Work) -> None:
 RESUME: Plan[Work] = Plan(
     load=load,
     steps=(
+        network.CLOSE_AGAIN,
         Step("wake", "Waking the VM", lambda work: guests.wake(work.machine.guest)),
         Step("agent", "Waiting for the guest agent", lambda work: guests.await_agent(work.machine.guest)),
         Step("files", "Preparing the agent", _send_again),
+        network.IN_FORCE,
         Step("launch", "Starting the agent", _start_again),
     ),
     succeed=_resumed,
     fail=failed,
+    blocked=blocked,
 )

@@ -4,7 +4,8 @@ from checkpoints import work as checkpoints
 from checkpoints.states import State as CheckpointState
 from guests import work as guests
 from machines.models import Machine
-from machines.work.context import Work, failed, load, running
+from machines.work import network
+from machines.work.context import Work, blocked, failed, load, running
 from machines.work.spawn import send_bundle, start_agent
 from machines.work.terminate import QUIET
 from operations.engine import Outcome, Plan, Step
@@ -38,11 +39,14 @@ PLAN: Plan[Work] = Plan(
         *checkpoints.STEPS,
         Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),
         Step("rollback", "Going back", _rollback),
+        network.CLOSE_AGAIN,
         Step("start", "Starting the VM", lambda work: guests.start(work.machine.guest)),
         Step("agent", "Waiting for the guest agent", lambda work: guests.await_agent(work.machine.guest)),
         Step("files", "Preparing the agent", _send),
+        network.IN_FORCE,
         Step("launch", "Starting the agent", start_agent),
     ),
     succeed=running,
     fail=failed,
+    blocked=blocked,
 )

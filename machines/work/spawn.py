@@ -8,12 +8,25 @@ from guests import actions as guest_actions
 from guests import work as guests
 from guests.models import Guest
 from machines.states import State
-from machines.work import bundle
+from machines.work import bundle, network
 from machines.work.context import Work, failed, load, moved, running
 from operations.engine import Outcome, Plan, Step
+from operations.slots import Slots
 from proxmox import errors
 
 CORES, MEMORY_MIB = 2, 2048
+
+
+def _rewind(work: Work) -> Outcome:
+    return guests.rewind(work.machine.source.source)
+
+
+def _slots(work: Work) -> Slots:
+    return guests.clone_slots(work.machine.source.source)
+
+
+def _blocked(work: Work) -> str:
+    return guests.blocked(work.machine.guest, work.machine.source.guest)
 
 
 def _clone(work: Work) -> Outcome:
@@ -30,7 +43,7 @@ def _clone(work: Work) -> Outcome:
     )
 
 
-def _look_for_clone(work: Work) -> bool:
+def _look_for_clone(work: Work) -> bool | str:
     return guests.look_for_clone(work.machine.guest, work.machine.source.source, work.asked_at.timestamp())
 
 
@@ -94,13 +107,17 @@ def _failed(work: Work, sentence: str) -> None:
 PLAN: Plan[Work] = Plan(
     load=load,
     steps=(
-        Step("clone", "Cloning", _wanted(_clone), look=_look_for_clone),
+        Step("rewind", "Putting the source back", _wanted(_rewind), slots=_slots),
+        Step("clone", "Cloning", _wanted(_clone), look=_look_for_clone, slots=_slots),
         Step("mark", "Setting size and mark", _wanted(_mark)),
+        network.CLOSE._replace(act=_wanted(network.close)),
         Step("start", "Starting the VM", _wanted(lambda work: guests.start(_guest(work)))),
         Step("agent", "Waiting for the guest agent", _wanted(lambda work: guests.await_agent(_guest(work)))),
         Step("files", "Writing prompt and files", _wanted(_send)),
+        network.IN_FORCE._replace(act=_wanted(network.await_force)),
         Step("launch", "Starting the agent", _wanted(start_agent)),
     ),
     succeed=_spawned,
     fail=_failed,
+    blocked=_blocked,
 )

@@ -6,10 +6,11 @@ A machine that is still being spawned is cancelled: its guest goes, since nothin
 from checkpoints import work as checkpoints
 from guests import actions as guest_actions
 from guests import work as guests
+from guests.models import Guest
 from machines import tokens
 from machines.states import State
 from machines.work import bundle
-from machines.work.context import Work, failed, load, moved
+from machines.work.context import Work, blocked, failed, load, moved
 from operations.engine import Outcome, Plan, Step
 
 
@@ -30,6 +31,8 @@ QUIET: Step[Work] = Step("quiet", "Stopping the agent", _stop_agent, tolerate=_g
 
 def _ended(work: Work) -> None:
     checkpoints.captured(work.kept)
+    if work.kept and work.kept.usable:  # nothing has written to its disks since, but the way down
+        Guest.objects.filter(pk=work.machine.guest_id).update(at_rest=True)
     by_itself = work.operation.requested_by is None
     moved(work, State.FAILED if by_itself and work.machine.exit_code else State.TERMINATED)
 
@@ -45,6 +48,7 @@ PLAN: Plan[Work] = Plan(
     ),
     succeed=_ended,
     fail=failed,
+    blocked=blocked,
 )
 
 
@@ -59,4 +63,5 @@ CANCEL: Plan[Work] = Plan(
     steps=(Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),),
     succeed=_cancelled,
     fail=failed,
+    blocked=blocked,
 )

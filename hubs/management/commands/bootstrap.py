@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from argparse import ArgumentParser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from proxmox.connect import driver
 
 BUDGET_MICROS = 20_000_000
 CLI_TOKEN = "bin/autovibe"
+NO_TEMPLATE = (
+    f"Proxmox shows the token no template with VMID {settings.PROXMOX_TEMPLATE}, so no machine can be spawned yet. "
+    "Build one: manage.py template build claude-code. Or set PROXMOX_TEMPLATE to one that you have."
+)
 
 
 class Command(BaseCommand):
@@ -42,12 +47,13 @@ class Command(BaseCommand):
         with transaction.atomic():
             admin = self._admin(options["admin"])
             project = _project(options["project"], admin)
-            checkpoints.genesis(project, _template(node))
+            if node:
+                checkpoints.genesis(project, _template(node))
             if budgets.left(project) is None:
                 budgets.set_limit(project, resource="money", limit=BUDGET_MICROS, by=admin)
         if options["cli_config"]:
             _write_cli_config(Path(options["cli_config"]), options["url"], admin)
-        self.stdout.write(f"Project {project.slug} is ready.")
+        self.stdout.write(f"Project {project.slug} is ready." if node else NO_TEMPLATE)
 
     def _admin(self, name: str) -> User:
         """The first admin. A password that nobody gave is made, and shown this once."""
@@ -60,18 +66,17 @@ class Command(BaseCommand):
         return User.objects.create_superuser(name, password=password)
 
     def _template_node(self) -> str:
-        """The node that holds the template. Raises `CommandError` when there is none."""
+        """The node that holds the template, or "". Raises `CommandError` when Proxmox does not answer."""
         try:
+            with suppress(
+                errors.Refused
+            ):  # without the right, an operator has made it: manage.py proxmox check
+                driver().ensure_pool(settings.PROXMOX_POOL)
             found = {vm.vmid: vm for vm in driver().inventory()}
         except errors.ProxmoxError as error:
             raise CommandError(f"Proxmox at {settings.PROXMOX_URL} cannot be asked: {error}") from None
         template = found.get(settings.PROXMOX_TEMPLATE)
-        if template is None or not template.template:
-            raise CommandError(
-                f"Proxmox at {settings.PROXMOX_URL} shows no template with VMID {settings.PROXMOX_TEMPLATE}. "
-                "Set PROXMOX_TEMPLATE to one that the token may see."
-            )
-        return template.node
+        return template.node if template and template.template else ""
 
 
 def _project(slug: str, admin: User) -> Project:

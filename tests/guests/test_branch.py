@@ -1,0 +1,127 @@
+"""Branching from a checkpoint, by what the storage can do."""
+
+import pytest
+
+from checkpoints.models import Checkpoint
+from guests import reconcile
+from guests.branching import Branch
+from guests.models import Guest
+from machines import actions
+from machines.work import bundle
+from operations.models import Operation
+from projects.errors import Conflict
+from proxmox.connect import driver
+
+
+@pytest.fixture(autouse=True)
+def _known(connected, genesis):
+    """The hub has looked at the cluster."""
+    reconcile.reconcile()
+
+
+@pytest.fixture
+def newest():
+    """A machine's last checkpoint, as the database has it now."""
+    return lambda machine: Checkpoint.objects.select_related("guest").get(pk=machine.present_id)
+
+
+def write(machine, text):
+    bundle._run(machine, f'echo {text} > "${{GUEST_ROOT:-}}/workspace/note"')
+
+
+def note_of(machine) -> bytes:
+    return driver().run(machine.guest.vm, 'cat "${GUEST_ROOT:-}/workspace/note"').out
+
+
+class TestOnLvmThin:
+    def test_a_checkpoint_of_a_running_machine_is_linked(self, spawned, carry, alice, newest):
+        machine = spawned()
+        write(machine, "then")
+        checkpoint = _checkpoint(machine, carry, alice)
+        write(machine, "now")
+
+        branch = spawned(source=checkpoint)
+
+        assert checkpoint.branching.strategy == Branch.LINKED
+        assert note_of(branch) == b"then\n"
+
+    def test_the_new_guest_is_known_to_be_where_its_source_is(self, spawned):
+        guest = spawned().guest
+
+        assert (guest.storage, guest.image_format, guest.disk_bytes) == ("local-lvm", "raw", 4 * 1024**3)
+
+
+class TestOnQcow2:
+    @pytest.fixture(scope="class")
+    def personality(self):
+        return "qcow2"
+
+    def test_a_checkpoint_is_copied_whole(self, spawned, carry, alice, newest):
+        machine = spawned()
+        write(machine, "then")
+        checkpoint = _checkpoint(machine, carry, alice)
+        write(machine, "now")
+
+        branch = spawned(source=checkpoint)
+
+        assert checkpoint.branching.strategy == Branch.COPY
+        assert checkpoint.branching.copies_bytes == 4 * 1024**3
+        assert note_of(branch) == b"then\n"
+
+
+class TestOnZfs:
+    @pytest.fixture(scope="class")
+    def personality(self):
+        return "zfs"
+
+    def test_the_end_of_a_machine_is_frozen_and_copied(self, spawned, ended, newest):
+        machine = spawned()
+        write(machine, "the end")
+        final = newest(ended(machine))
+
+        branch = spawned(source=final)
+
+        assert final.branching.strategy == Branch.FREEZE
+        assert note_of(branch) == b"the end\n"
+
+    def test_where_nothing_works_it_is_refused_at_once_with_the_reason(self, spawned, carry, alice, project):
+        machine = spawned()
+        checkpoint = _checkpoint(machine, carry, alice)
+
+        with pytest.raises(Conflict, match="local-zfs cannot clone from a snapshot"):
+            actions.spawn(project=project, source=checkpoint, type_name="shell", prompt="true", by=alice)
+
+    def test_a_checkpoint_on_request_is_restored_from_its_backup(self, spawned, carry, alice, settings, node):
+        settings.PROXMOX_BACKUP_STORAGE = "local"
+        machine = spawned()
+        write(machine, "then")
+        checkpoint = _checkpoint(machine, carry, alice)
+        write(machine, "now")
+
+        branch = spawned(source=checkpoint)
+
+        assert checkpoint.branching.strategy == Branch.BACKUP
+        assert note_of(branch) == b"then\n"
+        assert driver().config(branch.guest.vm)["description"].endswith(str(branch.guest.id))
+
+    def test_a_machine_cannot_go_back_where_its_present_would_be_in_the_way(self, spawned, carry, alice):
+        machine = spawned()
+        checkpoint = _checkpoint(machine, carry, alice)
+
+        with pytest.raises(Conflict, match="can only go back to its newest snapshot"):
+            actions.rollback(machine, checkpoint, by=alice)
+
+    def test_an_ended_machine_goes_back_to_its_end(self, spawned, ended, carry, alice, newest):
+        machine = ended(spawned())
+
+        carry(actions.rollback(machine, newest(machine), by=alice))
+
+        machine.refresh_from_db()
+        assert machine.state == "running"
+        assert not Guest.objects.get(pk=machine.guest_id).at_rest
+
+
+def _checkpoint(machine, carry, alice) -> Checkpoint:
+    checkpoint = actions.checkpoint(machine, by=alice)
+    carry(Operation.objects.get(verb="checkpoint", arguments__checkpoint=str(checkpoint.id)))
+    return Checkpoint.objects.select_related("guest").get(pk=checkpoint.pk)
