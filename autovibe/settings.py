@@ -9,7 +9,7 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
-from autovibe.environment import database, flag, number, secret
+from autovibe.environment import choice, database, destinations, flag, number, secret
 
 django_stubs_ext.monkeypatch()
 
@@ -199,11 +199,16 @@ SPECTACULAR_SETTINGS = {
 
 # --- Proxmox --------------------------------------------------------------------------------------------------
 
-PROXMOX_URL = os.environ.get("PROXMOX_URL", "http://127.0.0.1:8006")
+PROXMOX_URL = os.environ.get("PROXMOX_URL", "http://127.0.0.1:8006")  # several nodes: separated by commas
 PROXMOX_TOKEN = secret("PROXMOX_TOKEN", default="autovibe@pve!local=unset")  # user@realm!name=secret
 PROXMOX_VERIFY_TLS = os.environ.get("PROXMOX_VERIFY_TLS", "1")  # 1, 0, or the path of a CA bundle
+PROXMOX_FINGERPRINT = os.environ.get("PROXMOX_FINGERPRINT", "")  # SHA-256; instead of the authorities
 PROXMOX_POOL = os.environ.get("PROXMOX_POOL", "autovibe")
 PROXMOX_TEMPLATE = int(number("PROXMOX_TEMPLATE", default=9000))  # VMID that genesis checkpoints clone from
+PROXMOX_BACKUP_STORAGE = os.environ.get("PROXMOX_BACKUP_STORAGE", "")  # of checkpoints that cannot be branched else
+# How many disks a storage makes at the same time, and how many clones of one VM: more only fail waiting for its lock.
+PROXMOX_CLONES_PER_STORAGE = int(number("PROXMOX_CLONES_PER_STORAGE", default=2))
+PROXMOX_CLONES_PER_SOURCE = int(number("PROXMOX_CLONES_PER_SOURCE", default=4))
 PROXMOX_VMID_FIRST = int(number("PROXMOX_VMID_FIRST", default=10_000))
 PROXMOX_VMID_LAST = int(number("PROXMOX_VMID_LAST", default=999_999))
 
@@ -223,6 +228,14 @@ MACHINE_TYPES_DIR = os.environ.get("MACHINE_TYPES_DIR", "")  # further machine t
 MACHINE_WALL_SECONDS = int(number("MACHINE_WALL_SECONDS", default=4 * 3600))
 MACHINE_FILE_BYTES_MAX = 10 * 1024**2
 MACHINE_FILES_BYTES_MAX = 32 * 1024**2
+
+# --- Networks of machines: see docs/network.md ----------------------------------------------------------------
+
+MACHINE_NETWORK = choice("MACHINE_NETWORK", "sealed", "hub", "open")  # instead of what machine types say
+NETWORK_ALLOW = destinations("NETWORK_ALLOW")  # what closed networks may reach besides the gateway
+NETWORK_HUB_ALLOW = destinations("NETWORK_HUB_ALLOW")  # and those of hubs
+NETWORK_DNS = [network for network, _ in destinations("NETWORK_DNS")]  # resolvers; none: any
+USAGE_DAYS = int(number("USAGE_DAYS", default=30))  # how long it is kept what machines used
 
 # --- Logging --------------------------------------------------------------------------------------------------
 

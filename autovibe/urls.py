@@ -9,7 +9,9 @@ from autovibe.health import healthz
 from autovibe.problems import NoSuchPath
 from budgets import api as budgets
 from checkpoints import api as checkpoints
+from guests import api as guests
 from machines import api as machines
+from machines import usage_api as usage
 from operations import api as operations
 from projects import api as projects
 
@@ -20,6 +22,7 @@ api = [
     path("machines/", machines.Machines.as_view()),
     path("machines/<str:reference>/", machines.MachineDetail.as_view()),
     path("machines/<str:reference>/log/", machines.MachineLog.as_view()),
+    path("machines/<str:reference>/usage/", usage.MachineUsage.as_view()),
     path("machines/<str:reference>/budgets/", machines.MachineBudgets.as_view()),
     path("machines/<str:reference>/checkpoint/", machines.MachineCheckpoint.as_view()),
     path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
@@ -35,6 +38,9 @@ api = [
     path("checkpoints/<str:reference>/diff/", checkpoints.CheckpointDiff.as_view()),
     path("checkpoints/<str:reference>/branch/", machines.Branch.as_view()),
     path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
+    path("operations/<uuid:operation_id>/give-up/", operations.OperationGiveUp.as_view()),
+    path("proxmox/", guests.LastCheck.as_view()),
+    path("proxmox/check/", guests.Check.as_view()),
     re_path("", NoSuchPath.as_view()),
 ]
 

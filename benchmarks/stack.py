@@ -16,8 +16,11 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def stack(**settings: str) -> Iterator[Stack]:
-    """Everything in real processes, on a throw-away PostgreSQL with its durability on."""
+def stack(*, node: tuple[str, ...] = (), **settings: str) -> Iterator[Stack]:
+    """Everything in real processes, on a throw-away PostgreSQL with its durability on.
+
+    `node`: further options of the embedded node's command line.
+    """
     with tempfile.TemporaryDirectory(prefix="autovibe-benchmark-") as name:
         home = Path(name)
         home.chmod(0o755)
@@ -25,7 +28,7 @@ def stack(**settings: str) -> Iterator[Stack]:
         server.start()
         try:
             migrate(server.url)
-            with running(home, server.url, DEBUG="0", LOG_LEVEL="WARNING", **settings) as started:
+            with running(home, server.url, node=node, DEBUG="0", LOG_LEVEL="WARNING", **settings) as started:
                 yield started
         finally:
             server.stop()

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from machines.models import Machine
 from machines.states import SPAWNING, State
+from projects.errors import Conflict
 
 # What is said once a verb was accepted. The work begins then; the page tells when it is done.
 SAID = {
@@ -50,16 +52,27 @@ def of(verb: str, machine: Machine) -> Card:
 def of_rollback(machine: Machine, target: Checkpoint) -> Card:
     """The return to one of the machine's own checkpoints."""
     title = f"Roll back {machine.handle} to {target.handle}"
-    possible = "rollback" in machine.verbs and target.usable and target.guest_id == machine.guest_id
+    refusal = _refusal_to_return(machine, target)
+    possible = not refusal
     return Card(
         title=f"{title}?",
-        sentences=_rollback(machine, target) if possible else [impossible("rollback", machine)],
+        sentences=[refusal] if refusal else _rollback(machine, target),
         button=title,
         verb="rollback",
         possible=possible,
         danger=True,
         values={"to": target.handle},
     )
+
+
+def _refusal_to_return(machine: Machine, target: Checkpoint) -> str:
+    if "rollback" not in machine.verbs or target.guest_id != machine.guest_id:
+        return impossible("rollback", machine)
+    try:
+        checkpoints.require_restorable(target, keeps_present=machine.state in {State.RUNNING, State.PAUSED})
+    except Conflict as conflict:
+        return str(conflict)
+    return ""
 
 
 def impossible(verb: str, machine: Machine) -> str:

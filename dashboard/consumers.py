@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 
 from checkpoints.models import Checkpoint, CheckpointQuerySet
 from events import actions as events
+from guests import diagnoses
 from machines.models import Machine, MachineQuerySet
 from projects.models import User
 
@@ -112,6 +113,8 @@ def _may_hear(user: User, subjects: list[str]) -> bool:
 
 
 def _is_visible(user: User, subject: str) -> bool:
+    if subject == diagnoses.SUBJECT:
+        return diagnoses.may_see(user)
     kind, _, key = subject.partition(":")
     if kind not in MODELS:
         return False

@@ -113,7 +113,7 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
     machines = Machine.objects.permitted(user, "view_project")
     projects = list(Project.objects.permitted(user, "view_project"))
     counts = dict(machines.values_list("state").annotate(Count("pk")).order_by())
-    waiting = list(needs.attention(machines).select_related("project"))
+    waiting = list(needs.attention(machines).select_related("project", "guest"))
     listed = asked.apply(machines).with_spending().select_related("project").order_by("-number")
     page = Paginator(listed, ROWS_PER_PAGE).get_page(asked.page)
     return {

@@ -8,6 +8,7 @@ from django import forms
 from django.http import HttpRequest
 
 from budgets import money
+from guests.profiles import Profile
 from machines import types
 from machines.modifications import Modification, parse
 from projects.errors import Refusal
@@ -23,6 +24,7 @@ class PromptForm(forms.Form):
     # Checked by the action, whose sentences say what is wrong with it.
     prompt = forms.CharField(required=False, strip=False)
     cap = forms.CharField(required=False, max_length=20)
+    network = forms.ChoiceField(choices=[("", "as its type says"), *Profile.choices], required=False)
 
     def clean_cap(self) -> int | None:
         """Micros, or None for no limit of its own."""
@@ -38,6 +40,7 @@ class PromptForm(forms.Form):
         return {
             "type_name": self.cleaned_data["type"],
             "prompt": self.cleaned_data["prompt"],
+            "network": self.cleaned_data["network"],
             "limits": {} if cap is None else {"money": cap},
             "idempotency_key": str(self.cleaned_data["op"]),
         }

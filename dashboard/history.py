@@ -21,10 +21,14 @@ SENTENCES = {
     "machine.terminated": "Terminated",
     "machine.failed": "Failed",
     "machine.out_of_budget": "Out of budget",
+    "console.opened": "Console opened",
+    "console.closed": "Console closed after {seconds} s",
     "checkpoint.missed": "The checkpoint before call {call} could not be asked for",
 }
 # What somebody asked for; the rest followed from it.
-ASKED = frozenset({"requested", "pausing", "resuming", "restoring", "stopping"})
+ASKED = frozenset(
+    {"requested", "pausing", "resuming", "restoring", "stopping", "console.opened", "console.closed"}
+)
 SYSTEM = "system"
 
 

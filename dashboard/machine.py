@@ -107,7 +107,7 @@ def _broken(machine: Machine) -> progress.Progress | None:
         .order_by("-created_at")
         .first()
     )
-    return progress.tell(last) if last and last.status in {Status.FAILED, Status.NEEDS_OPERATOR} else None
+    return progress.tell(last) if last and last.status == Status.FAILED else None
 
 
 def _line(machine: Machine, operable: bool, *, every: bool) -> tuple[list[Point], int]:

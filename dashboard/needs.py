@@ -2,30 +2,50 @@
 
 from datetime import timedelta
 
-from django.db.models import Q
-from django.db.models.functions import Coalesce
+from django.db.models import CharField, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
+from guests.models import Guest
 from machines.enforce import SILENT_AFTER
 from machines.models import Machine, MachineQuerySet
-from machines.states import State
+from machines.states import LIVE, State
+from operations.models import Operation, Status
 
 # A failure that nobody acted upon for a day is history; it stays in the list.
 FAILURE_FRESH_FOR = timedelta(days=1)
 
 
 def attention(machines: MachineQuerySet) -> MachineQuerySet:
-    """Those that failed lately, were paused by a limit or a loss of power, or are silent; the longest waiting first."""
+    """Those that failed lately, were paused by a limit or a loss of power, are silent, or need an operator.
+
+    The longest waiting first.
+    """
     now = timezone.now()
-    return machines.filter(
-        Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR)
-        | Q(state=State.PAUSED, paused_for__in=[Machine.PausedFor.BUDGET, Machine.PausedFor.GUEST])
-        | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
-    ).order_by(Coalesce("ended_at", "heard_at", "created_at"))
+    stuck = Operation.objects.filter(
+        status=Status.NEEDS_OPERATOR, subject=Concat(Value("machine:"), Cast(OuterRef("pk"), CharField()))
+    )
+    return (
+        machines.annotate(operator=Subquery(stuck.values("error")[:1]))
+        .filter(
+            Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR)
+            | Q(state=State.PAUSED, paused_for__in=[Machine.PausedFor.BUDGET, Machine.PausedFor.GUEST])
+            | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
+            | (Q(state__in=LIVE) & ~Q(guest__drift=[]))
+            | Q(operator__isnull=False)
+        )
+        .order_by(Coalesce("ended_at", "heard_at", "created_at"))
+    )
 
 
 def why(machine: Machine) -> str:
-    """The sentence beside it in the list."""
+    """The sentence beside it in the list that `attention` gives."""
+    if operator := getattr(machine, "operator", ""):
+        return str(operator)
+    if machine.state in LIVE and machine.guest.drift:
+        return str(machine.guest.drift[0])
+    if machine.state == State.RUNNING and machine.guest.power == Guest.Power.UNKNOWN:
+        return f"Nothing is known of its guest: node {machine.guest.node} does not answer."
     if machine.state == State.RUNNING:
         return "It has not been heard from, although it should be running. Look at its log, or roll it back."
     return machine.sentence or "It failed without saying why. Its log and events may tell."

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
 from checkpoints import work as checkpoints
 from machines.models import Machine
 from machines.work import pause, rollback, spawn, terminate
@@ -49,11 +51,14 @@ class Progress:
     waiting: str
     error: str
     broken: bool
+    operation: Operation
+    needs_operator: bool = False
 
 
 def under_way(machine: Machine) -> Progress | None:
-    """What is being done to the machine. Automatic checkpoints are told in their own list."""
-    active = Operation.objects.filter(subject=machine.subject).active().exclude(verb="checkpoint")
+    """What is being done to the machine. Automatic checkpoints are told in their own list, unless one is stuck."""
+    quiet = Q(verb="checkpoint") & ~Q(status=Status.NEEDS_OPERATOR)
+    active = Operation.objects.filter(subject=machine.subject).active().exclude(quiet)
     operation = active.order_by("created_at").first()
     return tell(operation) if operation else None
 
@@ -66,7 +71,9 @@ def tell(operation: Operation) -> Progress:
         since=operation.step_began_at or operation.created_at,
         waiting=_waiting(operation),
         error=_error(operation),
-        broken=operation.status in {Status.FAILED, Status.NEEDS_OPERATOR},
+        broken=operation.status == Status.FAILED,
+        operation=operation,
+        needs_operator=operation.status == Status.NEEDS_OPERATOR,
     )
 
 

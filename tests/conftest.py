@@ -15,6 +15,10 @@ from projects import actions as projects
 from projects.models import Project, User
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="run long sweeps whole, not a sample of them")
+
+
 @pytest.fixture(autouse=True)
 def _plain_static_files(settings: Any) -> None:
     """Pages name static files as they are, so that no collectstatic has to have run."""

@@ -7,7 +7,17 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 
-from autovibe_cli import __version__, checkpoints, completion, login, machines, projects, spawning
+from autovibe_cli import (
+    __version__,
+    checkpoints,
+    completion,
+    login,
+    machines,
+    projects,
+    proxmox,
+    spawning,
+    usage,
+)
 from autovibe_cli.errors import Failure
 from autovibe_cli.grammar import Commands, Session, program
 from autovibe_cli.output import Output
@@ -35,7 +45,7 @@ def build(prog: str) -> ArgumentParser:
     """The whole grammar."""
     parser = program(prog, __version__)
     commands = Commands(parser, prog)
-    for noun in (spawning, machines, checkpoints, projects, login):
+    for noun in (spawning, machines, usage, checkpoints, projects, proxmox, login):
         noun.add(commands)
     completion.add(commands, parser)
     commands.verb("version", _version, "Print the version of this program.")

@@ -89,5 +89,10 @@ def when(stamp: str | None) -> str:
     return f"{_parsed(stamp).astimezone():%Y-%m-%d %H:%M:%S} ({age(stamp)} ago)"
 
 
+def minute(stamp: str) -> str:
+    """Local time: `2031-05-06 07:08`."""
+    return f"{_parsed(stamp).astimezone():%Y-%m-%d %H:%M}"
+
+
 def _parsed(stamp: str) -> datetime:
     return datetime.fromisoformat(stamp.replace("Z", "+00:00"))

@@ -136,6 +136,7 @@ def _fields(machine: Json) -> list[tuple[str, object]]:
         ("heard from", formats.when(machine["heard_at"])),
         ("ended", formats.when(machine["ended_at"])),
         ("exit code", machine["exit_code"]),
+        ("network", machine["network"]),
         ("time limit", formats.duration(machine["wall_seconds"])),
         ("may be asked", ", ".join(machine["verbs"])),
     ]

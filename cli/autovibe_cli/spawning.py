@@ -65,6 +65,12 @@ def _add_options(parser: ArgumentParser, *, type_help: str, type_required: bool)
         help="remove a file from the workspace before the agent starts",
     )
     parser.add_argument("--model", default="", help="another model than the type's own")
+    parser.add_argument(
+        "--network",
+        choices=["sealed", "hub", "open"],
+        default="",
+        help="a stricter network than the type's own",
+    )
     _add_limits(parser)
     parser.add_argument(
         "--key", type=_key, help="idempotency key: the same again gives the machine of the first time"
@@ -131,6 +137,7 @@ def _asked(args: Namespace) -> dict[str, Any]:
         "limits": {name: limit for name, limit in limits.items() if limit is not None},
         "wall_seconds": args.wall,
         **({"type": args.type} if args.type else {}),
+        **({"network": args.network} if args.network else {}),
     }
 
 

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from autovibe_cli.client import Json
-from autovibe_cli.errors import Failure
 from autovibe_cli.grammar import Session
 
 POLL_SECONDS = 0.4
@@ -112,8 +111,6 @@ class _Watch:
             return
         self._told = news
         self._tell("operation", operation, "  " + progress(operation))
-        if operation["status"] == "needs_operator":
-            raise Failure(operation["error"] or f"{operation['verb']} cannot go on without an operator.")
 
     def _conclude(self, state: str) -> int:
         if not self._session.out.as_json:

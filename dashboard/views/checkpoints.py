@@ -30,6 +30,7 @@ def detail(request: PageRequest, handle: str) -> HttpResponse:
         and origin
         and "rollback" in origin.verbs
         and machine.can_return(origin, found),
+        "branching": found.branching,
         "branches": Machine.objects.filter(source=found).order_by("number"),
         "listing": checkpoint.listing(found),
         "shown": checkpoint.shown(found, path) if path else None,

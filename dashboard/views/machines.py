@@ -1,11 +1,12 @@
 """One machine: its page, its log, and the verbs that may be asked of it."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
@@ -13,6 +14,7 @@ from dashboard import consequences, logs, machine
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from machines.models import Machine
+from operations import actions as operations
 from projects.errors import Refusal
 from projects.permissions import require
 
@@ -95,6 +97,20 @@ def rollback(request: PageRequest, handle: str) -> HttpResponse:
     else:
         messages.success(request, f"{found.handle} is going back to {target.handle}.")
     return redirect("dashboard:machine", found.handle)
+
+
+@require_POST
+@page
+def give_up(request: PageRequest, operation_id: UUID) -> HttpResponse:
+    """Do not wait for an operator any longer: the operation fails, as its plan has it."""
+    operation = operations.find(operation_id, user=request.user)
+    require(request.user, "operate_machines", operation.project)
+    try:
+        operations.give_up(operation, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    machine_id = operation.subject.partition(":")[2]
+    return redirect("dashboard:machine", actions.find(machine_id, user=request.user).handle)
 
 
 def _target(request: PageRequest, found: Machine) -> Checkpoint:

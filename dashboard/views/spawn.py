@@ -130,5 +130,7 @@ def _purses(offered: list[Project]) -> list[Budget]:
 
 
 def _suggestions(offered: list[Project]) -> list[Checkpoint]:
-    usable = Checkpoint.objects.filter(project__in=offered, state=State.CAPTURED)
-    return list(usable.only("handle", "why").order_by("-created_at")[:SUGGESTED_CHECKPOINTS])
+    """Templates first: there are few, and everything begins at one."""
+    usable = Checkpoint.objects.filter(project__in=offered, state=State.CAPTURED).only("handle", "why")
+    begun = usable.exclude(kind=Checkpoint.Kind.GENESIS).order_by("-created_at")
+    return [*usable.filter(kind=Checkpoint.Kind.GENESIS).order_by("handle"), *begun[:SUGGESTED_CHECKPOINTS]]

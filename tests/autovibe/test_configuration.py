@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-READS = re.compile(r'(?:environ\.get|environ\[|flag|number|secret)\(?"([A-Z_]+)"')
+READS = re.compile(r'(?:environ\.get|environ\[|flag|number|secret|choice|destinations)\(?"([A-Z_]+)"')
 
 
 class TestDocumentation:

@@ -148,6 +148,7 @@ def machine(**changed: Any) -> dict[str, Any]:
         "continues": False,
         "exit_code": None,
         "wall_seconds": 14400,
+        "network": "sealed",
         "vmid": 10012,
         "node": "pve1",
         "power": "running",

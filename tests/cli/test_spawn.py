@@ -52,6 +52,10 @@ class TestSpawn:
         assert body["wall_seconds"] == 5400
         assert body["model"] == "m"
 
+    def test_a_stricter_network_is_sent(self, spawning: Recorded, cli: Cli) -> None:
+        cli(*SPAWN, "--network", "sealed", "Go")
+        assert spawning.asked[0].body["network"] == "sealed"
+
     def test_the_prompt_can_come_from_standard_input(self, spawning: Recorded, cli: Cli) -> None:
         cli(*SPAWN, "--checkpoint", "m3.c1", "-", stdin="Über\nzwei Zeilen\n")
         assert spawning.asked[0].body["prompt"] == "Über\nzwei Zeilen\n"

@@ -6,6 +6,7 @@ from django.test import Client
 from checkpoints.models import Checkpoint
 from dashboard import urls
 from machines.models import Machine
+from operations.models import Operation, Status
 from tests.dashboard.conftest import Browser
 
 # name of the route → (method, alice owns, bob looks, charlie is outside)
@@ -13,13 +14,17 @@ EXPECTED = {
     "fleet": ("get", 200, 200, 200),
     "spawn": ("get", 200, 200, 200),
     "machine": ("get", 200, 200, 404),
+    "console": ("get", 200, 403, 404),
     "log_lines": ("get", 200, 200, 404),
     "log_file": ("get", 200, 200, 404),
     "rollback": ("get", 200, 403, 404),
     "verb": ("get", 200, 403, 404),
     "checkpoint": ("get", 200, 200, 404),
     "branch": ("get", 200, 403, 404),
+    "give_up": ("post", 302, 403, 404),
     "api": ("get", 200, 200, 200),
+    "settings": ("get", 403, 403, 403),
+    "stray": ("post", 403, 403, 403),
 }
 
 
@@ -28,14 +33,30 @@ def address(name: str, machine: Machine, checkpoint: Checkpoint) -> str:
         "fleet": "/",
         "spawn": "/machines/new/",
         "machine": f"/machines/{machine.handle}/",
+        "console": f"/machines/{machine.handle}/console/",
         "log_lines": f"/machines/{machine.handle}/log.json",
         "log_file": f"/machines/{machine.handle}/log.txt",
         "rollback": f"/machines/{machine.handle}/rollback/?to={checkpoint.handle}",
         "verb": f"/machines/{machine.handle}/terminate/",
         "checkpoint": f"/checkpoints/{checkpoint.handle}/",
         "branch": f"/checkpoints/{checkpoint.handle}/branch/",
+        "give_up": f"/operations/{_waiting(machine).id}/give-up/",
         "api": "/api/",
+        "settings": "/settings/",
+        "stray": "/settings/strays/77001/",
     }[name]
+
+
+def _waiting(machine: Machine) -> Operation:
+    """An operation that waits for an operator."""
+    return Operation.objects.create(
+        verb="pause",
+        subject=machine.subject,
+        project=machine.project,
+        lock=machine.guest.subject,
+        task="machines.tasks.pause",
+        status=Status.NEEDS_OPERATOR,
+    )
 
 
 def test_no_route_is_forgotten() -> None:
@@ -49,14 +70,15 @@ class TestEveryPage:
     ) -> None:
         where = address(name, machine, checkpoint)
 
-        codes = [browser(who).get(where).status_code for who in ("alice", "bob", "charlie")]
+        method = EXPECTED[name][0]
+        codes = [getattr(browser(who), method)(where).status_code for who in ("alice", "bob", "charlie")]
 
         assert codes == list(EXPECTED[name][1:])
 
     def test_it_sends_strangers_to_sign_in(
         self, name: str, browser: Browser, machine: Machine, checkpoint: Checkpoint
     ) -> None:
-        response = browser("").get(address(name, machine, checkpoint))
+        response = getattr(browser(""), EXPECTED[name][0])(address(name, machine, checkpoint))
 
         assert response.status_code == 302
         assert response["Location"].startswith("/sign-in/?next=/")
@@ -64,7 +86,8 @@ class TestEveryPage:
     def test_a_fragment_that_asks_for_a_stranger_is_not_given_the_sign_in_page(
         self, name: str, browser: Browser, machine: Machine, checkpoint: Checkpoint
     ) -> None:
-        response = browser("").get(address(name, machine, checkpoint), headers={"HX-Request": "true"})
+        ask = getattr(browser(""), EXPECTED[name][0])
+        response = ask(address(name, machine, checkpoint), headers={"HX-Request": "true"})
 
         assert response.status_code == 401
         assert not response.content

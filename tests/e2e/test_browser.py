@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from tests.e2e.stack import PASSWORD, Stack
+from tests.e2e.stack import PASSWORD, ROOT, Stack
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -19,6 +19,10 @@ pytestmark = [
 
 PROMPT = "Write a fizzbuzz with tests and make them pass"
 FOR_AN_AGENT_MS = 90_000
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+needs_assets = pytest.mark.skipif(
+    not AXE.exists(), reason="Run bin/assets first: the console's parts are not there."
+)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +161,51 @@ class TestTheLog:
         expect(page.locator("#log").get_by_text("later", exact=True)).to_be_in_viewport()
 
 
+@needs_assets
+class TestTheConsole:
+    def test_one_types_into_the_machine_in_both_themes(self, page: Page, stack: Stack) -> None:
+        console = opened_console(page, stack)
+
+        page.keyboard.type("printf '\\033[31;44mcolou''red\\033[0m\\n'; echo hello-$((20+3))\n")
+        expect(console).to_contain_text("hello-23")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # else colours are on their way
+            expect(console.get_by_text("coloured")).to_be_visible()
+            assert violations(page) == []
+
+    def test_it_is_left_and_taken_by_keyboard(self, page: Page, stack: Stack) -> None:
+        opened_console(page, stack)
+        other = page.context.new_page()
+        other.goto(page.url)
+        expect(other.get_by_role("alert")).to_contain_text("You have this console in another window")
+
+        other.get_by_role("button", name="Take it over").press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text(
+            "You have taken this console over in another window."
+        )
+        expect(page.get_by_role("button", name="Reconnect")).to_be_focused()
+        expect(other.get_by_text("Open", exact=True)).to_be_visible()
+        other.keyboard.press("Control+Shift+L")
+
+        expect(other.get_by_role("button", name="Disconnect")).to_be_focused()
+
+
+def opened_console(page: Page, stack: Stack) -> Locator:
+    """The console of a new machine."""
+    stack.await_state(spawn(page, "sleep 600", kind="shell"), "running")
+    page.get_by_role("link", name="Console").click()
+    console = page.get_by_role("region", name="Console")
+    expect(console.get_by_text("Open", exact=True)).to_be_visible(timeout=20_000)
+    return console
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong with the page as it is."""
+    page.evaluate(AXE.read_text())
+    told = page.evaluate("axe.run()")
+    return [f"{one['id']}: {node['target']}" for one in told["violations"] for node in one["nodes"]]
+
+
 class TestTheConnection:
     def test_a_page_that_is_cut_off_says_so_and_catches_up(self, page: Page, stack: Stack) -> None:
         handle = spawn(page, "sleep 600", kind="shell")
@@ -225,7 +274,15 @@ class TestWithoutScripts:
 @pytest.mark.parametrize("width", [360, 1920])
 @pytest.mark.parametrize(
     "where",
-    ["/", "/machines/new/", "/machines/m1/", "/checkpoints/m1.c2/", "/api/", "/machines/m1/terminate/"],
+    [
+        "/",
+        "/machines/new/",
+        "/machines/m1/",
+        "/checkpoints/m1.c2/",
+        "/api/",
+        "/machines/m1/terminate/",
+        "/machines/m1/console/",
+    ],
 )
 def test_no_page_scrolls_sideways(where: str, width: int, page: Page, stack: Stack) -> None:
     page.set_viewport_size({"width": width, "height": 800})
