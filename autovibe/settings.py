@@ -205,10 +205,14 @@ PROXMOX_VERIFY_TLS = os.environ.get("PROXMOX_VERIFY_TLS", "1")  # 1, 0, or the p
 PROXMOX_FINGERPRINT = os.environ.get("PROXMOX_FINGERPRINT", "")  # SHA-256; instead of the authorities
 PROXMOX_POOL = os.environ.get("PROXMOX_POOL", "autovibe")
 PROXMOX_TEMPLATE = int(number("PROXMOX_TEMPLATE", default=9000))  # VMID that genesis checkpoints clone from
-PROXMOX_BACKUP_STORAGE = os.environ.get("PROXMOX_BACKUP_STORAGE", "")  # of checkpoints that cannot be branched else
+PROXMOX_BACKUP_STORAGE = os.environ.get(
+    "PROXMOX_BACKUP_STORAGE", ""
+)  # of checkpoints that cannot be branched else
 # How many disks a storage makes at the same time, and how many clones of one VM: more only fail waiting for its lock.
 PROXMOX_CLONES_PER_STORAGE = int(number("PROXMOX_CLONES_PER_STORAGE", default=2))
 PROXMOX_CLONES_PER_SOURCE = int(number("PROXMOX_CLONES_PER_SOURCE", default=4))
+# Writing calls that one node is sent at the same time.
+PROXMOX_NODE_CALLS = max(1, int(number("PROXMOX_NODE_CALLS", default=2)))
 PROXMOX_VMID_FIRST = int(number("PROXMOX_VMID_FIRST", default=10_000))
 PROXMOX_VMID_LAST = int(number("PROXMOX_VMID_LAST", default=999_999))
 

@@ -8,10 +8,10 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from channels.auth import get_user
@@ -35,6 +35,8 @@ from proxmox import errors
 from proxmox.terminal import Terminal, opened
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 NOT_THERE = 4404
 CHECK_SECONDS = 60.0  # a right that was withdrawn, or a session that ended, is noticed after so long
@@ -133,7 +135,7 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     async def _open(self, machine: Machine) -> Ending:
-        console = await asyncio.to_thread(serial.ask, machine)
+        console = await _in_a_thread(serial.ask)(machine)
         if isinstance(console, Ending):
             return console
         try:
@@ -142,7 +144,7 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
         except errors.ProxmoxError as error:
             return Ending("lost", str(error))
         if ending is None:
-            ending = await asyncio.to_thread(serial.what_became_of, machine.guest.vm)
+            ending = await _in_a_thread(serial.what_became_of)(machine.guest.vm)
         return ending
 
     async def _pass_on(self, machine: Machine, terminal: Terminal) -> Ending | None:
@@ -220,6 +222,12 @@ class _Closed(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+def _in_a_thread(ask: Callable[..., Answer]) -> Callable[..., Awaitable[Answer]]:
+    """Of its own, since Proxmox may take its time; it may use the database."""
+    called: Callable[..., Awaitable[Answer]] = database_sync_to_async(ask, thread_sensitive=False)
+    return called
 
 
 @database_sync_to_async  # type: ignore[untyped-decorator]

@@ -19,6 +19,7 @@ from operations import actions, slots
 from operations.models import ALIVE, LostClaim, Operation
 from operations.slots import Slots
 from proxmox import errors
+from proxmox.connect import driver
 
 logger = logging.getLogger(__name__)
 
@@ -210,14 +211,21 @@ def _advance(operation: Operation, step: Step[Context], context: Context) -> boo
 
 def _judge(operation: Operation) -> bool:
     """Read the exit status of the step's Proxmox task (PVE::UPID: OK, "WARNINGS: n", or what went wrong)."""
-    result = operation.task_result
+    result, upid = operation.task_result, operation.upid
     operation.note(upid="", task_result="")
     if result == "OK":
         return True
     if result.startswith("WARNINGS:"):
         operation.note(warnings=f"{operation.warnings}{result}\n")
         return True
-    raise errors.classify(result)
+    raise errors.of_task(result, _log_of(upid))
+
+
+def _log_of(upid: str) -> str:
+    try:
+        return driver().task_log(upid)
+    except errors.ProxmoxError:
+        return ""
 
 
 def _blocked(plan: Plan[Context], context: Context) -> str:

@@ -67,7 +67,7 @@ def allocate(host: Host, vmid: int, values: Values, key: str, text: str, task: W
     if name == "cloudinit":
         return _cloudinit(host, vmid, drive, storage)
     if not _SIZE.fullmatch(name):
-        return _present(host, values, drive)
+        return _present(host, drive)
     personality = host.storages.get(storage)
     if not personality.holds("images"):
         raise Failure(f"storage '{storage}' does not support content-type 'images'")
@@ -79,15 +79,16 @@ def allocate(host: Host, vmid: int, values: Values, key: str, text: str, task: W
     size = drives.size_bytes(f"{name}G")
     made = Drive(key, volume, kept, size)
     if source := _source(drive):
-        return str(_imported(host, vmid, values, made, source, task))
+        return str(_imported(host, vmid, made, source, task))
     if personality.path:
         task.log(f"Formatting '{personality.filename(volume.partition(':')[2])}', size={size}")
     task.log(f"{key}: successfully created disk '{made}'")
     return str(made)
 
 
-def _imported(host: Host, vmid: int, values: Values, drive: Drive, source: str, task: Worker) -> Drive:
-    """The guest's directory holds one disk: what is imported last is what it boots from."""
+def _imported(host: Host, vmid: int, drive: Drive, source: str, task: Worker) -> Drive:
+    if host.disks.exists(vmid) and any(host.guests.disk(vmid).iterdir()):
+        raise Failure("the embedded node keeps one disk with files for each VM, and this VM has one")
     storage, _, name = source.partition(":")
     if host.files.kind(name):
         images.unpack(files.found(host.files, storage, name), host.guests.disk(vmid), task.checkpoint)
@@ -109,7 +110,7 @@ def _cloudinit(host: Host, vmid: int, drive: Drive, storage: str) -> str:
     return str(Drive(drive.key, f"{storage}:{name}", (*options, "media=cdrom"), _CLOUDINIT_BYTES))
 
 
-def _present(host: Host, values: Values, drive: Drive) -> str:
+def _present(host: Host, drive: Drive) -> str:
     """A drive whose volume is there already; without a size it keeps the one it had."""
     storage, _, name = drive.volume.partition(":")
     if not name:

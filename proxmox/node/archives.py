@@ -182,7 +182,14 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
             elif path.suffix == ".gz":
                 file = stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb"))
             yield stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
-    except (tarfile.TarError, zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError, ValueError) as error:
+    except (
+        tarfile.TarError,
+        zstandard.ZstdError,
+        zlib.error,
+        gzip.BadGzipFile,
+        EOFError,
+        ValueError,
+    ) as error:
         raise Failure(f"archive '{path.name}' is damaged: {error}") from None
 
 

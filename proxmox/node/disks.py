@@ -5,6 +5,7 @@ looked at). Who may call what when is the callers' affair: they hold the VM's co
 """
 
 import contextlib
+import math
 import os
 import shutil
 import threading
@@ -18,6 +19,7 @@ from proxmox.node.guests import Guests
 from proxmox.node.store import Store
 from proxmox.node.trees import Captured, Entry, Index, Tick, Trees
 
+LATELY_SECONDS = 60
 BASE = "base"  # the manifest of a template's disk
 _SAME = "same-as"  # link to the manifest that the index was last written out as
 
@@ -30,6 +32,7 @@ class Disks:
         self._store = store
         self._trees = Trees(store)
         self._trash = trash
+        self._measured: dict[int, tuple[float, int]] = {}
         self._fsync = fsync
         shutil.rmtree(trash, ignore_errors=True)
         trash.mkdir(parents=True)
@@ -45,6 +48,14 @@ class Disks:
     def used(self, vmid: int) -> int:
         """Bytes of storage that the disk takes now."""
         return trees.measure(str(self._guests.disk(vmid)))
+
+    def used_lately(self, vmid: int) -> int:
+        """The same, as it was at most a minute ago: measuring takes a stat for every file."""
+        at, used = self._measured.get(vmid, (-math.inf, 0))
+        if time.monotonic() - at > LATELY_SECONDS:
+            at, used = time.monotonic(), self.used(vmid)
+            self._measured[vmid] = (at, used)
+        return used
 
     def snapshot(self, vmid: int, name: str, tick: Tick) -> None:
         """Keep the disk as it is now under `name`."""

@@ -65,9 +65,9 @@ _SCHEMA = {
 _FULL = {
     "lvmthin": "lvcreate 'pve/vm-{id}-disk-0' error:   "
     'Volume group "pve" has insufficient free space (0 extents): 1024 required.',
-    "qcow2": "unable to create image: qemu-img: vm-{id}-disk-0.qcow2: "
+    "dir": "unable to create image: qemu-img: vm-{id}-disk-0.qcow2: "
     "Could not resize image: Failed to grow the file: No space left on device",
-    "zfs": "zfs error: cannot create 'rpool/data/vm-{id}-disk-0': out of space",
+    "zfspool": "zfs error: cannot create 'rpool/data/vm-{id}-disk-0': out of space",
 }
 # These need no write to the cluster's configuration.
 _WITHOUT_QUORUM = ("*/agent", "*/agent/*", "/access/ticket", "*/termproxy", "*/vncproxy")
@@ -127,9 +127,10 @@ class Fault:
 class Faults:
     """The faults that are still to happen, in the order they were given, and those that last."""
 
-    def __init__(self, configs: Configs, storage_type: str) -> None:
+    def __init__(self, configs: Configs, plugin: str) -> None:
+        """`plugin`: the kind of storage whose words a full disk is told in."""
         self._configs = configs
-        self._full = _FULL[storage_type]
+        self._full = _FULL[plugin]
         self._lock = threading.Lock()
         self.clear()
 

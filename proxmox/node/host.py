@@ -68,7 +68,7 @@ class Host:
         self.permissions = Permissions(self.accounts, self.pools)
         self.tickets = Tickets(state / "authkey")
         self.authentication = Authentication(self.accounts, self.tickets)
-        self.faults = Faults(self.configs, options.storage_type)
+        self.faults = Faults(self.configs, self.storages.default.plugin)
         self.dump = state / "dump"
         self.dump.mkdir(exist_ok=True)
         self.store = Store(state / "objects", fsync=options.fsync)

@@ -33,10 +33,22 @@ def unpack(image: Path, disk: Path, tick: Callable[[], None]) -> None:
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, disk: Path) -> None:
-    """One member: never outside of the disk. Owners are kept where this process may set them."""
-    tar.extract(member, disk, numeric_owner=True, filter="tar", set_attrs=not member.issym())
+    """One member. Owners are kept where this process may set them."""
+    tar.extract(member, disk, numeric_owner=True, filter=_inside)
     if os.geteuid() == 0 and not member.islnk():
         os.chown(disk / member.name.lstrip("/"), member.uid, member.gid, follow_symlinks=False)
+        if not member.issym():
+            os.chmod(disk / member.name.lstrip("/"), member.mode)  # a change of owner drops set-user-id
+
+
+def _inside(member: tarfile.TarInfo, disk: str) -> tarfile.TarInfo:
+    """A member as it is, refused when it or what it is a hard link to is not on the disk."""
+    checked = tarfile.tar_filter(member, disk)
+    if member.islnk():
+        root, target = os.path.realpath(disk), os.path.realpath(os.path.join(disk, member.linkname))
+        if os.path.commonpath((root, target)) != root:
+            raise tarfile.LinkOutsideDestinationError(member, target)
+    return checked.replace(mode=member.mode, deep=False)
 
 
 @contextmanager

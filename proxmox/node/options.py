@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--node-name", default="embedded")
     add(
         "--storage-type",
-        choices=("lvmthin", "qcow2", "zfs"),
+        choices=("lvmthin", "qcow2", "qcow2-chain", "zfs"),
         default="lvmthin",
         help="which storage to behave like",
     )

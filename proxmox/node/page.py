@@ -34,7 +34,7 @@ def html(host: "Host") -> str:
     return _PAGE.format(
         name=escape(host.name),
         isolation=isolation,
-        storage=escape(host.options.storage_type),
+        storage=escape(host.storages.default.plugin),
         guests=len(host.configs.all()),
         running=len(host.guests.running()),
     )

@@ -20,9 +20,9 @@ from proxmox.node.errors import Failure
 GREETING_SECONDS = 10
 _GREETING_BYTES = 1024
 _CHUNK = 1 << 16
-_TYPED = re.compile(rb"0:(\d{1,9}):")
+_TYPED = re.compile(rb"0:(\d{1,6}):")
 _RESIZED = re.compile(rb"1:(\d{1,5}):(\d{1,5}):")
-_BEGUN = re.compile(rb"(0(:\d{0,9})?|1(:\d{0,5}){0,2})")
+_BEGUN = re.compile(rb"(0(:\d{0,6})?|1(:\d{0,5}){0,2})")
 
 
 class Garbled(Exception):

@@ -63,7 +63,8 @@ class Volumes:
 
     def forget(self, vmid: int) -> None:
         """Delete what a VM that is destroyed has on the storages."""
-        named = {volume for volume, _ in _named(self._configs.view(vmid))}
+        config = self._configs.all().get(vmid, Config())
+        named = {volume for volume, _ in _named(config)}
         with self._lock:
             self._alone = {volume: row for volume, row in self._alone.items() if volume not in named}
             self._gone -= named

@@ -4,13 +4,14 @@ It absorbs proxmoxer's habits and Proxmox's, and knows nothing of what the VMs a
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from proxmox.driver import Driver
 from proxmox.pve.agent import Agent
 from proxmox.pve.cluster import Cluster
 from proxmox.pve.console import Consoles
 from proxmox.pve.firewall import Firewalls
-from proxmox.pve.http import Connection
+from proxmox.pve.http import Connection, Gate
 from proxmox.pve.metrics import Metrics
 from proxmox.pve.snapshots import Snapshots
 from proxmox.pve.storages import Storages
@@ -29,11 +30,14 @@ class PveDriver(Cluster, VMs, Snapshots, Storages, Tasks, Firewalls, Metrics, Co
         verify_tls: bool | str = True,
         fingerprint: str = "",
         pool: str = "",
+        gate: Gate = lambda node: nullcontext(),
     ) -> None:
         """`urls`: nodes of one cluster, in order, as a sequence or separated by commas.
 
         `token`: `user@realm!name=secret`. TLS is checked against the system's authorities, those of the file
         `verify_tls`, or the SHA-256 `fingerprint` of the certificate (one for all URLs, or one each, separated by
-        commas). A VM in another pool than `pool` is never destroyed; "" does not look.
+        commas). A VM in another pool than `pool` is never destroyed; "" does not look. `gate` is held, by the name of
+        the node, while something is written to it.
         """
-        super().__init__(Connection(urls, token, verify_tls=verify_tls, fingerprint=fingerprint), pool)
+        http = Connection(urls, token, verify_tls=verify_tls, fingerprint=fingerprint, gate=gate)
+        super().__init__(http, pool)

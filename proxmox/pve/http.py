@@ -5,6 +5,7 @@ How one endpoint is spoken to is in `endpoint`; what the requests mean, the othe
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import requests
@@ -24,6 +25,10 @@ _NEVER_MADE = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError
 _CERTIFICATE = ("certificate verify failed", "Fingerprints did not match", "doesn't match")
 
 
+# Given a node's name: held while a write to that node is under way.
+Gate = Callable[[str], AbstractContextManager[None]]
+
+
 class Unreachable(errors.Transient):
     """No connection came about: nothing was sent, and another endpoint may be asked."""
 
@@ -32,8 +37,15 @@ class Connection:
     """One connection to a Proxmox VE API. Not thread-safe: each thread makes its own, which costs no request."""
 
     def __init__(
-        self, urls: str | Sequence[str], token: str, *, verify_tls: bool | str = True, fingerprint: str = ""
+        self,
+        urls: str | Sequence[str],
+        token: str,
+        *,
+        verify_tls: bool | str = True,
+        fingerprint: str = "",
+        gate: Gate = lambda node: nullcontext(),
     ) -> None:
+        self._gate = gate
         self._endpoints = endpoints(urls, token, verify_tls=verify_tls, fingerprint=fingerprint)
         self._at = 0
         self._return_at = 0.0
@@ -65,7 +77,9 @@ class Connection:
     def change(self, method: str, path: str, **parameters: Any) -> Any:
         """Write, once. Parameters that are None are not sent. Raises `UnknownOutcome` when the answer is lost."""
         sent = _plain(parameters)
-        return self._ask(path, lambda endpoint: getattr(endpoint.writer(path), method)(**sent))
+        place, _, below = path.partition("/")
+        with self._gate(below.partition("/")[0] if place == "nodes" else ""):
+            return self._ask(path, lambda endpoint: getattr(endpoint.writer(path), method)(**sent))
 
     def submit(self, method: str, path: str, **parameters: Any) -> str | None:
         """Write what may start a task; its UPID."""

@@ -3,7 +3,6 @@
 A walk through everything that the driver can do, on an embedded node, with a recorder where requests leave.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ ENDPOINTS = sorted(validator.schema("9.2"))
 
 
 @pytest.fixture(scope="module")
-def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+def called(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The endpoints that the walk has called."""
     with recording() as endpoints, target_named("lvmthin 9.2", tmp_path_factory.mktemp("node")) as target:
         for part in (_cluster, _machine, _guest, _images, _backup, _network, _forbidden):
@@ -95,6 +94,7 @@ def _images(target: Target) -> None:
     target.done(
         driver.create(vm, {**config, "tags": MARK, "description": target.owner, "boot": "order=scsi0"})
     )
+    target.done(driver.resize(vm, "scsi0", 2))
 
 
 def _backup(target: Target) -> None:

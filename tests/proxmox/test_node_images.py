@@ -157,6 +157,33 @@ class TestImport:
         assert "would be extracted to" in ended
         assert not list(api.node.state.rglob("escaped"))
 
+    def test_a_hard_link_cannot_lead_outside_of_the_disk(self, api: Api) -> None:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            link = tarfile.TarInfo("stolen")
+            link.type, link.linkname = tarfile.LNKTYPE, "../../../../../../../../etc/hostname"
+            tar.addfile(link)
+        api.done(upload(api, "link.tar", packed.getvalue()).json()["data"])
+        ended = api.ended(api.post("qemu", vmid=815, scsi0="local-lvm:0,import-from=local:import/link.tar"))
+        assert "would link to" in ended
+
+    def test_modes_are_kept(self, api: Api) -> None:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            directory = tarfile.TarInfo("tmp")
+            directory.type, directory.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(directory)
+        api.done(upload(api, "modes.tar", packed.getvalue()).json()["data"])
+        api.done(api.post("qemu", vmid=816, scsi0="local-lvm:0,import-from=local:import/modes.tar"))
+        assert (api.disk(816) / "tmp").stat().st_mode & 0o7777 == 0o1777
+
+    def test_a_vm_with_files_takes_no_second_disk_of_an_image(self, api: Api) -> None:
+        api.done(upload(api, "second.tar", archive()).json()["data"])
+        source = "local-lvm:0,import-from=local:import/second.tar"
+        api.done(api.post("qemu", vmid=817, scsi0=source))
+        ended = api.ended(api.post("qemu/817/config", scsi1=source))
+        assert ended == "the embedded node keeps one disk with files for each VM, and this VM has one"
+
     def test_another_vms_disk_is_copied(self, api: Api) -> None:
         api.done(api.post("qemu", vmid=812, scsi0="local-lvm:1"))
         (api.disk(812) / "mine").write_text("original")

@@ -95,7 +95,7 @@ _CLUSTER: dict[str, Check] = {
     "GET /cluster/firewall/options": _audit_all,
     "PUT /cluster/firewall/options": need("/", "Sys.Modify"),
     "GET /cluster/nextid": everybody,
-    "GET /cluster/options": _audit_all,
+    "GET /cluster/options": everybody,
     "GET /cluster/resources": everybody,
     "GET /cluster/status": _audit_all,
     "GET /cluster/tasks": everybody,

@@ -167,7 +167,7 @@ def _used(host: Host, row: dict[str, Any]) -> int:
     first = drives.first(config.values) if config else None
     if first is None or first.volume != row["volid"] or not host.disks.exists(row["vmid"]):
         return 0
-    return host.disks.used(row["vmid"])
+    return host.disks.used_lately(row["vmid"])
 
 
 def _backup(host: Host, name: str) -> dict[str, Any]:

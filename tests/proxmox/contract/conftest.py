@@ -12,9 +12,16 @@ from tests.proxmox.recorder import recording
 
 @pytest.fixture(scope="session", params=TARGETS)
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A Proxmox. Every request that the driver sends to it is checked against the schemas of both releases."""
-    with recording(), target_named(request.param, tmp_path_factory.mktemp("contract")) as found:
+    """A Proxmox."""
+    with target_named(request.param, tmp_path_factory.mktemp("contract")) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def checked() -> Iterator[None]:
+    """Every request that the driver sends in a test is checked against the schemas of both releases."""
+    with recording():
+        yield
 
 
 @pytest.fixture

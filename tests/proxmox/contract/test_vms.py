@@ -23,7 +23,7 @@ class TestMaking:
         with pytest.raises(errors.Missing):
             driver.clone(target.cloning(target.fresh(), off, "nope", full=True))
 
-    def test_a_vm_can_be_made_from_nothing(self, driver, target):
+    def test_a_vm_can_be_made_from_nothing_and_its_disk_grows(self, driver, target):
         vm = target.fresh()
         config = {"name": "nothing", "pool": POOL, "memory": 256, "scsi0": f"{target.storage.name}:1"}
 
@@ -36,6 +36,9 @@ class TestMaking:
         assert driver.config(vm)["scsi0"].endswith("size=1G")
         with pytest.raises(errors.Exists):
             driver.create(vm, config)
+
+        target.done(driver.resize(vm, "scsi0", 2))
+        assert driver.config(vm)["scsi0"].endswith("size=2G")
 
 
 class TestConfiguration:
