@@ -19,8 +19,14 @@ from proxmox.node.pools import Pools
 RELEASES = ("8.4", "9.2")
 WHO = "somebody@pve"
 GIVEN = {
-    "node": "n", "vmid": "100", "newid": "101", "pool": "p", "poolid": "p", "storage": "s",
-    "userid": "other@pve", "path": "/vms/100",
+    "node": "n",
+    "vmid": "100",
+    "newid": "101",
+    "pool": "p",
+    "poolid": "p",
+    "storage": "s",
+    "userid": "other@pve",
+    "path": "/vms/100",
 }
 Privilege = tuple[str, str]  # path and name
 
