@@ -25,6 +25,10 @@ OUT = "/var/lib/autovibe/capture.gz"
 
 
 # Checkpoints that somebody asked for, or that end a machine.
+GONE_ON = (
+    "Its backup took so long that the agent had gone on before it was written; it was removed, and no machine can be "
+    "made from this checkpoint once its guest has gone on."
+)
 MILESTONES = {Checkpoint.Kind.MANUAL, Checkpoint.Kind.FINAL}
 
 
@@ -181,12 +185,30 @@ def look_for_backup(context: HasCheckpoint) -> bool | str:
 
 
 def file_backup(context: HasCheckpoint) -> Outcome:
-    """Note where the backup is."""
+    """Note where the backup is, if it holds the checkpoint's state; one that holds a later one is removed."""
     checkpoint = context.checkpoint
-    if checkpoint and _wants_backup(checkpoint) and (volume := _find_backup(checkpoint)):
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(backup=volume)
-        checkpoint.backup = volume
+    if checkpoint is None or not _wants_backup(checkpoint) or not (volume := _find_backup(checkpoint)):
+        return None
+    if _has_gone_on(checkpoint):
+        not_backed_up(context, GONE_ON)
+        return driver().delete_volume(checkpoint.guest.node, volume)
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(backup=volume)
+    checkpoint.backup = volume
     return None
+
+
+def _has_gone_on(checkpoint: Checkpoint) -> bool:
+    """Whether the guest's files are no longer those of the checkpoint: an agent is not held still for ever."""
+    if not guests.is_running(checkpoint.guest):
+        return False
+    if not checkpoint.digest:  # they could not be listed then; nothing proves that they are the same
+        return True
+    again = f'exec python3 {RUNNER} capture "${{GUEST_ROOT:-}}{OUT}.again"'
+    ran = driver().run(checkpoint.guest.vm, again, seconds=CAPTURE_SECONDS)
+    try:
+        return str(json.loads(_stdout(ran))["digest"])[:64] != checkpoint.digest
+    except manifests.UNREADABLE:
+        return True
 
 
 def _find_backup(checkpoint: Checkpoint) -> str:
@@ -218,8 +240,16 @@ def _record(kind: str, checkpoint: Checkpoint, **data: str) -> None:
 
 # What every plan that takes a checkpoint on its way does for it; a failure is kept with it and stops nothing.
 STEPS: tuple[Step[HasCheckpoint], ...] = (
-    Step("capture", "Listing the files", capture, tolerate=unlisted),
-    Step("snapshot", "Taking the snapshot", snapshot, look=look_for_snapshot, tolerate=broken),
+    # Where a backup belongs to it, its slot is taken first: the agent does not stand still while others' are written.
+    Step("capture", "Listing the files", capture, tolerate=unlisted, slots=_backup_slots),
+    Step(
+        "snapshot",
+        "Taking the snapshot",
+        snapshot,
+        look=look_for_snapshot,
+        tolerate=broken,
+        slots=_backup_slots,
+    ),
     Step(
         "backup",
         "Backing up",

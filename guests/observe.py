@@ -12,7 +12,7 @@ from proxmox import errors
 from proxmox.connect import driver
 from proxmox.driver import Observed
 
-FIELDS = ["power", "power_since", "observed_at", "cpu", "memory_bytes", "node", "at_rest"]
+FIELDS = ["power", "power_since", "observed_at", "cpu", "memory_bytes", "node"]
 FIELDS += ["lock", "lock_since"]
 # A cluster that has not answered for so long may have changed in any way.
 FORGET_AFTER = timedelta(seconds=60)
@@ -34,6 +34,9 @@ def observe() -> list[Guest]:
     guests = list(Guest.objects.filter(~Q(power=Guest.Power.ABSENT) | Q(state__in=EXISTING)))
     changed = [guest for guest in guests if _copy(guest, seen.get(guest.vmid), now)]
     Guest.objects.bulk_update(guests, FIELDS, batch_size=500)
+    # Not among the fields: actions write it meanwhile.
+    on = [Guest.Power.RUNNING, Guest.Power.PAUSED]
+    Guest.objects.filter(at_rest=True, power__in=on).update(at_rest=False)
     return changed
 
 
@@ -45,8 +48,6 @@ def _copy(guest: Guest, seen: Observed | None, now: datetime) -> bool:
     guest.memory_bytes = seen.memory_bytes if seen else 0
     guest.node = seen.node if seen else guest.node  # it may have been migrated
     _copy_lock(guest, seen.lock if seen else "", now)
-    if guest.power in {Guest.Power.RUNNING, Guest.Power.PAUSED}:
-        guest.at_rest = False
     if guest.power == before:
         return False
     guest.power_since = now

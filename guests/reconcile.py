@@ -18,7 +18,7 @@ from guests.states import EXISTING, State
 from operations.models import Operation
 from proxmox import errors
 from proxmox.connect import driver
-from proxmox.driver import MARK, VM, Observed
+from proxmox.driver import MARK, VM, Observed, Power
 
 # A lock that is seen for so long without a task is one that a dead task has left.
 LOCKED_FOR = timedelta(seconds=60)
@@ -76,13 +76,16 @@ def _storages(now: datetime) -> None:
 
 
 def _compare(guest: Guest, seen: Observed | None, now: datetime) -> None:
-    if seen and guest.state == State.ALLOCATED and _carries(guest, guest.vm):
+    being_made = guest.state == State.ALLOCATED and guest.project_id  # a template's build tells of itself
+    if seen and being_made and _carries(guest, guest.vm):
         guest.move(State.PRESENT)
         _tell(guest, "guest.adopted", "It was found made, although nobody had said so.")
     if seen and not guest.storage:
         look_at_disk(guest)
     if guest.state == State.ALLOCATED:
         return
+    if seen and seen.power == Power.UNKNOWN:
+        return  # its node is away, or has not told of it yet: what the list says of it is no proof
     drift = list(_drift(guest, seen, now))
     if drift != guest.drift:
         for sentence in [one for one in drift if one not in guest.drift]:
@@ -147,8 +150,10 @@ def _tell(guest: Guest, kind: str, sentence: str) -> None:
 
 def _strays(inventory: dict[int, Observed]) -> None:
     ours = set(Guest.objects.filter(state__in=EXISTING).values_list("vmid", flat=True))
-    found = [vm for vm in inventory.values() if vm.vmid not in ours and _looks_ours(vm)]
-    Stray.objects.exclude(vmid__in=[vm.vmid for vm in found]).delete()
+    known_power = [vm for vm in inventory.values() if vm.power != Power.UNKNOWN]
+    found = [vm for vm in known_power if vm.vmid not in ours and _looks_ours(vm)]
+    Stray.objects.filter(vmid__in=ours).delete()
+    Stray.objects.exclude(vmid__in=inventory).delete()
     known = {stray.vmid: stray for stray in Stray.objects.all()}
     for vm in found:
         if stray := known.get(vm.vmid):
@@ -181,11 +186,15 @@ def _note(vm: Observed) -> None:
         description = driver().config(VM(vm.node, vm.vmid)).get("description", "")
     owner = next(iter(_UUID.findall(description)), "")
     guest = Guest.objects.filter(pk=owner).first() if owner else None
-    why = (
-        "It was destroyed, and is there again."
-        if guest
-        else "No machine of this installation accounts for it."
-    )
+    why = _whose(vm, guest)
     Stray.objects.create(
         vmid=vm.vmid, node=vm.node, name=vm.name, description=description, owner=owner, why=why
     )
+
+
+def _whose(vm: Observed, guest: Guest | None) -> str:
+    if guest is None:
+        return "No machine of this installation accounts for it."
+    if guest.vmid == vm.vmid and guest.state == State.GONE:
+        return "It was destroyed, and is there again."
+    return f"It is a copy of VM {guest.vmid} that was made by hand."

@@ -49,7 +49,7 @@ def measure(before: Meter | None, vm: Observed, guest: UUID, now: datetime) -> t
     began, ended = _minute(base.at), _minute(now)
     if began == ended:  # started a moment ago: its first minute is not over
         return base, None
-    meter = _read(vm, guest, now)
+    meter = _read(vm, guest, now, base)
     if before:
         meter.gap_from, meter.gap_until = before.gap_from, before.gap_until
     if ended - began > MINUTE:
@@ -128,8 +128,12 @@ def _rows(meter: Meter) -> Iterator[Usage]:
 
 
 def _base(before: Meter | None, vm: Observed, guest: UUID, now: datetime) -> Meter:
-    """What to count from: the last reading, or the VM's start when it was started since; then all counters were 0."""
-    if before and not _restarted(before, vm):
+    """What to count from: the last reading, or the VM's start when it was started since; then all counters were 0.
+
+    Only the time that it is on tells a start: a counter also falls when its network device is plugged in again, or when
+    QEMU does not answer.
+    """
+    if before and vm.uptime_seconds >= before.uptime_seconds:
         return before
     started = now - timedelta(seconds=vm.uptime_seconds)
     at = max(started, before.at) if before else started
@@ -137,21 +141,15 @@ def _base(before: Meter | None, vm: Observed, guest: UUID, now: datetime) -> Met
     return Meter(guest_id=guest, at=at, processors=vm.processors, processors_used=_used(vm), **gap)
 
 
-def _restarted(before: Meter, vm: Observed) -> bool:
-    """Whether something that only grows while a VM is on has become less."""
-    return vm.uptime_seconds < before.uptime_seconds or any(
-        getattr(vm, name) < value for name, value in before.amounts.items()
-    )
-
-
-def _read(vm: Observed, guest: UUID, now: datetime) -> Meter:
+def _read(vm: Observed, guest: UUID, now: datetime, base: Meter) -> Meter:
+    """The counters now. One that is 0 was not told: QEMU did not answer in time (qemu-server: vmstatus); it stays."""
     return Meter(
         guest_id=guest,
         at=now,
         uptime_seconds=vm.uptime_seconds,
         processors=vm.processors,
         processors_used=_used(vm),
-        **{name: getattr(vm, name) for name in Meter.NAMES},
+        **{name: getattr(vm, name) or value for name, value in base.amounts.items()},
     )
 
 

@@ -1,5 +1,6 @@
 """What a worker does to VMs: the steps that plans of machines and checkpoints are made of."""
 
+import time
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from proxmox.driver import MARK, Clone, Power
 from proxmox.storage_kinds import Branch
 
 AGENT_SECONDS = 300  # from power-on until the guest agent answers
+# A question to a guest that still boots keeps one of its node's API workers busy for 3 s; then others come first.
+AGENT_PAUSE_SECONDS, AGENT_BUSY_SECONDS = 1.0, 3.0
 
 # --- making one ---
 
@@ -94,17 +97,19 @@ def look_for_clone(guest: Guest, source: Source, since: float) -> bool | str:
         config = driver().config(guest.vm)
     except errors.Missing:
         config = {}
-    if config and config.get("lock") not in {"clone", "create"}:
-        if str(guest.id) not in config.get("description", ""):
-            actions.renumber(guest)
-            return False
+    if config and config.get("lock") not in {"clone", "create"} and _is_ours(guest, config):
         return True
     if source.branching.strategy == Branch.BACKUP:
         return _look_for_restore(guest, config, since)
+    if config and config.get("lock") != "clone":
+        actions.renumber(guest)
+        return False
     # The task carries the source's VMID only, so a running one may be another's; then we look again.
     upid = driver().find_task(guest.node, "qmclone", source.guest.vmid, since)
     if upid and not driver().tasks([upid])[0].result:
         raise errors.Busy(f"A clone of VM {source.guest.vmid} is under way.")
+    if config and driver().running_task(guest.vm, config.get("lock", "")):
+        raise errors.Busy(f"VM {guest.vmid} is being made.")
     if config:
         raise errors.Stuck(half_made(guest))
     return False
@@ -112,11 +117,22 @@ def look_for_clone(guest: Guest, source: Source, since: float) -> bool | str:
 
 def _look_for_restore(guest: Guest, config: dict[str, str], since: float) -> bool | str:
     upid = driver().find_task(guest.node, "qmrestore", guest.vmid, since)
-    if upid and not driver().tasks([upid])[0].result:
+    if not upid:
+        if config:
+            actions.renumber(guest)
+        return False
+    result = driver().tasks([upid])[0].result
+    if not result:
         return upid
-    if config:
+    if config.get("lock"):
         raise errors.Stuck(half_made(guest))
+    if config:  # a restore that fails leaves half a VM, with nothing of ours on it
+        raise errors.of_task(result)
     return False
+
+
+def _is_ours(guest: Guest, config: dict[str, str]) -> bool:
+    return str(guest.id) in config.get("description", "")
 
 
 def half_made(guest: Guest) -> str:
@@ -170,14 +186,27 @@ def unfreeze(guest: Guest) -> Outcome:
 
 def await_agent(guest: Guest) -> Outcome:
     """Wait until the guest agent answers."""
+    asked = time.monotonic()
     if driver().agent_answers(guest.vm):
         return None
+    waited = time.monotonic() - asked > 1
     return Later(
-        0.25,
+        AGENT_BUSY_SECONDS if waited else AGENT_PAUSE_SECONDS,
         AGENT_SECONDS,
         f"The guest agent of VM {guest.vmid} did not answer within {AGENT_SECONDS // 60} minutes. "
         "Does the template have qemu-guest-agent installed and enabled?",
     )
+
+
+def is_gone(guest: Guest) -> bool:
+    """Whether Proxmox itself, asked for the VM, knows none. A list leaves out what may not be seen, too."""
+    try:
+        driver().config(guest.vm)
+    except errors.Missing:
+        return True
+    except errors.ProxmoxError:
+        pass
+    return False
 
 
 def is_running(guest: Guest) -> bool:
@@ -205,19 +234,24 @@ def _blocked(guest: Guest) -> str:
         lock = driver().config(guest.vm).get("lock", "")
     except errors.Missing:
         return ""
-    if not lock or driver().running_task(guest.vm):
+    if not lock or driver().running_task(guest.vm, lock):
         return ""
-    return unlocking(guest, lock)
+    return unlocking(guest, lock, surely=driver().sees_all_tasks(guest.node))
 
 
-def unlocking(guest: Guest, lock: str) -> str:
-    """How a lock is removed that a dead task has left: no API token may (qemu-server: "only root can set 'lock'")."""
+def unlocking(guest: Guest, lock: str, *, surely: bool) -> str:
+    """How a lock is removed that a dead task has left: no API token may (qemu-server: "only root can set 'lock'").
+
+    `surely`: that no task holds it. A token without `Sys.Audit` sees its own tasks only.
+    """
     if lock in {"clone", "create"}:
         return half_made(guest)
-    return (
-        f"VM {guest.vmid} is locked ({lock}) and no task works on it. On node {guest.node} run: "
-        f"qm unlock {guest.vmid}"
+    proof = (
+        "no task works on it. On"
+        if surely
+        else "no task of ours works on it. If nobody else's does (see its task list in Proxmox), on"
     )
+    return f"VM {guest.vmid} is locked ({lock}) and {proof} node {guest.node} run: qm unlock {guest.vmid}"
 
 
 # --- the end of one ---
@@ -232,6 +266,10 @@ def claim(guest: Guest) -> Outcome:
         config = driver().config(guest.vm)
     except errors.Missing:
         return None
+    if (lock := config.get("lock", "")) in {"clone", "create"}:
+        if driver().running_task(guest.vm, lock):
+            raise errors.Busy(f"VM {guest.vmid} is still being made.")
+        raise errors.Stuck(half_made(guest))
     description, tags = config.get("description", ""), config.get("tags", "")
     if not description and not tags and guest.state == State.CONDEMNED:
         driver().configure(guest.vm, {"tags": MARK, "description": str(guest.id)})
@@ -241,11 +279,16 @@ def claim(guest: Guest) -> Outcome:
 
 
 def destroy(guest: Guest) -> Outcome:
-    """Remove the VM; gone already is success."""
+    """Remove the VM; gone already is success. One that has lost our mark is left to an operator."""
     try:
         return driver().destroy(guest.vm)
     except errors.Missing:
         return None
+    except errors.NotOurs as error:
+        raise errors.Stuck(
+            f"{error} If it is to go, run on node {guest.node}: qm stop {guest.vmid}; "
+            f"qm destroy {guest.vmid} --purge"
+        ) from None
 
 
 @dataclass

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from events import actions as events
 from guests import actions as guests
+from guests import work
 from guests.models import Guest
 from guests.states import State as GuestState
 from machines import actions
@@ -39,6 +40,9 @@ def enforce() -> None:
     for machine in _running().filter(run_started_at__lt=overdue):
         with contextlib.suppress(Conflict):  # somebody else was faster
             actions.end(machine, sentence="Its time was up.")
+    for machine in _running().filter(guest__state=GuestState.GONE):
+        with contextlib.suppress(Conflict):
+            actions.lost(machine, GONE)
     for machine in _running().filter(_seen_twice()):
         with contextlib.suppress(Conflict):
             _settle(machine)
@@ -61,7 +65,7 @@ def _settle(machine: Machine) -> None:
         actions.switched_off(machine)
     elif machine.guest.power == Guest.Power.IO_ERROR:
         actions.lost(machine, DISK_FULL, keep=True)
-    elif machine.guest.power == Guest.Power.ABSENT:
+    elif machine.guest.power == Guest.Power.ABSENT and work.is_gone(machine.guest):
         actions.lost(machine, GONE)
 
 

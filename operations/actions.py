@@ -1,5 +1,6 @@
 """Begin, claim, park and finish operations. Short statements on the row; what the work is, others know."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -101,13 +102,15 @@ def must_queue(operation: Operation) -> bool:
     )
 
 
-def entering(operation: Operation, step: str) -> None:
-    """Note that the worker is at `step` now, and has asked nothing of Proxmox for it yet."""
-    now = timezone.now()
-    freed = operation.slots
-    operation.note(
-        step=step, attempts=0, asked_at=None, upid="", task_result="", error="", step_began_at=now, slots=[]
-    )
+def entering(operation: Operation, step: str, *, keep: Collection[str] = ()) -> None:
+    """Note that the worker is at `step` now, and has asked nothing of Proxmox for it yet.
+
+    Slots that the step needs as well, `keep`, are not given back in between.
+    """
+    kept = [name for name in operation.slots if name in keep]
+    freed = [name for name in operation.slots if name not in keep]
+    fresh = {"attempts": 0, "asked_at": None, "upid": "", "task_result": "", "error": "", "slots": kept}
+    operation.note(step=step, step_began_at=timezone.now(), **fresh)
     _wake(freed)
     events.ring("operation.step", subject=operation.subject, project_id=operation.project_id)
 
@@ -165,11 +168,12 @@ def await_operator(operation: Operation, until: datetime, sentence: str) -> None
 @transaction.atomic
 def give_up(operation: Operation, *, by: User) -> None:
     """Have an operation end that waits for an operator; its plan settles what that means. Raises `Conflict`."""
-    given_up = operation.move(
-        Status.QUEUED, expect=(Status.NEEDS_OPERATOR,), given_up_by=by.username, resume_at=None
-    )
-    if not given_up:
+    # While it looks whether it can go on, it is queued or running for a moment.
+    troubled = Operation.objects.filter(pk=operation.pk, status__in=ACTIVE).exclude(error="")
+    if not troubled.exclude(status=Status.WAITING).update(given_up_by=by.username):
         raise Conflict("Only an operation that waits for an operator can be given up.")
+    operation.refresh_from_db()
+    operation.move(Status.QUEUED, expect=(Status.NEEDS_OPERATOR,), resume_at=None)
     events.record(
         "operation.given_up",
         subject=operation.subject,

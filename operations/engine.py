@@ -34,7 +34,7 @@ PATIENCE = timedelta(minutes=30)
 # A lock that has been in the way for so long is looked into: does a task hold it, or did one die with it?
 STUCK_AFTER = timedelta(seconds=60)
 # After these the step is tried a few times; after those, for as long as we are patient.
-_AGAIN = (errors.UnknownOutcome, errors.AgentAbsent)
+_AGAIN = (errors.UnknownOutcome, errors.AgentAbsent, errors.Exists)  # what exists may be what we asked for
 _PATIENTLY = (errors.Transient, errors.Busy)
 # How often it is looked whether an operator has done what was asked of him.
 LOOK_SECONDS = 10.0
@@ -141,7 +141,7 @@ def _walk(operation: Operation, plan: Plan[Context], context: Context) -> bool:
     at = names.index(operation.step) if operation.step in names else 0
     for step in plan.steps[at:]:
         if operation.step != step.name:
-            actions.entering(operation, step.name)
+            actions.entering(operation, step.name, keep=step.slots(context) if step.slots else ())
         if not _step_is_done(operation, plan, step, context):
             return False
     return True

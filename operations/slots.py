@@ -28,7 +28,7 @@ def take(operation: Operation, wanted: Slots) -> str:
             return name
     # Time spent in the queue is no part of the step's own.
     began = timezone.now() if operation.waiting_for else operation.step_began_at
-    operation.note(slots=list(wanted), waiting_for="", step_began_at=began)
+    operation.note(slots=list(wanted), waiting_for="", step_began_at=began, error="")
     return ""
 
 

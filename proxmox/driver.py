@@ -369,8 +369,15 @@ class Driver(ABC):
         """The UPID of our latest task of that kind (`qmclone`, `qmsnapshot`, …) on a VM since a Unix time, or ""."""
 
     @abstractmethod
-    def running_task(self, vm: VM) -> str:
-        """The UPID of a task that is at work on the VM now, whoever started it, or ""."""
+    def running_task(self, vm: VM, lock: str = "") -> str:
+        """The UPID of a task that is at work on the VM now, or "". Another user's is seen with `Sys.Audit` only.
+
+        `lock`: what the VM is locked for; then also of tasks that may hold such a lock under another VM's number.
+        """
+
+    @abstractmethod
+    def sees_all_tasks(self, node: str) -> bool:
+        """Whether the token may see the tasks of other users there."""
 
     @abstractmethod
     def task_log(self, upid: str) -> str:

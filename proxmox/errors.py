@@ -42,6 +42,10 @@ class AgentAbsent(ProxmoxError):
     """The guest agent does not answer: not booted yet, not installed, or the VM is off."""
 
 
+class PoweredOff(AgentAbsent):
+    """The VM is off; what ran in it has ended."""
+
+
 class Capacity(ProxmoxError):
     """Out of space, memory or slots."""
 
@@ -76,11 +80,14 @@ _TEXTS: list[tuple[str, type[ProxmoxError]]] = [
     (r"another backup is already running|timestamp is older than last backup", Transient),
     (r"timeout while waiting for port|temporary failure in name resolution", Transient),
     (r"storage '[^']*' is not online", Transient),
-    # The guest agent.
+    # Before what its command line might contain: QEMU may have come up a moment later.
+    (r"^start failed: command '.*' failed: got timeout", UnknownOutcome),
+    # The guest agent. While a backup freezes the guest's file systems it answers as one that is forbidden (qemu-ga).
+    (r"has been disabled: the agent is in frozen state", Transient),
     (r"command \S+ has (been disabled|not been found)", AgentDisabled),
     (r"unable to connect to VM \d+ (qga|qmp) socket", Transient),
     (r"QEMU guest agent is not running|guest-ping' failed|No QEMU guest agent configured", AgentAbsent),
-    (r"VM \d+ is not running|unable to open monitor socket", AgentAbsent),
+    (r"VM \d+ is not running|unable to open monitor socket", PoweredOff),
     (r"VM \d+ q(ga|mp) command '[^']*' failed - got timeout", UnknownOutcome),
     (r"agent error: (invalid parameter 'pid'|pid \S+ does not exist)", UnknownOutcome),
     # Work on the VM.

@@ -19,6 +19,10 @@ KEEP_ALIVE_SECONDS = 30
 # One large frame is safer than several: termproxy loses a header that the end of its buffer splits (pve-xtermjs).
 FRAME_BYTES = 120 * 1024
 _ACCEPTED = b"OK"
+_NOT_ACCEPTED = (
+    "Proxmox did not accept the console's ticket. Older point releases of Proxmox VE 8.4 and 9 let no API token open "
+    "one: update the node."
+)
 
 
 class Terminal:
@@ -91,16 +95,20 @@ async def _connect(session: aiohttp.ClientSession, console: Console) -> aiohttp.
 
 
 async def _greet(socket: aiohttp.ClientWebSocketResponse, console: Console) -> bytes:
-    """Send the ticket; what was printed right behind the `OK` to it."""
+    """Send the ticket; what was printed right behind the `OK` to it.
+
+    termproxy has the ticket verified, and ends when it is not; those that belong to tokens are verified since the end
+    of 2025 only (pve-access-control: AccessControl.pm, verify_vnc_ticket).
+    """
     await socket.send_str(console.greeting)
     answer = b""
     while len(answer) < len(_ACCEPTED):
         message = await socket.receive()
         if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-            raise errors.Refused("Proxmox did not accept the console's ticket.")
+            raise errors.Refused(_NOT_ACCEPTED)
         answer += _bytes(message)
     if not answer.startswith(_ACCEPTED):
-        raise errors.Refused("Proxmox did not accept the console's ticket.")
+        raise errors.Refused(_NOT_ACCEPTED)
     return answer[len(_ACCEPTED) :]
 
 

@@ -11,6 +11,7 @@ says which files there are. It knows nothing of models, budgets or Proxmox.
     runner.py capture OUT [--max-file BYTES] [--max-total BYTES] [--freeze [--freeze-seconds SECONDS]]
     runner.py thaw                               let go on what `capture --freeze` holds still
     runner.py contents OUT SHA256…
+    runner.py supervise RUN                      what `start` has systemd run
 
 Paths on the command line are real paths; paths inside a bundle are the guest's and lie under ${GUEST_ROOT}.
 Answers are one line of JSON on stdout; a failure is one sentence on stderr and the exit code of `Failure`.
@@ -57,6 +58,10 @@ STOP_SECONDS = 0.02  # how long stopping one usually takes at most
 DISK_WAIT_SECONDS = 1.0  # how long we wait for one that waits for a disk
 LONGEST_TICK_SECONDS = 1.0
 LAST_WORDS_SECONDS = 5.0  # how long a stopped supervisor tries to deliver what is left
+UNIT_SECONDS = 10.0  # how long systemd may take to start a supervisor, and it to say that it is there
+UNIT_STOP_SECONDS = 15  # more than a shutdown's grace
+TOLD_GRACE_SECONDS = 5.0  # with the last words less than a unit's time to stop
+STATE_SECONDS = 2.0  # how long systemd may take to say how it is
 MAX_BACKOFF_SECONDS = 10.0
 HTTP_TIMEOUT_SECONDS = 20.0
 INSTALL_CHECK_SECONDS = 60.0
@@ -291,6 +296,7 @@ class Run:
         self.pids = f"{self.directory}/pids.json"
         self.ended = f"{self.directory}/ended.json"
         self.stop = f"{self.directory}/stop"
+        self.ready = f"{self.directory}/ready"  # a pipe, by which a unit's supervisor says that it is there
 
     @classmethod
     def current(cls) -> Run | None:
@@ -428,8 +434,70 @@ def _check_installation(run: Run, bundle: dict[str, Any]) -> None:
         raise Failure(said or f"The installation's check failed with exit code {check.returncode}.", 4)
 
 
+def under_systemd() -> bool:
+    """Whether systemd has booted this guest (sd_booted(3)); never true of an embedded one, whatever its host."""
+    return os.path.isdir(ROOT + "/run/systemd/system")
+
+
 def _detach(run: Run) -> bool:
     """Run a supervisor that belongs to nobody; returns when it holds the run."""
+    if not (under_systemd() and _start_unit(run)):
+        _fork_twice(run)
+    return True
+
+
+def _start_unit(run: Run) -> bool:
+    """Make the supervisor a unit of its own; False where systemd does not want to.
+
+    Whatever guest-exec starts is in the control group of the guest agent's unit otherwise. It ends with that, at
+    an upgrade for example, or when the kernel kills one process of it for want of memory (systemd.service(5),
+    OOMPolicy=).
+    """
+    import subprocess
+
+    with suppress(FileNotFoundError):
+        os.unlink(run.ready)
+    os.mkfifo(run.ready, 0o600)
+    reading = os.open(run.ready, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with open(f"{run.directory}/supervisor.log", "ab") as log:
+            how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": log}
+            subprocess.run(_unit(run), timeout=UNIT_SECONDS, check=True, **how)
+        _await_supervisor(run, reading)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    finally:
+        os.close(reading)
+        os.unlink(run.ready)
+    return True
+
+
+def _unit(run: Run) -> list[str]:
+    options = [
+        "OOMPolicy=continue",
+        "KillMode=mixed",
+        f"TimeoutStopSec={UNIT_STOP_SECONDS}",
+        "TasksMax=infinity",
+    ]
+    environment = {"PATH": os.environ.get("PATH"), "GUEST_ROOT": ROOT}
+    return [
+        *("systemd-run", "--quiet", "--collect", f"--unit=autovibe-{run.name}"),
+        *itertools.chain.from_iterable(("-p", option) for option in options),
+        *(f"--setenv={name}={value}" for name, value in environment.items() if value),
+        *(sys.executable, os.path.abspath(__file__), "supervise", run.name),
+    ]
+
+
+def supervise(name: str) -> None:
+    """Be the supervisor of a run that was begun. Never returns."""
+    run = Run(name)
+    # For writing alone this would fail, or wait for ever, once whoever started us is gone.
+    ready = os.open(run.ready, os.O_RDWR)
+    _redirect(f"{run.directory}/supervisor.log", keep=ready)
+    _supervise_and_exit(run, ready)
+
+
+def _fork_twice(run: Run) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -440,12 +508,19 @@ def _detach(run: Run) -> bool:
         _supervise_and_exit(run, writing)
     os.close(writing)
     os.waitpid(child, 0)
-    ready = os.read(reading, 1)
-    os.close(reading)
-    if not ready:
-        said = read_text(f"{run.directory}/supervisor.log")[-500:]
-        raise Failure(f"The supervisor did not start: {said}", code=5)
-    return True
+    try:
+        _await_supervisor(run, reading)
+    finally:
+        os.close(reading)
+
+
+def _await_supervisor(run: Run, reading: int) -> None:
+    import select
+
+    said = select.select([reading], [], [], UNIT_SECONDS)[0]
+    if not said or not os.read(reading, 1):
+        log = read_text(f"{run.directory}/supervisor.log")[-500:]
+        raise Failure(f"The supervisor did not start: {log}", code=5)
 
 
 def _redirect(log: str, keep: int) -> None:
@@ -858,10 +933,8 @@ class Supervisor:
 
     def work(self, ready: int) -> None:
         """Start the agent, unless this run had one; follow it; see everything acknowledged."""
-        # Only a guest that is shut down sends this; `stop` and the gateway have other ways.
-        signal.signal(
-            signal.SIGTERM, lambda *_: write_json(self.run.stop, {"grace": GRACE_SECONDS, "off": True})
-        )
+        # Only the guest's system sends this; `stop` and the gateway have other ways.
+        signal.signal(signal.SIGTERM, lambda *_: write_json(self.run.stop, _told_to_stop()))
         adopt_orphans()
         with locked(self.run.working):
             self._work(ready)
@@ -975,7 +1048,8 @@ class Supervisor:
     def _reason(self) -> tuple[str, float]:
         wall = self.settings.get("wall_seconds")
         if os.path.exists(self.run.stop):
-            return "Stopped on request.", (read_json(self.run.stop) or {}).get("grace", GRACE_SECONDS)
+            asked = read_json(self.run.stop) or {}
+            return asked.get("why", "Stopped on request."), asked.get("grace", GRACE_SECONDS)
         if wall and self.seconds > wall:
             return f"Stopped after {wall:g} s, the limit on this run's time.", GRACE_SECONDS
         return self.reporter.stop_sentence, GRACE_SECONDS
@@ -1042,6 +1116,30 @@ class Supervisor:
             "rss_bytes": resident_bytes(self._processes()),
             "disk_bytes": (disk.f_blocks - disk.f_bfree) * disk.f_frsize,
         }
+
+
+def _told_to_stop() -> dict[str, Any]:
+    """What the system means by TERM: a shutdown, after which the run goes on, or our end alone."""
+    if not under_systemd() or _is_stopping():
+        return {"grace": GRACE_SECONDS, "off": True}
+    why = "The guest's system stopped the agent, for an upgrade or for want of memory; resume the machine."
+    return {"grace": TOLD_GRACE_SECONDS, "why": why}
+
+
+def _is_stopping() -> bool:
+    """Whether systemd shuts the guest down. It answers until the end: systemctl(1), is-system-running."""
+    import subprocess
+
+    how: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "timeout": STATE_SECONDS,
+    }
+    with suppress(OSError, subprocess.SubprocessError):
+        # It fails for every state but one.
+        said = subprocess.run(["systemctl", "is-system-running"], check=False, stdout=subprocess.PIPE, **how)
+        return bool(said.stdout.strip() == b"stopping")
+    return False
 
 
 def adopt_orphans() -> None:
@@ -1247,6 +1345,7 @@ def main(arguments: list[str]) -> int:
     verbs.add_parser("thaw")
     verbs.add_parser("contents").add_argument("out")
     verbs.choices["contents"].add_argument("sha256", nargs="+")
+    verbs.add_parser("supervise").add_argument("run")
     verbs.add_parser("status")
     verbs.add_parser("stop").add_argument("--grace", type=float, default=5.0)
     try:
@@ -1265,6 +1364,7 @@ def _perform(asked: Any) -> None:
         "assemble": lambda: assemble(asked.target, asked.count, asked.sha256),
         "apply": lambda: apply(asked.bundle),
         "start": lambda: start(asked.bundle),
+        "supervise": lambda: supervise(asked.run),
         "status": status,
         "stop": lambda: stop(asked.grace),
         "capture": lambda: capture(

@@ -7,7 +7,7 @@ command that was killed at any line is simply given again.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from guests.models import Guest
 from machines.templates.errors import BuildError
@@ -21,6 +21,9 @@ PATIENCE_SECONDS = 1800  # how long a step is tried again while Proxmox is away 
 PAUSE_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5)
 # After these it is safe to look, and to ask again.
 PASSING = (errors.Transient, errors.Busy, errors.UnknownOutcome, errors.AgentAbsent, errors.Exists)
+
+
+T = TypeVar("T")
 
 
 def _silent(line: str) -> None:
@@ -39,6 +42,7 @@ class Build:
     memory_mib: int
     vmid_chosen: bool = False
     bridge: str = "vmbr0"
+    kvm: bool = True  # whether the processor's virtualization is used, by the template and its clones
     environment: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = _silent
 
@@ -59,7 +63,7 @@ def take_steps(build: Build, steps: list[Step]) -> None:
     """All steps in order, with a line for each. Raises `BuildError` or `ProxmoxError`."""
     for number, step in enumerate(steps, 1):
         began = time.monotonic()
-        acted = _patiently(lambda step=step: _take(build, step))  # type: ignore[misc]
+        acted = patiently(lambda step=step: _take(build, step), PATIENCE_SECONDS)  # type: ignore[misc]
         took = f"{time.monotonic() - began:.1f} s" if acted else "done before"
         build.say(f"[{number}/{len(steps)}] {step.title}: {took}")
 
@@ -81,8 +85,9 @@ def _is_console(upid: str) -> bool:
     return upid.split(":")[5] in {"vncproxy", "termproxy", "spiceproxy"}
 
 
-def _patiently(act: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def patiently(act: Callable[[], T], seconds: float) -> T:
+    """What `act` answers, asked again for that time after what passes by itself. Raises what does not."""
+    deadline = time.monotonic() + seconds
     for pause in pauses():
         try:
             return act()

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from guests import actions as guests
 from guests.reconcile import look_at_disk
 from guests.work import half_made
 from machines.templates import seed
-from machines.templates.build import Build, Step, await_task, pauses
+from machines.templates.build import Build, Step, await_task
 from machines.templates.errors import BuildError
 from machines.templates.recipe import Image
 from proxmox import errors
@@ -22,6 +23,8 @@ from proxmox.driver import MARK, Power
 
 TAGS = f"{MARK};template"
 AGENT_SECONDS = 900  # a first boot that installs the agent from a slow mirror
+# Each question to a VM that boots occupies one of pvedaemon's three workers for 3 s (qemu-server: guest-ping).
+ASK_SECONDS = 2
 SHUTDOWN_SECONDS = 120
 # The kernel of Debian's cloud images knows no IDE and no SATA drives.
 SEED_DRIVE = "scsi1"
@@ -147,7 +150,6 @@ def _config(build: Build) -> dict[str, str | int]:
     return {
         "name": f"autovibe-{build.recipe.name}",
         "description": described(build, MADE),
-        "tags": TAGS,
         "pool": settings.PROXMOX_POOL,
         "ostype": "l26",
         # Not `host`: clones are to run on every node.
@@ -162,6 +164,19 @@ def _config(build: Build) -> dict[str, str | int]:
         "serial0": "socket",
         "vga": "serial0",
     }
+
+
+def _is_marked(build: Build) -> bool:
+    config = driver().config(build.vm)
+    return MARK in config.get("tags", "").split(";") and (build.kvm or config.get("kvm") == "0")
+
+
+def _mark(build: Build) -> None:
+    """To make a VM with tags, 9.2 wants rights on the VM itself, which is in no pool yet (qemu-server: API2/Qemu.pm).
+
+    Clones take over what is said of KVM.
+    """
+    driver().configure(build.vm, {"tags": TAGS, **({} if build.kvm else {"kvm": 0})})
 
 
 def _disk(build: Build) -> str:
@@ -204,15 +219,26 @@ def _seed(build: Build) -> str | None:
     return None
 
 
-def _is_unseeded(build: Build) -> bool:
-    left = driver().volumes(build.place.node, build.place.isos, "iso")
-    return SEED_DRIVE not in driver().config(build.vm) and _seed_volume(build) not in left
+def _unseed(build: Build) -> None:
+    """The image goes first: as long as there is the drive, this is not done."""
+    delete_seed(build.place.node, seed_of(driver().config(build.vm)), build.say)
+    driver().configure(build.vm, {"delete": SEED_DRIVE})
 
 
-def _unseed(build: Build) -> str | None:
-    if SEED_DRIVE in driver().config(build.vm):
-        driver().configure(build.vm, {"delete": SEED_DRIVE})
-    return driver().delete_volume(build.place.node, _seed_volume(build))
+def seed_of(config: Mapping[str, str]) -> str:
+    """The volume of the seed in a VM's configuration; empty where there is none."""
+    return config.get(SEED_DRIVE, "").partition(",")[0]
+
+
+def delete_seed(node: str, volume: str, say: Callable[[str], None]) -> None:
+    """Delete the seed's image. To delete an ISO takes a right of its own; without it, the image stays."""
+    try:
+        if upid := driver().delete_volume(node, volume):
+            await_task(upid)
+    except errors.Missing:
+        pass  # an earlier attempt did it
+    except errors.Refused as refusal:
+        say(f"    The seed's image stays: {refusal}. On node {node} you may run: pvesm free {volume}")
 
 
 # --- power ---
@@ -226,15 +252,26 @@ def _answers(build: Build) -> bool:
     return passed(build, CLEANED) or driver().agent_answers(build.vm)
 
 
+def _start(build: Build) -> None:
+    try:
+        if upid := driver().start(build.vm):
+            await_task(upid)
+    except (BuildError, errors.Refused) as failure:
+        if "KVM virtualisation configured, but not available" not in str(failure):
+            raise
+        raise BuildError(
+            f"Node {build.vm.node} has no KVM: the processor's virtualization is off, in its BIOS or, where the node "
+            "is a VM itself, in that VM's processor type. To do without, slowly, add --no-kvm to this command."
+        ) from None
+
+
 def _await_agent(build: Build) -> None:
-    waited = 0.0
-    for pause in pauses():
+    """Called when the agent has just been asked."""
+    deadline = time.monotonic() + AGENT_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(ASK_SECONDS)
         if driver().agent_answers(build.vm):
             return
-        if waited > AGENT_SECONDS:
-            break
-        waited += pause
-        time.sleep(pause)
     raise BuildError(
         f"The guest agent of VM {build.vm.vmid} did not answer within {AGENT_SECONDS // 60} minutes. At its first boot "
         f"the guest installs it: {build.bridge} has to give it an address (DHCP) and a way to its distribution's "
@@ -244,6 +281,7 @@ def _await_agent(build: Build) -> None:
 
 FETCH = Step("Fetching the cloud image", _has_image, _fetch)
 MAKE = Step("Making the VM", _is_made, _make)
+MARK_IT = Step("Marking it as ours", _is_marked, _mark)
 GROW = Step(
     "Making its disk larger",
     _is_large_enough,
@@ -253,7 +291,7 @@ SEED = Step("Attaching the seed of its first boot", _is_seeded, _seed)
 START = Step(
     "Starting it",
     lambda build: passed(build, CLEANED) or _power(build) == Power.RUNNING,
-    lambda build: driver().start(build.vm),
+    _start,
 )
 AGENT = Step("Waiting for its guest agent", _answers, _await_agent)
 STOP = Step(
@@ -261,7 +299,7 @@ STOP = Step(
     lambda build: _power(build) == Power.STOPPED,
     lambda build: driver().shut_down(build.vm, SHUTDOWN_SECONDS),
 )
-UNSEED = Step("Detaching the seed", _is_unseeded, _unseed)
+UNSEED = Step("Detaching the seed", lambda build: SEED_DRIVE not in driver().config(build.vm), _unseed)
 CONVERT = Step(
     "Making it a template",
     lambda build: driver().observe(build.vm).template,

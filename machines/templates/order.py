@@ -25,6 +25,7 @@ class Order:
     bridge: str
     vmid: int | None
     memory_mib: int
+    kvm: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
 
@@ -59,6 +60,7 @@ def _build(
         memory_mib=order.memory_mib,
         vmid_chosen=order.vmid is not None,
         bridge=order.bridge,
+        kvm=order.kvm,
         environment=order.environment,
         say=say,
     )
@@ -70,6 +72,7 @@ def _steps(build: Build, projects: list[Project]) -> list[Step]:
     return [
         *([making.FETCH] if imported else []),
         making.MAKE,
+        making.MARK_IT,
         *([making.GROW, making.SEED] if imported else []),
         making.START,
         making.AGENT,

@@ -1,17 +1,20 @@
 """The templates there are, and the end of one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from checkpoints.models import Checkpoint
 from guests.models import Guest
 from guests.states import EXISTING
 from machines.templates import registry
-from machines.templates.build import await_task
+from machines.templates.build import await_task, patiently
 from machines.templates.errors import BuildError
-from machines.templates.making import SEED_DRIVE
+from machines.templates.making import TAGS, delete_seed, seed_of
 from proxmox import errors
 from proxmox.connect import driver
-from proxmox.driver import Observed, Power
+from proxmox.driver import MARK, Observed, Power
+
+# 9.2's `qm cleanup` holds the lock of a VM that was stopped for up to 60 s (qemu-server: CLI/qm.pm).
+LOCKED_SECONDS = 90
 
 
 def _all() -> list[tuple[Guest, Observed | None]]:
@@ -52,18 +55,27 @@ def find(which: str) -> Guest:
     raise BuildError(f"There is no template {which}; there are {names}.")
 
 
-def remove(guest: Guest) -> None:
+def remove(guest: Guest, *, say: Callable[[str], None]) -> None:
     """Destroy a template, or what there is of one. Raises `BuildError` while linked clones build on it."""
+    seed = ""
     try:
-        seed = driver().config(guest.vm).get(SEED_DRIVE, "").partition(",")[0]
-        if driver().observe(guest.vm).power != Power.STOPPED:
-            _await(driver().stop(guest.vm))
-        _await(driver().destroy(guest.vm))
-        if seed:
-            _await(driver().delete_volume(guest.node, seed))
+        seed = seed_of(patiently(lambda: driver().config(guest.vm), LOCKED_SECONDS))
+        patiently(lambda: _destroy(guest), LOCKED_SECONDS)
     except errors.Missing:
         pass  # gone already
+    if seed:
+        delete_seed(guest.node, seed, say)
     registry.forget(guest)
+
+
+def _destroy(guest: Guest) -> None:
+    """What was ended before it had its tags gets them, since nothing else is destroyed."""
+    config = driver().config(guest.vm)
+    if str(guest.id) in config.get("description", "") and MARK not in config.get("tags", "").split(";"):
+        driver().configure(guest.vm, {"tags": TAGS})
+    if driver().observe(guest.vm).power != Power.STOPPED:
+        _await(driver().stop(guest.vm))
+    _await(driver().destroy(guest.vm))
 
 
 def _await(upid: str | None) -> None:

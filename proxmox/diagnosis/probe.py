@@ -14,6 +14,8 @@ from proxmox.driver import VM, Driver, Power
 Tell = Callable[[Finding], None]
 
 AGENT_SECONDS = 300
+# Each question to a VM that boots occupies one of pvedaemon's three workers for 3 s (qemu-server: guest-ping).
+ASK_SECONDS = 2
 SECTION = "Probe"
 SNAPSHOT = "check"
 # Any answer over HTTP will do: what is asked is whether packets find their way.
@@ -55,7 +57,7 @@ class _Probe:
         while not self.driver.agent_answers(self.scratch.vm):
             if time.monotonic() > deadline:
                 raise _Failed(self._no_agent())
-            time.sleep(0.1)
+            time.sleep(ASK_SECONDS)
         return "the guest agent answers"
 
     def _no_agent(self) -> Finding:
@@ -96,7 +98,7 @@ class _Probe:
         return f"{self.setup.gateway_url} answers"
 
     def snapshot(self) -> str:
-        self.scratch.wait(self.driver.snapshot(self.scratch.vm, SNAPSHOT, "`manage.py proxmox check`"))
+        self.scratch.snapshot(SNAPSHOT, "`manage.py proxmox check`")
         return "of the running VM"
 
 

@@ -69,17 +69,17 @@ def time_of(name: str) -> float:
     return time.mktime(time.strptime(match[2], _TIME)) if match else 0.0
 
 
-def find(dump: Path, name: str) -> Path:
-    """An archive's file. Raises `Failure`."""
-    path = dump / name.removeprefix("backup/")
+def find(dump: Path, volume: str) -> Path:
+    """The file of an archive `storage:backup/name`. Raises `Failure`."""
+    path = dump / volume.partition(":backup/")[2]
     if not path.exists():
-        raise Failure(f"volume 'local:{name}' does not exist")
+        raise Failure(f"volume '{volume}' does not exist")
     return path
 
 
-def listing(dump: Path) -> list[dict[str, Any]]:
+def listing(dump: Path, storage: str) -> list[dict[str, Any]]:
     """Every backup, as the storage's content list shows it."""
-    return [_row(path) for path in sorted(dump.glob("*.vma*")) if is_name(f"backup/{path.name}")]
+    return [_row(path, storage) for path in sorted(dump.glob("*.vma*")) if is_name(f"backup/{path.name}")]
 
 
 def notes(path: Path) -> str:
@@ -105,7 +105,7 @@ def protect(path: Path, yes: bool) -> None:
 
 def check_protected(dump: Path, vmid: int, limit: int, storage: str) -> None:
     """Raises `Failure` when no more of a VM's backups may be protected; a `limit` of -1 is none."""
-    count = sum(row["vmid"] == vmid and "protected" in row for row in listing(dump))
+    count = sum(row["vmid"] == vmid and "protected" in row for row in listing(dump, storage))
     if -1 < limit <= count:
         raise Failure(
             f"The number of protected backups per guest is limited to {limit} on storage '{storage}'"
@@ -120,6 +120,7 @@ def remove(path: Path) -> None:
 
 def write(path: Path, backup: Backup, store: Store, spend: Spend) -> None:
     """Write an archive; it has its name only when it is complete. `spend` is told of every byte read, beforehand."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name.partition(".vma")[0] + ".dat")
     sizes = {entry.content: entry.size for entry in backup.entries if entry.kind == FILE}
     try:
@@ -206,9 +207,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def _row(path: Path) -> dict[str, Any]:
+def _row(path: Path, storage: str) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "volid": f"local:backup/{path.name}",
+        "volid": f"{storage}:backup/{path.name}",
         "content": "backup",
         "subtype": "qemu",
         "format": path.name.partition(".")[2],

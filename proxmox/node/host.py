@@ -28,7 +28,7 @@ from proxmox.node.processes import Counters
 from proxmox.node.releases import RELEASES
 from proxmox.node.sandbox import Sandbox
 from proxmox.node.statistics import Statistics
-from proxmox.node.storages import Storages, chosen
+from proxmox.node.storages import LOCAL, Storages, chosen
 from proxmox.node.store import Store
 from proxmox.node.tasks import Tasks
 from proxmox.node.usage import Usage
@@ -69,8 +69,6 @@ class Host:
         self.tickets = Tickets(state / "authkey")
         self.authentication = Authentication(self.accounts, self.tickets)
         self.faults = Faults(self.configs, self.storages.default.plugin)
-        self.dump = state / "dump"
-        self.dump.mkdir(exist_ok=True)
         self.store = Store(state / "objects", fsync=options.fsync)
         self.guests = Guests(
             state / "guests",
@@ -107,6 +105,10 @@ class Host:
         """Total and available bytes of the file system that the node keeps its state on."""
         status = os.statvfs(self.options.state)
         return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
+
+    def dump(self, storage: str) -> Path:
+        """Where the backups of a directory storage are kept; those of `local` beside the directories of others."""
+        return self.options.state / "dump" / ("" if storage == LOCAL else storage)
 
     def close(self) -> None:
         """End: tasks get a moment, and guests are shut down unless they are to be kept."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from proxmox.node.storages import chosen
+
 GIB = 1024**3
 
 
@@ -45,6 +47,24 @@ class Options:
     unlock: tuple[int, ...] = ()
 
 
+class _Storages(argparse.Action):
+    """Storages one by one; what they cannot mean together is a mistake on the command line."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option: str | None = None,
+    ) -> None:
+        storages = (*getattr(namespace, self.dest), value)
+        try:
+            chosen(storages, "")
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, storages)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare every option on `parser`; both ways to start the node use this."""
     add = parser.add_argument
@@ -65,8 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--storage",
-        action="append",
-        default=[],
+        action=_Storages,
+        default=(),
         metavar="[NAME=]KIND",
         help="a storage of that behaviour, repeatable; NAME defaults to the usual one; instead of --storage-type",
     )
@@ -123,9 +143,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(arguments: dict[str, Any]) -> Options:
     """Options from parsed arguments; other keys are ignored."""
-    chosen = {field.name: arguments[field.name] for field in fields(Options) if field.name in arguments}
-    chosen["host_path"] = tuple(Path(path).resolve() for path in chosen.get("host_path", ()))
-    chosen["storage"] = tuple(chosen.get("storage", ()))
-    chosen["unlock"] = tuple(chosen.get("unlock", ()))
-    chosen["state"] = Path(chosen["state"]).resolve()
-    return Options(**chosen)
+    known = {field.name: arguments[field.name] for field in fields(Options) if field.name in arguments}
+    known["host_path"] = tuple(Path(path).resolve() for path in known.get("host_path", ()))
+    known["storage"] = tuple(known.get("storage", ()))
+    known["unlock"] = tuple(known.get("unlock", ()))
+    known["state"] = Path(known["state"]).resolve()
+    return Options(**known)

@@ -35,6 +35,11 @@ class Personality:
         """Whether it takes images, backup, iso, import, …"""
         return content in self.content.split(",")
 
+    @property
+    def takes_backups(self) -> bool:
+        """Whether backup jobs may write to it, and prune it; what is there is found in any directory."""
+        return bool(self.path) and self.holds("backup")
+
     def volume(self, vmid: int, number: int = 0, image_format: str = "") -> str:
         """Volume id of a VM's disk."""
         suffix = image_format or self.image_format

@@ -15,6 +15,9 @@ class Release:
     tells_more: bool  # logs of snapshots and of moved disks say what is done to the volumes
     freezing: tuple[str, str]  # what the log of a running VM's clone says of its file systems
     tells_host_memory: bool  # `memhost`, and the pressure of the VM's processes
+    checks_new_tags: (
+        bool  # to make a VM with tags takes a right on the VM itself; one on its pool will not do
+    )
 
 
 RELEASES = {
@@ -29,6 +32,7 @@ RELEASES = {
         tells_more=False,
         freezing=("freeze filesystem", "unfreeze filesystem"),
         tells_host_memory=False,
+        checks_new_tags=False,
     ),
     "9.2": Release(
         name="9.2",
@@ -44,5 +48,6 @@ RELEASES = {
             "issuing guest agent 'guest-fsfreeze-thaw' command",
         ),
         tells_host_memory=True,
+        checks_new_tags=True,
     ),
 }

@@ -1,6 +1,7 @@
 """The node's storages: those it was started with, and directories that were added over the API."""
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +13,16 @@ from proxmox.node.personalities import FILES, PERSONALITIES, Personality, direct
 
 LOCAL = "local"  # the directory that every node has: backups and images to import
 
+_ID = re.compile(r"[A-Za-z][\w.\-]*[A-Za-z0-9]", re.ASCII)  # pve-storage: parse_storage_id
+
 
 def chosen(wanted: Sequence[str], kind: str) -> list[Personality]:
     """Storages as the command line names them, `NAME=KIND` or `KIND`; without any, one of `kind`. Raises ValueError."""
     storages = [_of(text) for text in wanted or (kind,)]
-    if len({storage.storage for storage in storages}) < len(storages):
-        raise ValueError("Two storages have the same name.")
-    if LOCAL not in {storage.storage for storage in storages}:
+    names = [storage.storage for storage in storages]
+    if repeated := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"two storages have the name '{repeated}'")
+    if LOCAL not in names:
         storages.append(directory(LOCAL, "/var/lib/vz", FILES))
     return storages
 
@@ -26,7 +30,9 @@ def chosen(wanted: Sequence[str], kind: str) -> list[Personality]:
 def _of(text: str) -> Personality:
     name, _, kind = text.rpartition("=")
     if kind not in PERSONALITIES:
-        raise ValueError(f"'{kind}' is no kind of storage: {', '.join(PERSONALITIES)}.")
+        raise ValueError(f"'{kind}' is no kind of storage: {', '.join(PERSONALITIES)}")
+    if name and not _ID.fullmatch(name):
+        raise ValueError(f"storage ID '{name}' contains illegal characters")
     found = PERSONALITIES[kind]
     if not name or name == found.storage:
         return found

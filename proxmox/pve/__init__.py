@@ -30,14 +30,14 @@ class PveDriver(Cluster, VMs, Snapshots, Storages, Tasks, Firewalls, Metrics, Co
         verify_tls: bool | str = True,
         fingerprint: str = "",
         pool: str = "",
-        gate: Gate = lambda node: nullcontext(),
+        gate: Gate = lambda path: nullcontext(),
     ) -> None:
         """`urls`: nodes of one cluster, in order, as a sequence or separated by commas.
 
         `token`: `user@realm!name=secret`. TLS is checked against the system's authorities, those of the file
         `verify_tls`, or the SHA-256 `fingerprint` of the certificate (one for all URLs, or one each, separated by
-        commas). A VM in another pool than `pool` is never destroyed; "" does not look. `gate` is held, by the name of
-        the node, while something is written to it.
+        commas). A VM in another pool than `pool` is never destroyed; "" does not look. `gate` is held, by its path,
+        while something is written.
         """
         http = Connection(urls, token, verify_tls=verify_tls, fingerprint=fingerprint, gate=gate)
         super().__init__(http, pool)

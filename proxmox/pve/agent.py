@@ -57,29 +57,38 @@ class Agent(Part):
         # A missing program answers 596 and a wedged agent; /bin/sh is always there.
         pid = self._post(vm, "exec", command=_command(script, arguments))["pid"]
         deadline, pause = time.monotonic() + seconds, 0.01
-        while time.monotonic() < deadline:
+        while (asked := time.monotonic()) < deadline:
             status = self._ended(vm, int(pid))
             if status:
                 return _ran(status)
-            time.sleep(pause)
+            # An agent that is silent holds one of the node's three API workers for as long as it is waited for.
+            time.sleep(max(pause, time.monotonic() - asked))
             pause = min(pause * 1.5, 0.5)
         raise errors.UnknownOutcome(f"A command in guest {vm.vmid} did not end within {seconds:.0f} s.")
 
     def _ended(self, vm: VM, pid: int) -> Mapping[str, Any] | None:
-        """How the command ended, once. The agent forgets it as it tells, so a lost answer cannot be had again."""
+        """How the command ended, once; None while it runs, as it may while nobody answers.
+
+        A guest that is busy or frozen does not answer the ping before each question (qemu-server: Agent.pm). The
+        agent forgets an end as it tells it: when that answer was lost, it says so the next time.
+        """
         try:
             with self._line(vm):
                 path = f"{path_of(vm)}/agent/exec-status"
                 status: Mapping[str, Any] = self._http.get_once(path, pid=pid)
+        except (errors.PoweredOff, errors.AgentDisabled):
+            raise
         except errors.Transient:
-            return None  # the line was busy: nobody was told
+            return None
         except errors.ProxmoxError as error:
-            if not str(error).startswith("Agent error:"):
-                raise
-            # The agent does not know the process any more; how it says so depends on its version.
-            raise errors.UnknownOutcome(
-                f"How a command in guest {vm.vmid} ended was told once, and lost. ({error})"
-            ) from None
+            if str(error).startswith("Agent error:"):
+                # The agent does not know the process any more; how it says so depends on its version.
+                raise errors.UnknownOutcome(
+                    f"How a command in guest {vm.vmid} ended was told once, and lost. ({error})"
+                ) from None
+            if isinstance(error, (errors.AgentAbsent, errors.UnknownOutcome)):
+                return None
+            raise
         return status if int(status["exited"]) else None
 
     def write(self, vm: VM, path: str, content: bytes) -> None:

@@ -27,7 +27,7 @@ class Cluster(Part):
         return [
             Node(
                 name=str(row["node"]),
-                online=row.get("status") == "online",
+                online=is_there(row),
                 processors=int(row.get("maxcpu") or 0),
                 cpu=float(row.get("cpu") or 0),
                 memory_bytes=int(row.get("maxmem") or 0),
@@ -48,9 +48,16 @@ class Cluster(Part):
 
     def inventory(self) -> list[Observed]:
         rows = self._resources()
-        for node in {row["node"] for row in rows.values() if row.get("status") == "running"}:
+        for node in self._to_look_at(rows):
             self._look_closer(rows, node)
         return [observed(row) for row in rows.values()]
+
+    def _to_look_at(self, rows: Rows) -> set[str]:
+        """The nodes where something runs, and those that are there and have VMs of which nothing has arrived yet."""
+        running = {row["node"] for row in rows.values() if row.get("status") == "running"}
+        silent = {row["node"] for row in rows.values() if row.get("status") == "unknown"} - running
+        # One that is away would only be waited for.
+        return running | ({node.name for node in self.nodes() if node.online} & silent if silent else set())
 
     def locate(self, vmid: int) -> str:
         row = self._resources().get(vmid)
@@ -61,7 +68,7 @@ class Cluster(Part):
         return {int(row["vmid"]): row for row in rows if row["type"] == "qemu"}
 
     def _look_closer(self, rows: Rows, node: str) -> None:
-        """Only a node's own full list tells a frozen guest from a running one (qmpstatus)."""
+        """Only a node's own full list is current, and tells a frozen guest from a running one (qmpstatus)."""
         try:
             listed = self._http.get(f"nodes/{node}/qemu", attempts=1, full=1)
         except errors.ProxmoxError:
@@ -72,3 +79,12 @@ class Cluster(Part):
             return
         for row in listed:
             rows.setdefault(int(row["vmid"]), {"node": node}).update(row)
+
+
+def is_there(row: dict[str, Any]) -> bool:
+    """Whether the node of a row of `/nodes` is there. Only one that is away is called `offline`.
+
+    `unknown` is one whose statistics are missing, as for a while after a boot, or not for this token to see
+    (pve-manager: API2Tools.pm, extract_node_stats).
+    """
+    return row.get("status") != "offline"

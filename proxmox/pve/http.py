@@ -25,7 +25,7 @@ _NEVER_MADE = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError
 _CERTIFICATE = ("certificate verify failed", "Fingerprints did not match", "doesn't match")
 
 
-# Given a node's name: held while a write to that node is under way.
+# Given the path of a write: held while that is under way. It may raise `Transient`.
 Gate = Callable[[str], AbstractContextManager[None]]
 
 
@@ -43,7 +43,7 @@ class Connection:
         *,
         verify_tls: bool | str = True,
         fingerprint: str = "",
-        gate: Gate = lambda node: nullcontext(),
+        gate: Gate = lambda path: nullcontext(),
     ) -> None:
         self._gate = gate
         self._endpoints = endpoints(urls, token, verify_tls=verify_tls, fingerprint=fingerprint)
@@ -77,8 +77,7 @@ class Connection:
     def change(self, method: str, path: str, **parameters: Any) -> Any:
         """Write, once. Parameters that are None are not sent. Raises `UnknownOutcome` when the answer is lost."""
         sent = _plain(parameters)
-        place, _, below = path.partition("/")
-        with self._gate(below.partition("/")[0] if place == "nodes" else ""):
+        with self._gate(path):
             return self._ask(path, lambda endpoint: getattr(endpoint.writer(path), method)(**sent))
 
     def submit(self, method: str, path: str, **parameters: Any) -> str | None:

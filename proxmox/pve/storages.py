@@ -5,6 +5,7 @@ from typing import Any
 
 from proxmox import errors
 from proxmox.driver import VM, Backup, Storage
+from proxmox.pve.cluster import is_there
 from proxmox.pve.http import Part
 from proxmox.pve.ownership import prove_ours
 
@@ -16,7 +17,7 @@ class Storages(Part):
             for row in self._http.get("storage")
             if int(row.get("snapshot-as-volume-chain") or 0)
         }
-        online = [row["node"] for row in self._http.get("nodes") if row.get("status") == "online"]
+        online = [row["node"] for row in self._http.get("nodes") if is_there(row)]
         return [
             _storage(node, row, chain=row["storage"] in chains) for node in online for row in self._on(node)
         ]

@@ -11,6 +11,12 @@ from proxmox.pve.http import Part
 UNKNOWN_TASK = "unexpected status"
 # A task that was just started may not be found yet: its files are written after its UPID.
 YOUNG_SECONDS = 5
+# How far the clocks of node and control plane may be apart.
+SKEW_SECONDS = 300
+# Tasks that work on nothing: an open console is one.
+_CONSOLES = frozenset({"vncproxy", "termproxy", "spiceproxy"})
+# Which kinds of task hold a lock without being named after the VM (qemu-server: Qemu.pm; pve-manager: VZDump.pm).
+_HOLDERS = {"clone": {"qmclone"}, "create": {"qmcreate", "qmrestore"}, "backup": {"vzdump"}}
 LOG_PAGE = 500
 LOG_LINES = 20
 
@@ -55,15 +61,26 @@ class Tasks(Part):
         )
 
     def find_task(self, node: str, kind: str, vmid: int, since: float) -> str:
-        rows = self._http.get(
-            f"nodes/{node}/tasks", source="all", typefilter=kind, vmid=vmid, since=int(since) - 5
-        )
+        since = int(since) - SKEW_SECONDS
+        rows = self._http.get(f"nodes/{node}/tasks", source="all", typefilter=kind, vmid=vmid, since=since)
         ours = [row for row in rows if row["upid"].split(":")[7:8] == [self._http.user]]
-        return str(max(ours, key=lambda row: int(row["starttime"]))["upid"]) if ours else ""
+        latest = max(ours, key=lambda row: (not row.get("endtime"), int(row["starttime"])), default=None)
+        return str(latest["upid"]) if latest else ""
 
-    def running_task(self, vm: VM) -> str:
-        rows = self._http.get(f"nodes/{vm.node}/tasks", source="active", vmid=vm.vmid)
-        return next((str(row["upid"]) for row in rows if not row.get("endtime")), "")
+    def running_task(self, vm: VM, lock: str = "") -> str:
+        rows = self._http.get(f"nodes/{vm.node}/tasks", source="active", limit=500)
+        alive = [row for row in rows if not row.get("endtime") and row["type"] not in _CONSOLES]
+        # What makes a VM is named after its source, and a backup of several VMs after none of them.
+        found = (
+            row
+            for row in alive
+            if str(row.get("id")) == str(vm.vmid) or row["type"] in _HOLDERS.get(lock, ())
+        )
+        return next((str(row["upid"]) for row in found), "")
+
+    def sees_all_tasks(self, node: str) -> bool:
+        held = self._http.get("access/permissions")
+        return any("Sys.Audit" in held.get(path, {}) for path in ("/", "/nodes", f"/nodes/{node}"))
 
     def task_log(self, upid: str) -> str:
         last: deque[str] = deque(maxlen=LOG_LINES)

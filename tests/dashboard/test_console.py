@@ -100,6 +100,7 @@ class Page(ApplicationCommunicator):
             "path": f"/ws/machines/{machine.handle}/console/",
             "query_string": query.encode(),
             "headers": [
+                (b"host", b"localhost"),
                 (b"origin", f"http://{origin}".encode()),
                 (b"cookie", f"sessionid={session}".encode()),
             ],
@@ -229,6 +230,24 @@ class TestWhatIsTyped:
 
             await page.printed(until=b"still-2")
 
+    @pytest.mark.parametrize("depth", [1_000, 200_000])
+    async def test_nor_does_what_is_nested_too_deeply(
+        self, depth: int, machine: Machine, cookies: dict[str, str]
+    ) -> None:
+        async with opened(machine, cookies["alice"]) as page:
+            await page.send_input({"type": "websocket.receive", "text": "[" * depth})
+            await page.type("echo still-$((1+1))\r")
+
+            await page.printed(until=b"still-2")
+
+    async def test_a_long_message_is_not_read(self, machine: Machine, cookies: dict[str, str]) -> None:
+        async with opened(machine, cookies["alice"]) as page:
+            await page.tell(type="size", columns=97, rows=31)
+            await page.tell(type="size", columns=55, rows=31, more="x" * 1024)
+            await page.type("stty size\r")
+
+            await page.printed(until=b"31 97")
+
 
 class TestAPageThatIsSlow:
     async def test_it_is_not_sent_more_than_it_can_show(
@@ -269,6 +288,22 @@ class TestOneAtATime:
             ("console.opened", "dora"),
             ("console.closed", "dora"),
         ]
+
+
+    async def test_it_is_free_again_when_the_socket_breaks(
+        self, machine: Machine, cookies: dict[str, str]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"unheard\.of"):
+            async with opened(machine, cookies["alice"]) as page:
+                await page.send_input({"type": "websocket.unheard.of"})
+                await page.wait(timeout=SECONDS)
+
+        async with opened(machine, cookies["dora"]):
+            assert await history() == [
+                ("console.opened", "alice"),
+                ("console.closed", "alice"),
+                ("console.opened", "dora"),
+            ]
 
 
 class TestItEnds:

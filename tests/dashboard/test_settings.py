@@ -8,7 +8,8 @@ from dashboard import consumers
 from guests import diagnoses
 from guests.diagnosis_models import Diagnosis
 from guests.models import Stray
-from projects.models import User
+from operations.models import Operation, Status
+from projects.models import Project, User
 from proxmox.diagnosis.findings import Report, missing, ok
 from tests.dashboard.conftest import Browser
 
@@ -121,3 +122,16 @@ class TestStrays:
 
         assert "qm destroy 77001 --purge" in page
         assert Stray.objects.filter(pk=77001).exists()
+
+
+class TestWorkThatWaits:
+    def test_it_is_shown_with_what_to_do(self, staff: Client, project: Project) -> None:
+        Operation.objects.create(
+            verb="destroy", subject="guest:1", project=project, lock="guest:1", task="x",
+            status=Status.NEEDS_OPERATOR, error="VM 10012 is locked. On node pve1 run: qm unlock 10012",
+        )  # fmt: skip
+
+        page = text(staff)
+
+        assert "Destroy in project demo" in page
+        assert "qm unlock 10012" in page

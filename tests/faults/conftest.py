@@ -175,12 +175,21 @@ class Scene:
         vms = {vm.vmid: vm for vm in driver().inventory()}
         guests = {guest.vmid: guest for guest in Guest.objects.exclude(state=GuestState.GONE)}
         assert set(vms) == set(guests), "orphans, or guests without a VM"
-        assert not [vm for vm in vms.values() if vm.lock], "a lock was left"
+        for vm in vms.values():
+            if vm.lock:
+                self._is_told(guests[vm.vmid])
         for vmid, guest in guests.items():
             if not guest.template:
                 assert str(guest.id) in driver().config(guest.vm)["description"], f"{vmid} is somebody else's"
         for machine in Machine.objects.select_related("guest"):
             self._check_machine(machine)
+
+    def _is_told(self, guest: Guest) -> None:
+        """A lock that a dead task left on a VM which nobody needs now is shown with the command that removes it."""
+        Guest.objects.filter(pk=guest.pk).update(lock_since=timezone.now() - timedelta(minutes=2))
+        reconcile.reconcile()
+        (sentence,) = Guest.objects.get(pk=guest.pk).drift
+        assert f"qm unlock {guest.vmid}" in sentence
 
     def _check_machine(self, machine: Machine) -> None:
         power = machine.guest.power

@@ -16,6 +16,7 @@ from guests.models import Guest
 from guests.states import State as GuestState
 from machines import actions
 from machines.models import Machine
+from operations.models import Operation
 from proxmox.connect import driver
 from proxmox.storage_kinds import Branch
 from tests.faults.conftest import Scene
@@ -87,7 +88,10 @@ def _deleted(scene: Scene) -> Check:
     Checkpoint.objects.filter(pk=checkpoint.pk).update(state="broken", error="It was deleted.")
 
     def check() -> None:
-        assert checkpoint.snapshot not in [one.name for one in driver().snapshots(machine.guest.vm)]
+        operation = Operation.objects.get(verb="drop_snapshot")
+        there = checkpoint.snapshot in [one.name for one in driver().snapshots(machine.guest.vm)]
+        assert there == (operation.status == "failed")
+        assert operation.error or not there
 
     return check
 

@@ -35,6 +35,8 @@ def node(personality: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A node that accepts faults. Its name is that of the fixtures' template."""
     directory = tmp_path_factory.mktemp("node")
     with start_node(directory, faults=True, storage_type=personality, node_name="embedded") as running:
+        pools = f"{running.url}/api2/json/pools"
+        requests.post(pools, headers=running.headers, data={"poolid": "autovibe"}, timeout=10)
         yield running
 
 

@@ -8,7 +8,7 @@ from guests.branching import Branch
 from guests.models import Guest
 from machines import actions
 from machines.work import bundle
-from operations.models import Operation
+from operations.models import Operation, Status
 from projects.errors import Conflict
 from proxmox.connect import driver
 
@@ -103,6 +103,26 @@ class TestOnZfs:
         assert checkpoint.branching.strategy == Branch.BACKUP
         assert note_of(branch) == b"then\n"
         assert driver().config(branch.guest.vm)["description"].endswith(str(branch.guest.id))
+
+    def test_a_backup_that_was_written_after_the_agent_had_gone_on_is_not_kept(
+        self, spawned, carry, alice, settings, fault
+    ):
+        settings.PROXMOX_BACKUP_STORAGE = "local"
+        machine = spawned(prompt="n=0; while sleep 0.02; do n=$((n+1)); echo $n > count; done")
+        fault(match="POST */vzdump", action="slow-task", seconds=1)
+        checkpoint = actions.checkpoint(machine, by=alice)
+        operation = Operation.objects.get(arguments__checkpoint=str(checkpoint.id))
+        while operation.step != "backup" or not operation.upid:
+            carry(operation, until=(Status.WAITING,))
+        # What the runner does by itself when it has held the agent still for too long.
+        driver().run(machine.guest.vm, 'exec python3 "${GUEST_ROOT:-}/opt/autovibe/runner.py" thaw')
+
+        carry(operation)
+
+        checkpoint = Checkpoint.objects.get(pk=checkpoint.pk)
+        assert (checkpoint.state, checkpoint.backup) == ("captured", "")
+        assert "the agent had gone on before it was written" in checkpoint.error
+        assert not driver().backups("embedded", "local", machine.guest.vmid)
 
     def test_a_machine_cannot_go_back_where_its_present_would_be_in_the_way(self, spawned, carry, alice):
         machine = spawned()

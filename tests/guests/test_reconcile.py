@@ -118,6 +118,14 @@ class TestDrift:
 
         assert fresh(machine.guest).drift == [f"VM {machine.guest.vmid} is not there any more."]
 
+    def test_a_node_that_is_away_is_no_sign_of_any(self, spawned, fault):
+        machine = spawned()
+        fault(action="node-down")
+
+        reconcile.reconcile()
+
+        assert fresh(machine.guest).drift == []
+
     def test_a_stale_lock_is_told_with_the_command(self, spawned, fault):
         machine = spawned()
         fault(action="lock", vmid=machine.guest.vmid, lock="rollback")
@@ -154,6 +162,14 @@ class TestDrift:
 
 
 class TestAdoption:
+    def test_a_template_that_is_being_built_tells_of_itself(self, spawned):
+        guest = spawned().guest
+        Guest.objects.filter(pk=guest.pk).update(state=State.ALLOCATED, project=None)
+
+        reconcile.reconcile()
+
+        assert fresh(guest).state == State.ALLOCATED
+
     def test_a_clone_that_nobody_told_of_is_adopted_by_its_id(self, spawned):
         guest = spawned().guest
         Guest.objects.filter(pk=guest.pk).update(state=State.ALLOCATED)
@@ -203,6 +219,37 @@ class TestStrays:
 
         with pytest.raises(Conflict, match="qm destroy 77003"):
             strays.destroy(Stray.objects.get(vmid=77003), by=alice)
+
+    def test_a_copy_of_a_living_vm_is_never_taken_for_it(self, spawned, alice):
+        guest = spawned().guest
+        target = VM("embedded", 77006)
+        description = driver().config(guest.vm)["description"]
+        finish(driver().clone(Clone(guest.vm, "", target, "copy", description, "autovibe", full=True)))
+        reconcile.reconcile()
+
+        stray = Stray.objects.get(vmid=77006)
+        assert stray.why == f"It is a copy of VM {guest.vmid} that was made by hand."
+        with pytest.raises(Conflict, match="qm destroy 77006"):
+            strays.destroy(stray, by=alice)
+        assert fresh(guest).state == State.PRESENT
+
+    def test_one_whose_number_a_guest_of_ours_has_had_is_left_to_an_operator(self, make, alice, project):
+        Guest.objects.create(project=project, vmid=77007, node="embedded", state=State.GONE, power="absent")
+        make(77007, f"of project {project.slug}\n11111111-2222-4333-8444-555555555557")
+        reconcile.reconcile()
+
+        with pytest.raises(Conflict, match="qm destroy 77007"):
+            strays.destroy(Stray.objects.get(vmid=77007), by=alice)
+
+    def test_they_are_not_forgotten_while_their_node_is_away(self, make, fault, alice):
+        make(77008, "a colleague's experiment")
+        reconcile.reconcile()
+        strays.ignore(Stray.objects.get(vmid=77008), by=alice)
+        fault(action="node-down")
+
+        reconcile.reconcile()
+
+        assert Stray.objects.get(vmid=77008).ignored_by == "alice"
 
     def test_one_that_is_to_be_left_alone_is_not_mentioned_again(self, make, alice):
         make(77005, "a colleague's experiment")

@@ -106,6 +106,26 @@ class TestRecord:
         start = NOON.replace(second=0)
         assert (meter.gap_from, meter.gap_until) == (start, start + 10 * MINUTE)
 
+    @pytest.mark.parametrize("silent", [("disk_read_bytes", "disk_written_bytes"), Usage.NAMES])
+    def test_counters_that_are_missing_for_a_minute_are_not_booked_again_from_the_start(self, guest, silent):
+        counters = [1_000_000, 1_000_100, 0, 1_000_300]
+        for number, counter in enumerate(counters):
+            missing = {} if counter else dict.fromkeys(silent, 0)
+            vm = observed(uptime=600 + 60 * number, counter=counter or 1_000_200, **missing)
+            usage.record([vm], NOON + number * MINUTE)
+
+        rows = list(Usage.objects.all())
+        for name in Usage.NAMES:
+            expected = [100, 0, 200] if name in silent else [100, 100, 100]
+            assert [row.amounts[name] for row in rows] == expected
+
+    def test_a_network_device_that_was_plugged_in_again_counts_on_from_where_it_is(self, guest):
+        for number, received in enumerate([1_000_000, 70, 90]):
+            vm = observed(uptime=600 + 60 * number, counter=5_000 + number, received_bytes=received)
+            usage.record([vm], NOON + number * MINUTE)
+
+        assert [(row.received_bytes, row.sent_bytes) for row in Usage.objects.all()] == [(0, 1), (20, 1)]
+
     def test_guests_that_are_off_or_not_ours_are_not_measured(self, guest):
         others = [observed(power=Power.STOPPED), observed(vmid=77), observed(power=Power.UNKNOWN)]
         for number in range(3):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from machines.templates.build import await_task
 from machines.templates.recipe import Image
 from projects import actions as projects
 from proxmox import connect
+from proxmox.diagnosis import roles
+from proxmox.diagnosis.roles import Need
 from proxmox.driver import VM, Clone, Driver
 from tests.node_process import ROOT, NodeProcess, start_node
 
@@ -389,6 +392,47 @@ class TestOnABadDay:
 
 
 @pytest.mark.django_db
+class TestWithoutKVM:
+    def test_the_option_is_named_and_then_it_goes_on_with_it(self, build, driver, fault):
+        reason = (
+            "KVM virtualisation configured, but not available. Either disable in VM configuration "
+            "or enable in BIOS."
+        )
+        fault(action="fail-task", match="POST */status/start", times=1, reason=reason)
+        with pytest.raises(CommandError, match="add --no-kvm to this command"):
+            build()
+
+        assert "is ready" in build("--no-kvm")
+
+        template = Guest.objects.get()
+        clone(driver, template, 900_007)
+        assert driver.config(VM(template.node, 900_007))["kvm"] == "0"
+
+    def test_another_failure_to_start_is_told_as_it_is(self, build, fault):
+        fault(action="fail-task", match="POST */status/start", times=1, reason="QEMU exited with code 1")
+
+        with pytest.raises(CommandError, match="A task of Proxmox failed: QEMU exited with code 1"):
+            build()
+
+
+@pytest.mark.django_db
+class TestSparing:
+    def test_a_guest_that_boots_is_asked_for_its_agent_every_other_second_at_most(self, build, fault):
+        # The step asks once whether it is done.
+        fault(
+            action="fail",
+            match="POST */agent/ping",
+            times=2,
+            status=500,
+            reason="QEMU guest agent is not running",
+        )
+
+        (took,) = re.findall(r"Waiting for its guest agent: ([\d.]+) s", build())
+
+        assert float(took) >= 2 * making.ASK_SECONDS
+
+
+@pytest.mark.django_db
 class TestFailure:
     def test_a_stage_that_fails_is_shown_with_the_end_of_its_log(self, build, recipes):
         (recipes / "second.sh").write_text("echo the mirror is away; exit 7\n")
@@ -491,6 +535,33 @@ class TestListAndRemove:
 
         assert guest.vmid not in {vm.vmid for vm in driver.inventory()}
 
+    def test_one_that_was_interrupted_before_it_had_its_tag_can_be_removed(
+        self, build, command, driver, fault
+    ):
+        fault(action="fail", match="PUT */config", times=1, status=400, reason="not now")
+        with pytest.raises(CommandError, match="not now"):
+            build()
+        guest = Guest.objects.get()
+        assert "tags" not in driver.config(guest.vm)
+
+        command("remove", str(guest.vmid))
+
+        assert guest.vmid not in {vm.vmid for vm in driver.inventory()}
+
+    def test_a_vm_that_the_node_still_cleans_up_after_is_waited_for(
+        self, build, command, driver, recipes, fault
+    ):
+        (recipes / "second.sh").write_text("exit 1\n")
+        with pytest.raises(CommandError):
+            build()
+        guest = Guest.objects.get()
+        reason = f"can't lock file '/var/lock/qemu-server/lock-{guest.vmid}.conf' - got timeout"
+        fault(action="fail-task", match="DELETE */qemu/*", times=2, reason=reason)
+
+        command("remove", str(guest.vmid))
+
+        assert guest.vmid not in {vm.vmid for vm in driver.inventory()}
+
     def test_the_template_of_somebody_else_is_left_alone(self, command, driver):
         Guest.objects.create(vmid=9000, node="embedded", template=True, state=State.PRESENT)
 
@@ -537,6 +608,43 @@ class TestImport:
         assert driver.volumes("embedded", "local", "iso") == []
         assert f"local:import/{making.image_name(image)}" in driver.volumes("embedded", "local", "import")
 
+    def test_a_token_of_the_documented_rights_builds_and_removes_one(
+        self, build, command, driver, node, settings, image
+    ):
+        settings.PROXMOX_TOKEN = _documented_token(node, driver)
+        connect._local.__dict__.clear()
+
+        said = build("--image", image.url, "--sha512", image.sha512)
+
+        template = Guest.objects.get()
+        assert making.TAGS == connect.driver().config(template.vm)["tags"]
+        assert making.SEED_DRIVE not in connect.driver().config(template.vm)
+        seed_volume = f"local:iso/autovibe-seed-{template.vmid}.iso"
+        assert "image stays: Permission check failed (/storage/local, Datastore.Allocate)" in said
+        assert f"pvesm free {seed_volume}" in said
+        assert seed_volume in driver.volumes("embedded", "local", "iso")
+        command("remove", str(template.vmid))
+        assert template.vmid not in {vm.vmid for vm in driver.inventory()}
+
+    def test_a_build_is_removed_with_its_seed_or_says_that_it_stays(
+        self, build, command, driver, node, settings, recipes, image
+    ):
+        (recipes / "second.sh").write_text("exit 1\n")
+        for limited in (False, True):
+            with pytest.raises(CommandError):
+                build("--image", image.url, "--sha512", image.sha512)
+            if limited:
+                settings.PROXMOX_TOKEN = _documented_token(node, driver)
+                connect._local.__dict__.clear()
+            vmid = Guest.objects.exclude(state=State.GONE).get().vmid
+
+            said = command("remove", str(vmid))
+
+            assert ("image stays" in said) is limited
+            volume = f"local:iso/autovibe-seed-{vmid}.iso"
+            assert (volume in driver.volumes("embedded", "local", "iso")) is limited
+            assert f"Template VM {vmid} is gone." in said
+
     def test_an_image_that_is_there_is_not_fetched_again(self, build, image):
         again = build("--image", image.url, "--sha512", image.sha512) and build(
             "--image", image.url, "--sha512", image.sha512, "--fresh"
@@ -563,6 +671,34 @@ class TestImport:
 
         with pytest.raises(CommandError, match="imports tar archives of a guest's files only"):
             build("--image", image.url, "--sha512", hashlib.sha512(b"no archive").hexdigest())
+
+
+def _documented_token(node: NodeProcess, admin: Driver) -> str:
+    """A token with what the check of the cluster asks for, and docs/templates.md besides."""
+    user, session = f"builder{secrets.token_hex(4)}@pve", requests.Session()
+    session.headers.update(node.headers)
+    url = f"{node.url}/api2/json"
+
+    def ask(method: str, path: str, **data: Any) -> Any:
+        answer = session.request(method, url + path, data=data)
+        assert answer.ok, answer.reason
+        return answer.json()["data"]
+
+    admin.ensure_pool("autovibe")
+    ask("POST", "/access/users", userid=user)
+    secret = ask("POST", f"/access/users/{user}/token/ci", privsep=0)["value"]
+    needs = [
+        roles.on_pool("autovibe", 9),
+        *(roles.on_storage(storage.name) for storage in admin.storages()),
+        roles.on_bridge("vmbr0"),
+        Need("/storage/local", frozenset({"Datastore.AllocateTemplate"}), "", ""),
+        Need(f"/nodes/{node.name}", frozenset({"Sys.AccessNetwork"}), "", ""),
+    ]
+    for number, need in enumerate(needs):
+        role = f"{user.partition('@')[0]}-{number}"
+        ask("POST", "/access/roles", roleid=role, privs=" ".join(need.privileges))
+        ask("PUT", "/access/acl", path=need.path, roles=role, users=user)
+    return f"{user}!ci={secret}"
 
 
 class TestSeed:

@@ -210,6 +210,16 @@ class TestNeedsOperator:
         assert stuck.status == Status.FAILED
         assert notebook.done[-1] == "failed: Given up by alice. run: qm unlock 1"
 
+    def test_it_can_be_given_up_just_while_it_looks_again(self, stuck, notebook, alice):
+        let_time_pass(stuck)
+        stuck.refresh_from_db()
+        assert stuck.status == Status.QUEUED
+
+        actions.give_up(stuck, by=alice)
+        deliver(stuck, plan(notebook, step("snap")))
+
+        assert stuck.status == Status.FAILED
+
     def test_only_what_waits_for_an_operator_can_be_given_up(self, begin, alice):
         with pytest.raises(Conflict):
             actions.give_up(begin(), by=alice)
@@ -275,6 +285,18 @@ class TestSlots:
         deliver(second, plan(notebook, step("clone", UPID, **one)))
 
         assert second.upid == UPID
+
+    def test_a_slot_that_the_next_step_needs_too_is_kept_in_between(self, begin, notebook):
+        one = {"slots": lambda context: {"backup:pve1": 1}}
+        first, second = begin("guest:1"), begin("guest:2")
+        how = plan(notebook, step("capture", UPID, **one), step("backup", UPID, **one))
+        deliver(first, how)
+        deliver(second, plan(notebook, step("capture", UPID, **one)))
+        actions.resume(first, task_result="OK")
+        deliver(first, how)
+
+        assert (first.step, first.upid) == ("backup", UPID)
+        assert not Operation.objects.filter(pk=second.pk).due()
 
     def test_time_in_the_queue_is_no_time_of_the_step(self, begin, notebook):
         one = {"slots": lambda context: {"storage:fast": 1}}

@@ -16,6 +16,15 @@ pytestmark = pytest.mark.usefixtures("checked")
 
 GUEST = VM("pve1", 100, "me")
 BUSY = Answer(500, "", "unable to connect to VM 100 qga socket - timeout after 31 retries")
+ABSENT = Answer(500, "", "QEMU guest agent is not running")
+FROZEN = Answer(
+    500, "", "Agent error: Command guest-exec-status has been disabled: the agent is in frozen state"
+)
+FORBIDDEN = Answer(
+    500, "", "Agent error: Command guest-exec-status has been disabled: the command is not allowed"
+)
+OFF = Answer(500, "", "VM 100 is not running")
+SLOW = Answer(500, "", "VM 100 qga command 'guest-exec-status' failed - got timeout")
 FORGOTTEN = Answer(500, "", "Agent error: Invalid parameter 'pid'")
 TIMED_OUT = Answer(500, "", "VM 100 qga command 'guest-exec' failed - got timeout")
 
@@ -55,13 +64,45 @@ def test_an_end_that_somebody_else_was_told_is_an_unknown_outcome():
         PveDriver(server.url, "a@pve!b=c").run(GUEST, "true")
 
 
-def test_an_answer_that_is_lost_is_not_asked_for_again_as_it_can_be_had_once():
-    with scripted(agent(Answer(hang_up=True), ENDED)) as server:
-        with pytest.raises(errors.UnknownOutcome):
-            PveDriver(server.url, "a@pve!b=c").run(GUEST, "true")
+@pytest.mark.parametrize("silence", [ABSENT, FROZEN, SLOW, Answer(hang_up=True)])
+def test_a_command_that_runs_outlasts_an_agent_that_does_not_answer_for_a_while(silence):
+    with scripted(agent(silence, data({"exited": 0}), silence, ENDED)) as server:
+        assert PveDriver(server.url, "a@pve!b=c").run(GUEST, "true").out == b"hi"
 
-        assert len(server.asked) == 2
-        assert server.asked[1].headers["Connection"] == "close"  # none that the server may be about to close
+    assert [asked.method for asked in server.asked] == ["POST", *["GET"] * 4]
+    # None that the server may be about to close: an end is told once.
+    assert {asked.headers["Connection"] for asked in server.asked} == {"close"}
+
+
+def test_a_command_whose_agent_stays_away_has_an_unknown_outcome():
+    with (
+        scripted(agent(*[ABSENT] * 1000)) as server,
+        pytest.raises(errors.UnknownOutcome, match="did not end within"),
+    ):
+        PveDriver(server.url, "a@pve!b=c").run(GUEST, "true", seconds=0.3)
+
+
+def test_an_agent_that_may_not_tell_of_an_end_is_not_taken_for_forgetful():
+    with scripted(agent(FORBIDDEN)) as server, pytest.raises(errors.AgentDisabled):
+        PveDriver(server.url, "a@pve!b=c").run(GUEST, "true")
+
+
+def test_a_vm_that_was_switched_off_runs_its_command_no_more():
+    with scripted(agent(data({"exited": 0}), OFF)) as server, pytest.raises(errors.PoweredOff):
+        PveDriver(server.url, "a@pve!b=c").run(GUEST, "true")
+
+
+def test_an_end_whose_telling_was_lost_is_an_unknown_outcome():
+    with (
+        scripted(agent(Answer(hang_up=True), FORGOTTEN)) as server,
+        pytest.raises(errors.UnknownOutcome, match="told once, and lost"),
+    ):
+        PveDriver(server.url, "a@pve!b=c").run(GUEST, "true")
+
+
+def test_a_frozen_guest_starts_nothing_and_is_for_the_caller_to_wait_for():
+    with scripted(agent(started=FROZEN)) as server, pytest.raises(errors.Transient):
+        PveDriver(server.url, "a@pve!b=c").run(GUEST, "true")
 
 
 def test_a_command_that_may_have_been_started_is_not_started_again():

@@ -293,6 +293,27 @@ class TestPools:
         somebody.api.done(somebody.api.delete(f"qemu/{vmid}"))
         assert somebody.reason("GET", f"qemu/{vmid}/config") == not_yet
 
+    def test_a_vm_that_is_made_in_it_gets_its_tags_afterwards(
+        self, api: Api, somebody: Somebody, numbers: Iterator[int]
+    ) -> None:
+        vmid = next(numbers)
+        api.post("/pools", poolid=f"pool{vmid}")
+        somebody.granted(f"/pool/pool{vmid}", "PVEVMAdmin")
+        upid = somebody.api.post("qemu", vmid=vmid, pool=f"pool{vmid}", tags="mine")
+        assert api.ended(upid) == (
+            f"unable to create VM {vmid} - Permission check failed (/vms/{vmid}, VM.Config.Options)"
+        )
+        somebody.api.done(somebody.api.post("qemu", vmid=vmid, pool=f"pool{vmid}"))
+        assert somebody.reason("PUT", f"qemu/{vmid}/config", tags="mine") == "OK"
+
+    def test_before_9_it_gets_them_at_once(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        with start_node(tmp_path_factory.mktemp("old"), release="8.4") as node:
+            api = Api(node)
+            somebody = made(api, 1, privsep=0)
+            api.post("/pools", poolid="mine")
+            somebody.granted("/pool/mine", "PVEVMAdmin")
+            somebody.api.done(somebody.api.post("qemu", vmid=300, pool="mine", tags="mine"))
+
     def test_an_unknown_pool_is_a_matter_of_permission(self, api: Api) -> None:
         answer = api.call("POST", f"qemu/{TEMPLATE}/clone", newid=399, pool="nope")
         assert (answer.status_code, answer.reason) == (

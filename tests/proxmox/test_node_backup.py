@@ -2,10 +2,12 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.node_process import start_node
 from tests.proxmox.conftest import Api
 from tests.proxmox.test_node_power import until
 
@@ -14,13 +16,13 @@ VMIDS = itertools.count(1100)
 
 def back_up(api: Api, vmid: int, **sent: Any) -> str:
     """Back a guest up; the archive's volume id."""
-    asked = {"mode": "snapshot", "compress": "zstd", "remove": 0} | sent
-    api.done(api.post("vzdump", vmid=vmid, storage="local", **asked))
-    return max(backups(api, vmid))
+    asked = {"storage": "local", "mode": "snapshot", "compress": "zstd", "remove": 0} | sent
+    api.done(api.post("vzdump", vmid=vmid, **asked))
+    return max(backups(api, vmid, asked["storage"]))
 
 
-def backups(api: Api, vmid: int) -> list[str]:
-    return [row["volid"] for row in api.get("storage/local/content", content="backup", vmid=vmid)]
+def backups(api: Api, vmid: int, storage: str = "local") -> list[str]:
+    return [row["volid"] for row in api.get(f"storage/{storage}/content", content="backup", vmid=vmid)]
 
 
 def log(api: Api, upid: str) -> list[str]:
@@ -279,3 +281,66 @@ class TestJob:
         assert "lock" not in api.get(f"qemu/{vmid}/config")
         assert backups(api, vmid) == []
         assert not list((api.node.state / "dump").glob(f"vzdump-qemu-{vmid}-*"))
+
+
+class TestStorages:
+    """Every directory that holds backups has its own."""
+
+    @pytest.fixture(scope="class")
+    def several(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+        storages = ("lvmthin", "nfs1=qcow2", "qcow2-chain")
+        with start_node(tmp_path_factory.mktemp("node"), storage=storages) as running:
+            api = Api(running)
+            api.clone(100)
+            yield api
+
+    def test_a_backup_is_where_it_was_sent_and_comes_back_from_there(self, several: Api) -> None:
+        (several.disk(100) / "workspace/a").write_text("kept elsewhere")
+        upid = several.post("vzdump", vmid=100, storage="nfs1", compress="zstd", remove=0)
+        several.done(upid)
+        assert any("archive '/var/lib/nfs1/dump/vzdump-" in line for line in log(several, upid))
+        (volume,) = backups(several, 100, "nfs1")
+        assert volume.startswith("nfs1:backup/vzdump-qemu-100-")
+        assert backups(several, 100) == []
+        assert "name: " in several.get("vzdump/extractconfig", volume=volume)
+        upid = several.post("qemu", vmid=101, archive=volume)
+        several.done(upid)
+        assert "zstd -q -d -c /var/lib/nfs1/dump/" in log(several, upid)[0]
+        assert (several.disk(101) / "workspace/a").read_text() == "kept elsewhere"
+        same_name = volume.replace("nfs1:", "local:")
+        answer = several.call("POST", "qemu", vmid=102, archive=same_name)
+        assert answer.reason == f"volume '{same_name}' does not exist"
+
+    def test_it_is_looked_at_protected_pruned_and_removed_there(self, several: Api) -> None:
+        here = back_up(several, 100)
+        first, second = (back_up(several, 100, storage="nfs1") for _ in range(2))
+        several.put(f"storage/nfs1/content/{second}", notes="good", protected=1)
+        looked = several.get(f"storage/nfs1/content/{second}")
+        assert (looked["notes"], looked["protected"]) == ("good", 1)
+        assert looked["path"] == f"/var/lib/nfs1/dump/{second.rpartition('/')[2]}"
+        keep = {"prune-backups": "keep-last=1"}
+        third = back_up(several, 100, storage="nfs1")
+        marks = {row["volid"]: row["mark"] for row in several.get("storage/nfs1/prunebackups", **keep)}
+        assert (marks[first], marks[second], marks[third]) == ("remove", "protected", "keep")
+        several.done(several.delete("storage/nfs1/prunebackups", **keep))
+        assert backups(several, 100, "nfs1") == [second, third]
+        several.done(several.delete(f"storage/nfs1/content/{third}"))
+        assert backups(several, 100, "nfs1") == [second]
+        assert here in backups(several, 100)
+
+    def test_a_directory_that_was_added_takes_them_too(self, several: Api) -> None:
+        several.post("/storage", storage="late", type="dir", path="/mnt/late", content="backup")
+        assert back_up(several, 100, storage="late").startswith("late:backup/")
+
+    @pytest.mark.parametrize("storage", ["local-lvm", "local-chain"])
+    def test_one_without_that_content_refuses_them(self, several: Api, storage: str) -> None:
+        ended = several.ended(several.post("vzdump", vmid=100, storage=storage))
+        assert ended.endswith(f"can't use storage '{storage}' for backups - wrong content type")
+        answer = several.call("GET", f"storage/{storage}/prunebackups", **{"prune-backups": "keep-all=1"})
+        assert answer.reason == f"storage '{storage}' does not support backups"
+
+    def test_names_of_archives_mean_nothing_on_a_storage_without_files(self, several: Api) -> None:
+        name = "backup/vzdump-qemu-100-2020_01_01-00_00_00.vma.zst"
+        unreadable = f"unable to parse lvm volume name '{name}'"
+        assert several.call("GET", f"storage/local-lvm/content/{name}").reason == unreadable
+        assert several.call("POST", "qemu", vmid=103, archive=f"local-lvm:{name}").reason == unreadable

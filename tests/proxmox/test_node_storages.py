@@ -1,10 +1,13 @@
 """Several storages on one node, each with its own rules; disks that come, move and go; what the cluster knows when."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Container, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.node_process import start_node
+from tests.node_process import ROOT, start_node
 from tests.proxmox.conftest import Api
 
 KINDS = {"local-lvm": "lvmthin", "local": "dir", "tank": "zfspool", "local-chain": "dir"}
@@ -172,9 +175,70 @@ class TestStaleness:
             assert rows[9000]["name"] == "autovibe-base"
             assert api.get("qemu/100/status/current")["name"] == "new"
 
-    def test_the_lock_is_always_current(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def test_lock_tags_and_pool_are_always_current(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         with start_node(tmp_path_factory.mktemp("node"), staleness_seconds=600, faults=True) as running:
             api = Api(running)
             api.get("/cluster/resources")
-            api.fault(action="lock", vmid=9000, lock="backup")
-            assert api.get("/cluster/resources", type="vm")[0]["lock"] == "backup"
+            api.clone(100, name="new")
+            api.post("/pools", poolid="own")
+            api.put("/pools/own", vms="100,9000")
+            for vmid in (100, 9000):
+                api.put(f"qemu/{vmid}/config", tags="own", name="renamed")
+                api.fault(action="lock", vmid=vmid, lock="backup")
+            current = {"tags": "own", "pool": "own", "lock": "backup"}
+            new, old = api.get("/cluster/resources", type="vm")
+            assert new == unknown(100) | current
+            assert current.items() <= old.items()
+            assert old["name"] == "autovibe-base"
+            assert api.get("/pools/own")["members"] == [unknown(100), without(old, current)]
+            api.put("/pools/own", vms="9000", delete=1)
+            assert api.get("/cluster/resources", type="vm")[1] == without(old, {"pool"})
+
+    def test_of_a_node_that_is_away_its_vms_keep_tags_and_pool_but_not_their_state(
+        self, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        with start_node(tmp_path_factory.mktemp("node"), faults=True) as running:
+            api = Api(running)
+            api.post("/pools", poolid="own")
+            api.put("/pools/own", vms="9000")
+            api.put("qemu/9000/config", tags="own")
+            api.fault(action="node-down")
+            known = {"tags": "own", "pool": "own"}
+            assert api.get("/cluster/resources", type="vm") == [unknown(9000) | known]
+
+
+def unknown(vmid: int) -> dict[str, object]:
+    """All that there is of a VM without statistics, as recorded."""
+    return {
+        "type": "qemu",
+        "id": f"qemu/{vmid}",
+        "node": "embedded",
+        "vmid": vmid,
+        "status": "unknown",
+    }
+
+
+def without(row: dict[str, object], names: Container[str]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+class TestCommandLine:
+    """What `--storage` cannot mean is told like any other mistake on a command line."""
+
+    @pytest.mark.parametrize(
+        ("storages", "said"),
+        [
+            (("tank=btrfs",), "'btrfs' is no kind of storage: lvmthin, qcow2, qcow2-chain, zfs"),
+            (("zfs", "local-zfs=zfs"), "two storages have the name 'local-zfs'"),
+            (("../x=qcow2",), "storage ID '../x' contains illegal characters"),
+        ],
+    )
+    def test_a_mistake_is_told_with_the_usage(
+        self, tmp_path: Path, storages: tuple[str, ...], said: str
+    ) -> None:
+        words = [word for storage in storages for word in ("--storage", storage)]
+        command = [sys.executable, "-m", "proxmox.node", "--state", str(tmp_path), *words]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith("usage:")
+        assert ended.stderr.splitlines()[-1].endswith(f"error: argument --storage: {said}")

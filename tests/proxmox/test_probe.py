@@ -1,13 +1,21 @@
 """The probe: a VM made from the template, used and measured, and gone afterwards whatever happened."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from proxmox import errors
 from proxmox.diagnosis import probe
+from proxmox.diagnosis.case import Case
 from proxmox.diagnosis.findings import Finding, Status
+from proxmox.diagnosis.scratch import Scratch
+from proxmox.driver import VM, Driver
 from tests.node_process import start_node
 from tests.proxmox.conftest import Api
 from tests.proxmox.scripted import Answer, free_port, scripted
 from tests.proxmox.test_diagnosis import of
+from tests.proxmox.test_node_power import until
 
 STEPS = ["Clone", "Start", "Agent", "Python", "Gateway from inside", "Snapshot", "Clean-up"]
 
@@ -53,6 +61,16 @@ class TestProbe:
         assert told[2].status == Status.MISSING
         assert "qemu-guest-agent" in told[2].commands[0]
 
+    def test_a_guest_that_boots_is_asked_for_its_agent_every_other_second_at_most(self, node, api):
+        why = "QEMU guest agent is not running"
+        api.fault(action="fail", match="POST */agent/ping", times=2, status=500, reason=why)
+        told: list[Finding] = []
+
+        probe.probe(of(node), 10_006, told.append)
+
+        assert told[2].status == Status.OK
+        assert float(told[2].sentence.partition(" s")[0]) >= 2 * probe.ASK_SECONDS
+
     def test_a_number_that_is_taken_is_left_alone(self, node, api):
         api.clone(10_004, name="payroll")
         told: list[Finding] = []
@@ -95,3 +113,39 @@ def test_a_clone_whose_answer_was_lost_is_looked_for_and_removed(node, api):
         ("Clean-up", Status.OK),
     ]
     assert vmids(api) == before
+
+
+class TestALockedVM:
+    """On 9.2 a VM that was off for a moment is locked for a while, by `qm cleanup`."""
+
+    @pytest.fixture
+    def driver(self, tmp_path: Path) -> Iterator[Driver]:
+        with start_node(tmp_path, boot_seconds=0, lock_seconds=0.2, cleanup_seconds=1.5) as node:
+            yield Case(of(node)).driver
+
+    @pytest.fixture
+    def scratch(self, driver: Driver) -> Scratch:
+        """A VM that has just come back."""
+        (template,) = driver.inventory()
+        scratch = Scratch(driver, VM(template.node, template.vmid), 10_001, pool="autovibe")
+        scratch.make()
+        for change in (driver.start, driver.stop, driver.start):
+            scratch.wait(change(scratch.vm))
+        until(lambda: self.is_locked(driver, scratch.vm))
+        return scratch
+
+    def is_locked(self, driver: Driver, vm: VM) -> bool:
+        try:
+            driver.configure(vm, {"onboot": 0})
+        except errors.Transient:
+            return True
+        return False
+
+    def test_is_removed_when_it_is_free(self, driver: Driver, scratch: Scratch) -> None:
+        assert scratch.remove()
+        with pytest.raises(errors.Missing):
+            driver.config(scratch.vm)
+
+    def test_has_a_snapshot_taken_when_it_is_free(self, driver: Driver, scratch: Scratch) -> None:
+        scratch.snapshot("check", "")
+        assert [snapshot.name for snapshot in driver.snapshots(scratch.vm)] == ["check"]

@@ -107,7 +107,7 @@ class TestRefusals:
             await works(console)
 
     async def test_a_greeting_that_is_not_believed(self, console: Console) -> None:
-        with pytest.raises(errors.Refused, match="did not accept the console's ticket"):
+        with pytest.raises(errors.Refused, match="let no API token open one: update the node"):
             await works(dataclasses.replace(console, greeting="somebody@pve:PVEVNC:else\n"))
 
     async def test_a_ticket_for_something_else(self, console: Console) -> None:

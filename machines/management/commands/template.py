@@ -49,6 +49,7 @@ class Command(BaseCommand):
                 bridge=options["bridge"],
                 vmid=options["vmid"],
                 memory_mib=options["memory"] or chosen.memory_mib,
+                kvm=not options["no_kvm"],
                 environment=dict(options["environment"]),
                 fresh=options["fresh"],
             ),
@@ -61,7 +62,7 @@ class Command(BaseCommand):
 
     def _remove(self, options: dict[str, Any]) -> None:
         guest: Guest = removal.find(options["which"])
-        removal.remove(guest)
+        removal.remove(guest, say=self._say)
         self._say(f"Template VM {guest.vmid} is gone.")
 
     def _say(self, line: str) -> None:
@@ -78,6 +79,11 @@ def _describe_build(parser: ArgumentParser) -> None:
     add("--vmid", type=int, help="default: the next of autovibe's own")
     add("--memory", type=int, metavar="MIB", help="while it is built; machines say their own")
     add("--bridge", default="vmbr0", help="its network, with DHCP; may carry options: vmbr0,tag=5")
+    add(
+        "--no-kvm",
+        action="store_true",
+        help="for nodes without virtualization: everything is emulated, slowly",
+    )
     add("--image", default="", metavar="URL", help=f"cloud image (default: {DEBIAN.url.rpartition('/')[2]})")
     add("--sha512", default="", help="of the image (default: looked up in SHA512SUMS beside it)")
     add(

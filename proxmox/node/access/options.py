@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxmox.node import drives
+from proxmox.node.access.accounts import ROOT
 from proxmox.node.access.volumes import check_volume
 from proxmox.node.errors import Failure
 from proxmox.node.routes import Call
@@ -49,6 +50,16 @@ def check_options(host: "Host", call: Call, pool: str) -> None:
     for name, value in options.items():
         check_option(host, call, pool, name, str(value))
     check_bridges(host, call.user, options)
+
+
+def check_new_tags(host: "Host", who: str, vmid: int, options: Mapping[str, Any]) -> None:
+    """Tags of a VM that is being made are asked about in its task, when it is in no pool yet. Raises `Failure`."""
+    if who == ROOT or "tags" not in options or not host.release.checks_new_tags:
+        return
+    try:
+        host.permissions.check(who, f"/vms/{vmid}", "VM.Config.Options")
+    except Failure as failure:
+        raise Failure(f"unable to create VM {vmid} - {failure}") from None
 
 
 def check_option(host: "Host", call: Call, pool: str, name: str, value: str = "") -> None:

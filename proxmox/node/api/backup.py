@@ -11,7 +11,6 @@ from pathlib import Path
 from proxmox.node import archives, drives, identity
 from proxmox.node.api.common import allocating, locked
 from proxmox.node.api.power import begin
-from proxmox.node.api.storage import BACKUPS
 from proxmox.node.archives import Backup
 from proxmox.node.configs import Config, Values
 from proxmox.node.drives import Drive
@@ -52,11 +51,10 @@ def _text(values: Values) -> str:
 
 def _archive(host: Host, volume: str) -> Path:
     """The file of a backup. Raises `Failure`."""
-    storage, _, name = volume.partition(":")
-    host.storages.get(storage)
-    if storage != BACKUPS or not archives.is_like_one(name):
-        raise Failure(f"unable to parse directory volume name '{name}'")
-    return archives.find(host.dump, name)
+    storage, name = host.storages.of(volume), volume.partition(":")[2]
+    if not storage.path or not archives.is_like_one(name):
+        raise storage.unreadable(name)
+    return archives.find(host.dump(storage.storage), volume)
 
 
 def restore(host: Host, call: Call) -> str:
@@ -118,7 +116,7 @@ def _restore(host: Host, call: Call, path: Path, held: set[str], old: Config | N
         raise Failure(f"unable to restore VM {vmid} - vm is running")
     if old and old.values.get("protection"):
         raise Failure(f"unable to restore VM {vmid} - protection mode enabled")
-    _log_source(host, path, task)
+    _log_source(host.storages.of(str(call["archive"])), path, task)
     task.checkpoint()
     backup = archives.read(path, host.store, held, task.checkpoint)
     values = _restored(host, call, backup, task)
@@ -137,8 +135,8 @@ def _restore(host: Host, call: Call, path: Path, held: set[str], old: Config | N
     host.garbage.expect()
 
 
-def _log_source(host: Host, path: Path, task: Task) -> None:
-    archive, at = f"{host.storages.get(BACKUPS).path}/dump/{path.name}", f"/var/tmp/vzdumptmp{task.upid.pid}"
+def _log_source(storage: Personality, path: Path, task: Task) -> None:
+    archive, at = f"{storage.path}/dump/{path.name}", f"/var/tmp/vzdumptmp{task.upid.pid}"
     unpack = {".zst": f"zstd -q -d -c {archive}", ".gz": f"zcat {archive}"}.get(path.suffix, f"cat {archive}")
     task.log(f"restore vma archive: {unpack} | vma extract -v -r {at}.fifo - {at}")
     values = archives.values_in(path)

@@ -15,7 +15,6 @@ from typing import Any
 from proxmox.node import archives, drives, retention
 from proxmox.node.api.common import set_lock
 from proxmox.node.api.prune import check_protected, prune
-from proxmox.node.api.storage import BACKUPS
 from proxmox.node.archives import Backup
 from proxmox.node.configs import Config, Values
 from proxmox.node.errors import Failure, Interrupted, WorkerKilled
@@ -60,7 +59,7 @@ def _unusable(host: Host, storage: str) -> str:
     """Why there can be no backups on a storage; empty when there can."""
     if storage not in host.storages:
         return f"storage '{storage}' does not exist"
-    if storage != BACKUPS or not host.storages.get(storage).holds("backup"):
+    if not host.storages.get(storage).takes_backups:
         return f"can't use storage '{storage}' for backups - wrong content type"
     return "" if host.faults.storage_available(storage) else f"storage '{storage}' is not online"
 
@@ -103,7 +102,8 @@ def _back_up(host: Host, job: Job, vmid: int, task: Task) -> bool:
 def _check_room(host: Host, job: Job, vmid: int) -> None:
     """Limits of how many backups a VM may have. Raises `Failure`."""
     limit = 0 if job.prunes else retention.limit(job.keep)
-    rows = [row for row in archives.listing(host.dump) if row["vmid"] == vmid]
+    present = archives.listing(host.dump(job.storage), job.storage)
+    rows = [row for row in present if row["vmid"] == vmid]
     if job.protected:
         check_protected(host, job.user, job.storage, vmid)
     elif limit and sum("protected" not in row for row in rows) >= limit:
@@ -251,7 +251,7 @@ def _unused_path(host: Host, job: Job, vmid: int) -> Path:
     at = time.time()
     if job.compress == "lzo":
         raise Failure("lzop: command not found")
-    while (path := archives.new_path(host.dump, vmid, at, job.compress)).exists():
+    while (path := archives.new_path(host.dump(job.storage), vmid, at, job.compress)).exists():
         at += 1
     return path
 

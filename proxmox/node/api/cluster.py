@@ -5,6 +5,7 @@ from typing import Any
 from proxmox.node.api.node import node_row
 from proxmox.node.api.storage import storages
 from proxmox.node.api.vms import described, disk_traffic
+from proxmox.node.configs import Config
 from proxmox.node.errors import BadParameters
 from proxmox.node.host import REPOID, Host
 from proxmox.node.identity import PREFIX
@@ -14,7 +15,7 @@ from proxmox.node.schema import Parameter
 _POOL = Parameter(optional=False, format="pve-poolid")
 _STATISTICS = (
     *("name", "status", "cpu", "mem", "maxmem", "memhost", "disk", "maxdisk", "uptime", "netin", "netout"),
-    *("diskread", "diskwrite", "lock", "tags"),
+    *("diskread", "diskwrite"),
 )
 
 
@@ -57,7 +58,8 @@ def resources(host: Host, call: Call) -> list[dict[str, Any]]:
     wanted = call.get("type")
     rows: list[dict[str, Any]] = []
     if wanted in {None, "vm"}:
-        rows += host.statistics.rows(host, resource, unknown)
+        statistics = host.statistics.rows(host, resource, unknown)
+        rows += [row | _live(host, row["vmid"]) for row in statistics]
     if wanted in {None, "node"}:
         rows.append(node_row(host))
     if wanted in {None, "storage"}:
@@ -145,6 +147,13 @@ def unknown(host: Host, vmid: int) -> dict[str, Any]:
     return {"type": "qemu", "id": f"qemu/{vmid}", "node": host.name, "vmid": vmid, "status": "unknown"}
 
 
+def _live(host: Host, vmid: int) -> dict[str, Any]:
+    """What never comes from statistics but from the files of the cluster (pve-manager: PVE/API2/Cluster.pm)."""
+    config = host.configs.all().get(vmid, Config())
+    values = {"pool": host.pools.of(vmid)} | {key: config.values.get(key) for key in ("lock", "tags")}
+    return {key: value for key, value in values.items() if value}
+
+
 def _zone(host: Host) -> dict[str, Any]:
     if host.release.network_type == "sdn":
         name = {"id": f"sdn/{host.name}/localnetwork", "sdn": "localnetwork"}
@@ -174,8 +183,5 @@ def _storage(host: Host, storage: dict[str, Any]) -> dict[str, Any]:
 
 def _pool(host: Host, pool: str) -> dict[str, Any]:
     rows = {row["vmid"]: row for row in host.statistics.rows(host, resource, unknown)}
-    present = [rows[vmid] for vmid in host.pools.members(pool) if vmid in rows]
-    members = [{key: value for key, value in row.items() if key != "pool"} for row in present]
-    for row in members:
-        row.pop("pool", None)
+    members = [rows[vmid] for vmid in host.pools.members(pool) if vmid in rows]
     return {"poolid": pool, "comment": host.pools.comment(pool), "members": members}

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from proxmox.node import allocation, drives, identity
+from proxmox.node.access.options import check_new_tags
 from proxmox.node.api.backup import RESTORE, restore
 from proxmox.node.api.cloudinit import check_keys
 from proxmox.node.api.common import VM, allocating, locked
@@ -79,7 +80,7 @@ def create(host: Host, call: Call) -> str:
         raise Failure(f"unable to create VM {vmid} - VM {vmid} already exists on node '{host.name}'")
     start = bool(call.get("start"))
     return host.tasks.start(
-        "qmcreate", vmid, call.user, lambda task: _create(host, vmid, options, pool, start, task)
+        "qmcreate", vmid, call.user, lambda task: _create(host, call, options, pool, start, task)
     )
 
 
@@ -89,11 +90,13 @@ def check_pool(host: Host, pool: str) -> None:
         raise Failure(f"Permission check failed (pool '{pool}' does not exist)", status=403)
 
 
-def _create(host: Host, vmid: int, options: Values, pool: str, start: bool, task: Task) -> None:
+def _create(host: Host, call: Call, options: Values, pool: str, start: bool, task: Task) -> None:
+    vmid = call.vmid
     with locked(host, vmid, task):
         task.checkpoint()
         config = Config({"smbios1": f"uuid={identity.new_uuid()}", "vmgenid": identity.new_uuid()})
         try:
+            check_new_tags(host, call.user, vmid, options)
             for key, value in options.items():
                 config.values[key] = _prepared(host, vmid, config.values, key, value, task)
         except Failure:

@@ -1,11 +1,12 @@
 """What is on a storage: disks, images, backups. List, look at one, allocate, edit, delete."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from proxmox.node import archives, drives, files
 from proxmox.node.api.prune import check_protected
-from proxmox.node.api.storage import BACKUPS, STORAGE, known
+from proxmox.node.api.storage import STORAGE, known
 from proxmox.node.errors import Failure
 from proxmox.node.host import Host
 from proxmox.node.personalities import Personality
@@ -21,8 +22,8 @@ _DELAY = Parameter("integer", minimum=1, maximum=30)
 def content(host: Host, call: Call) -> list[dict[str, Any]]:
     storage = known(host, call)
     rows = [_image(host, storage, row) for row in host.volumes.rows() if _is_on(storage, row["volid"])]
-    rows += [row for row in host.files.rows(storage) if storage.path]
-    rows += archives.listing(host.dump) if storage.storage == BACKUPS else []
+    if storage.path:
+        rows += [*host.files.rows(storage), *archives.listing(host.dump(storage.storage), storage.storage)]
     wanted, vmid = call.get("content"), call.get("vmid")
     return [row for row in rows if wanted in {None, row["content"]} and vmid in {None, row.get("vmid")}]
 
@@ -30,8 +31,8 @@ def content(host: Host, call: Call) -> list[dict[str, Any]]:
 @route("GET", _VOLUME)
 def volume(host: Host, call: Call) -> dict[str, Any]:
     storage, name = known(host, call), _name(call)
-    if archives.is_name(name):
-        return _backup(host, name)
+    if _is_backup(storage, name):
+        return _backup(host, storage, name)
     if host.files.kind(name):
         path = files.found(host.files, storage.storage, name)
         size = path.stat().st_size
@@ -66,14 +67,14 @@ def allocate(host: Host, call: Call) -> str:
 
 @route("PUT", _VOLUME, notes=TEXT, protected=FLAG)
 def edit_volume(host: Host, call: Call) -> None:
-    known(host, call)
-    if not archives.is_name(_name(call)):
+    storage, name = known(host, call), _name(call)
+    if not _is_backup(storage, name):
         raise Failure("attribute 'notes' is not supported for storage type")
-    path = archives.find(host.dump, _name(call))
+    path = _archive(host, storage, name)
     if "notes" in call.parameters:
         archives.set_notes(path, call["notes"])
     if call.get("protected") and not archives.protected(path):
-        check_protected(host, call.user, call["storage"], archives.vmid_of(_name(call)))
+        check_protected(host, call.user, call["storage"], archives.vmid_of(name))
     if "protected" in call.parameters:
         archives.protect(path, call["protected"])
 
@@ -98,8 +99,8 @@ def _over(host: Host, upid: str, seconds: float) -> bool:
 
 
 def _delete(host: Host, storage: Personality, name: str, task: Task) -> None:
-    if archives.is_name(name):
-        path = host.dump / name.removeprefix("backup/")
+    if _is_backup(storage, name):
+        path = host.dump(storage.storage) / name.removeprefix("backup/")
         if path.exists() and archives.protected(path):
             raise Failure(f"cannot remove protected volume '{name}' on '{storage.storage}'")
         if not path.exists():
@@ -129,7 +130,7 @@ def _name(call: Call) -> str:
 
 def _owner(host: Host, storage: Personality, name: str) -> int:
     """The VMID in a volume's name, 0 for images. Raises `Failure`."""
-    if archives.is_name(name):
+    if _is_backup(storage, name):
         return archives.vmid_of(name)
     if host.files.kind(name):
         return 0
@@ -170,10 +171,18 @@ def _used(host: Host, row: dict[str, Any]) -> int:
     return host.disks.used_lately(row["vmid"])
 
 
-def _backup(host: Host, name: str) -> dict[str, Any]:
-    path = archives.find(host.dump, name)
+def _is_backup(storage: Personality, name: str) -> bool:
+    return bool(storage.path) and archives.is_name(name)
+
+
+def _archive(host: Host, storage: Personality, name: str) -> Path:
+    return archives.find(host.dump(storage.storage), f"{storage.storage}:{name}")
+
+
+def _backup(host: Host, storage: Personality, name: str) -> dict[str, Any]:
+    path = _archive(host, storage, name)
     size, protected = path.stat().st_size, int(archives.protected(path))
-    described = {"path": f"/var/lib/vz/dump/{path.name}", "format": "raw", "size": size, "used": size}
+    described = {"path": f"{storage.path}/dump/{path.name}", "format": "raw", "size": size, "used": size}
     return described | {"notes": archives.notes(path), "protected": protected}
 
 

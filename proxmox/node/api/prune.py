@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from proxmox.node import archives, retention
-from proxmox.node.api.storage import BACKUPS, STORAGE
+from proxmox.node.api.storage import STORAGE
 from proxmox.node.errors import Failure
 from proxmox.node.host import Host
 from proxmox.node.retention import Retention
@@ -46,7 +46,7 @@ def check_protected(host: Host, user: str, storage: str, vmid: int) -> None:
     limit = host.options.max_protected
     if limit < 0 and not host.permissions.allows(user, f"/storage/{storage}", "Datastore.Allocate"):
         limit = MAX_PROTECTED
-    archives.check_protected(host.dump, vmid, limit, storage)
+    archives.check_protected(host.dump(storage), vmid, limit, storage)
 
 
 def prune(host: Host, storage: str, keep: Retention, vmid: int | None, log: Callable[[str], None]) -> int:
@@ -54,7 +54,7 @@ def prune(host: Host, storage: str, keep: Retention, vmid: int | None, log: Call
     rows = [row for row in _marked(host, storage, keep, vmid, "qemu") if row["mark"] == "remove"]
     for row in rows:
         log(f"removing backup '{row['volid']}'")
-        archives.remove(archives.find(host.dump, row["volid"].partition(":")[2]))
+        archives.remove(archives.find(host.dump(storage), row["volid"]))
     return len(rows)
 
 
@@ -66,9 +66,10 @@ def _retention(call: Call) -> Retention:
 
 def _marked(host: Host, storage: str, keep: Retention, vmid: int | None, kind: str) -> list[dict[str, Any]]:
     """Every backup with what would become of it. Each VM's are a group; protected ones are in none."""
-    if storage != BACKUPS or not host.storages.get(storage).holds("backup"):
+    if not host.storages.get(storage).takes_backups:
         raise Failure(f"storage '{storage}' does not support backups")
-    rows = [row for row in archives.listing(host.dump) if vmid in {None, row["vmid"]} and kind == "qemu"]
+    present = archives.listing(host.dump(storage), storage) if kind == "qemu" else []
+    rows = [row for row in present if vmid in {None, row["vmid"]}]
     groups: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         if "protected" not in row:

@@ -7,9 +7,7 @@ from proxmox.node.host import Host
 from proxmox.node.personalities import Personality
 from proxmox.node.routes import FLAG, TEXT, Call, route
 from proxmox.node.schema import Parameter
-from proxmox.node.storages import LOCAL
 
-BACKUPS = LOCAL
 STORAGE = "/nodes/{node}/storage/{storage}"
 CONTENT = Parameter(format="pve-storage-content-list")
 

@@ -6,11 +6,11 @@ import shlex
 from proxmox.node import retention
 from proxmox.node.api.backup_job import Job, run
 from proxmox.node.api.config import check_pool
-from proxmox.node.api.storage import BACKUPS
 from proxmox.node.errors import BadParameters
 from proxmox.node.host import Host
 from proxmox.node.routes import COUNT, FLAG, TEXT, Call, route
 from proxmox.node.schema import Parameter
+from proxmox.node.storages import LOCAL
 
 LOCK_WAIT_MINUTES = 180
 STOP_WAIT_MINUTES = 10
@@ -47,7 +47,7 @@ def vzdump(host: Host, call: Call) -> str:
     job = Job(
         user=call.user,
         vmids=vmids,
-        storage=call.get("storage", BACKUPS),
+        storage=call.get("storage", LOCAL),
         mode=call.get("mode", "snapshot"),
         compress=call.get("compress", "0"),
         keep=keep,

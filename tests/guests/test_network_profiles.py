@@ -303,10 +303,6 @@ class TestClose:
 class TestSealedMachine:
     """Machines in real guests, whose operations are carried by the test."""
 
-    @pytest.fixture(autouse=True)
-    def _pool(self, connected: NodeProcess, settings) -> None:
-        driver().ensure_pool(settings.PROXMOX_POOL)
-
     @pytest.fixture
     def sealed(self, enforcing: NodeProcess, gateway: int, settings, spawned) -> Machine:
         settings.MACHINE_NETWORK = "sealed"
