@@ -12,8 +12,8 @@ django_application = get_asgi_application()
 # Only importable once Django is set up.
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
+from autovibe.origin import same_origin  # noqa: E402
 from dashboard.routing import websocket_urlpatterns  # noqa: E402
 from gateway import app as gateway  # noqa: E402
 
@@ -21,7 +21,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-websockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+websockets = same_origin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 GATEWAY_PATHS = ("/v1/", "/guest/")
 
 

@@ -9,7 +9,7 @@ from dashboard.look import Look
 from guests import diagnoses
 from guests.diagnosis_models import Diagnosis
 from guests.models import Stray
-from operations.models import Operation, Status
+from operations.models import Operation
 from proxmox.diagnosis import text
 from proxmox.diagnosis.findings import Report, Status
 
@@ -28,9 +28,7 @@ def view() -> dict[str, Any]:
         "subject": diagnoses.SUBJECT,
         "settings": _settings(),
         "last": last,
-        "stuck": Operation.objects.filter(status=Status.NEEDS_OPERATOR)
-        .select_related("project")
-        .order_by("created_at"),
+        "stuck": Operation.objects.needing_operator().select_related("project"),
         "strays": Stray.objects.to_be_shown(),
         "under_way": asked if asked and diagnoses.is_under_way(asked) else None,
         **(_found(last) if last else {}),

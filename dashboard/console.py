@@ -45,6 +45,7 @@ LONGEST_SECONDS = 8 * 3600.0
 TAKE_SECONDS = 10.0  # for whoever has it to leave
 UNREAD_BYTES = 256 * 1024  # printed and not yet on the screen: more is not asked of Proxmox until it is
 COLUMNS_MAX, ROWS_MAX = 1000, 500
+TEXT_MAX = 1024  # characters; what a page has to say takes less than 100
 
 
 @dataclass
@@ -71,6 +72,17 @@ class _Flow:
 class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untyped
     """One page's console. `?take=1` sends away whoever has it."""
 
+    _relaying: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Whatever ends the socket, an error of ours included, ends the console: it is free for the next."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._relaying is not None:
+                self._relaying.cancel()
+                await asyncio.wait([self._relaying])
+
     async def connect(self) -> None:
         self._terminal: Terminal | None = None
         self._flow = _Flow()
@@ -78,10 +90,6 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
         self._taken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         await self.accept()  # a refused handshake has no code that the page could read
         self._relaying = asyncio.create_task(self._relay())
-
-    async def disconnect(self, code: int) -> None:
-        self._relaying.cancel()
-        await asyncio.wait([self._relaying])
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._terminal is None:
@@ -271,6 +279,8 @@ async def _first(*works: Coroutine[Any, Any, Ending | None]) -> Ending | None:
 
 
 def _parsed(text: str) -> object:
-    with contextlib.suppress(ValueError):
+    if len(text) > TEXT_MAX:
+        return None
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     return None

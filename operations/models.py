@@ -65,6 +65,10 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         """Operations that waited for a point in time which has come."""
         return self.filter(status__in=PARKED, upid="", resume_at__lte=Now())
 
+    def needing_operator(self) -> "OperationQuerySet":
+        """Those that wait for a person, the oldest first."""
+        return self.filter(status=Status.NEEDS_OPERATOR).order_by("created_at")
+
     def abandoned(self) -> "OperationQuerySet":
         """Operations whose worker is gone: killed, timed out, or cut off from the database."""
         running = self.filter(status=Status.RUNNING, claimed_at__lt=timezone.now() - GRACE)

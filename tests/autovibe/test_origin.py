@@ -21,7 +21,9 @@ async def answer(
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> str:
     """The answer to a handshake; nobody is signed in, which is said after it only."""
-    ours = [(b"host", host.encode())] + ([(b"origin", origin.encode("latin-1"))] if origin is not None else [])
+    ours = [(b"host", host.encode())] + (
+        [(b"origin", origin.encode("latin-1"))] if origin is not None else []
+    )
     scope = {
         "type": "websocket",
         "scheme": scheme,
@@ -111,7 +113,12 @@ class TestTrustedOrigins:
 
     @pytest.mark.parametrize(
         "origin",
-        ["https://autovibe.example", "http://autovibe.example:8443", "http://a.lab.example", "https://xlab.example"],
+        [
+            "https://autovibe.example",
+            "http://autovibe.example:8443",
+            "http://a.lab.example",
+            "https://xlab.example",
+        ],
     )
     async def test_those_that_resemble_them_may_not(self, origin: str) -> None:
         assert await answer(origin, "127.0.0.1:8000") == "close"

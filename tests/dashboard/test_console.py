@@ -289,7 +289,6 @@ class TestOneAtATime:
             ("console.closed", "dora"),
         ]
 
-
     async def test_it_is_free_again_when_the_socket_breaks(
         self, machine: Machine, cookies: dict[str, str]
     ) -> None:

@@ -617,7 +617,7 @@ class TestImport:
         said = build("--image", image.url, "--sha512", image.sha512)
 
         template = Guest.objects.get()
-        assert making.TAGS == connect.driver().config(template.vm)["tags"]
+        assert connect.driver().config(template.vm)["tags"] == making.TAGS
         assert making.SEED_DRIVE not in connect.driver().config(template.vm)
         seed_volume = f"local:iso/autovibe-seed-{template.vmid}.iso"
         assert "image stays: Permission check failed (/storage/local, Datastore.Allocate)" in said
@@ -679,8 +679,8 @@ def _documented_token(node: NodeProcess, admin: Driver) -> str:
     session.headers.update(node.headers)
     url = f"{node.url}/api2/json"
 
-    def ask(method: str, path: str, **data: Any) -> Any:
-        answer = session.request(method, url + path, data=data)
+    def ask(method: str, below: str, /, **data: Any) -> Any:
+        answer = session.request(method, url + below, data=data)
         assert answer.ok, answer.reason
         return answer.json()["data"]
 
