@@ -11,6 +11,7 @@ from checkpoints import manifests
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
 from events import actions as events
+from guests import locks
 from guests import work as guests
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation
@@ -276,7 +277,7 @@ class Taking:
 
 
 def _blocked(context: HasCheckpoint) -> str:
-    return guests.blocked(context.checkpoint.guest) if context.checkpoint else ""
+    return locks.blocked(context.checkpoint.guest) if context.checkpoint else ""
 
 
 TAKE: Plan[HasCheckpoint] = Plan(

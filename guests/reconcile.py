@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from events import actions as events
-from guests import work
+from guests import locks
 from guests.models import Guest, Node, Storage, Stray
 from guests.states import EXISTING, State
 from operations.models import Operation
@@ -116,7 +116,7 @@ def _drift(guest: Guest, seen: Observed | None, now: datetime) -> Iterator[str]:
     if seen.template:
         yield f"VM {guest.vmid} was made a template."
     if guest.lock and guest.lock_since and now - guest.lock_since > LOCKED_FOR:
-        yield from filter(None, [work.blocked(guest)])
+        yield from filter(None, [locks.blocked(guest)])
 
 
 def look_at_disk(guest: Guest) -> None:

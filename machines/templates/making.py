@@ -11,8 +11,8 @@ import requests
 from django.conf import settings
 
 from guests import actions as guests
+from guests.locks import half_made
 from guests.reconcile import look_at_disk
-from guests.work import half_made
 from machines.templates import seed
 from machines.templates.build import Build, Step, await_task
 from machines.templates.errors import BuildError

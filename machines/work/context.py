@@ -8,7 +8,7 @@ from checkpoints import work as checkpoints
 from checkpoints.models import Checkpoint
 from events import actions as events
 from guests import actions as guests
-from guests import work as guest_work
+from guests import locks
 from machines import actions, reports, tokens
 from machines.models import Machine
 from machines.states import State
@@ -89,4 +89,4 @@ def failed(work: Work, sentence: str) -> None:
 
 def blocked(work: Work) -> str:
     """What an operator has to do about the machine's guest."""
-    return guest_work.blocked(work.machine.guest)
+    return locks.blocked(work.machine.guest)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.conf import settings
 
 from guests import actions as guest_actions
+from guests import locks, making
 from guests import work as guests
 from guests.models import Guest
 from machines.states import State
@@ -18,15 +19,15 @@ CORES, MEMORY_MIB = 2, 2048
 
 
 def _rewind(work: Work) -> Outcome:
-    return guests.rewind(work.machine.source.source)
+    return making.rewind(work.machine.source.source)
 
 
 def _slots(work: Work) -> Slots:
-    return guests.clone_slots(work.machine.source.source)
+    return making.clone_slots(work.machine.source.source)
 
 
 def _blocked(work: Work) -> str:
-    return guests.blocked(work.machine.guest, work.machine.source.guest)
+    return locks.blocked(work.machine.guest, work.machine.source.guest)
 
 
 def _clone(work: Work) -> Outcome:
@@ -34,7 +35,7 @@ def _clone(work: Work) -> Outcome:
     if machine.state == State.REQUESTED:
         moved(work, State.CLONING)
     description = f"autovibe machine {machine.handle} of project {machine.project.slug}"
-    return guests.clone(
+    return making.clone(
         machine.guest,
         machine.source.source,
         name=machine.handle,
@@ -44,13 +45,13 @@ def _clone(work: Work) -> Outcome:
 
 
 def _look_for_clone(work: Work) -> bool | str:
-    return guests.look_for_clone(work.machine.guest, work.machine.source.source, work.asked_at.timestamp())
+    return making.look_for_clone(work.machine.guest, work.machine.source.source, work.asked_at.timestamp())
 
 
 def _mark(work: Work) -> Outcome:
     if work.machine.state == State.CLONING:
         moved(work, State.PROVISIONING)
-    return guests.mark(work.machine.guest, cores=CORES, memory_mib=MEMORY_MIB)
+    return making.mark(work.machine.guest, cores=CORES, memory_mib=MEMORY_MIB)
 
 
 def send_bundle(work: Work, *, resume: bool, prompt: str, files: bool) -> Outcome:

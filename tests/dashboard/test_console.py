@@ -292,10 +292,13 @@ class TestOneAtATime:
     async def test_it_is_free_again_when_the_socket_breaks(
         self, machine: Machine, cookies: dict[str, str]
     ) -> None:
+        broken = Page(machine, cookies["alice"])
+        await broken.send_input({"type": "websocket.connect"})
+        assert (await broken.receive_output(timeout=SECONDS))["type"] == "websocket.accept"
+        assert await broken.told() == {"type": "open"}
+        await broken.send_input({"type": "websocket.unheard.of"})
         with pytest.raises(ValueError, match=r"unheard\.of"):
-            async with opened(machine, cookies["alice"]) as page:
-                await page.send_input({"type": "websocket.unheard.of"})
-                await page.wait(timeout=SECONDS)
+            await broken.wait(timeout=SECONDS)
 
         async with opened(machine, cookies["dora"]):
             assert await history() == [

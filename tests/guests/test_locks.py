@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from guests import work
+from guests import locks, work
 from guests.models import Guest
 from proxmox.connect import driver
 from proxmox.driver import VM, Clone
@@ -33,14 +33,14 @@ class TestBlocked:
         upid = clone(target)
         assert driver().config(target.vm)["lock"] == "clone"
 
-        assert work.blocked(target) == ""
+        assert locks.blocked(target) == ""
         finish(upid)
 
     def test_a_clone_whose_worker_died_is_told_with_the_commands(self, target, fault):
         fault(match="POST */clone", action="kill-task")
         finish(clone(target))
 
-        assert work.blocked(target).endswith(
+        assert locks.blocked(target).endswith(
             f"On node embedded run: qm unlock {target.vmid} && qm destroy {target.vmid}"
         )
         fault(action="unlock", vmid=target.vmid)
@@ -53,13 +53,13 @@ class TestBlocked:
         )
         fault(action="lock", vmid=guest.vmid, lock="backup")
 
-        assert work.blocked(guest) == ""
+        assert locks.blocked(guest) == ""
         finish(upid)
         fault(action="lock", vmid=guest.vmid, lock="backup")
-        assert f"qm unlock {guest.vmid}" in work.blocked(guest)
+        assert f"qm unlock {guest.vmid}" in locks.blocked(guest)
 
     def test_who_may_not_see_the_tasks_of_others_is_told_to_look(self, target):
-        sentence = work.unlocking(target, "backup", surely=False)
+        sentence = locks.unlocking(target, "backup", surely=False)
 
         assert (
             "If nobody else's does (see its task list in Proxmox), on node embedded run: qm unlock"

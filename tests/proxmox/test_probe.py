@@ -12,9 +12,10 @@ from proxmox.diagnosis.findings import Finding, Status
 from proxmox.diagnosis.scratch import Scratch
 from proxmox.driver import VM, Driver
 from tests.node_process import start_node
-from tests.proxmox.conftest import Api
+from tests.proxmox.conftest import TEMPLATE, Api
 from tests.proxmox.scripted import Answer, free_port, scripted
 from tests.proxmox.test_diagnosis import of
+from tests.proxmox.test_node_access import made
 from tests.proxmox.test_node_power import until
 
 STEPS = ["Clone", "Start", "Agent", "Python", "Gateway from inside", "Snapshot", "Clean-up"]
@@ -113,6 +114,29 @@ def test_a_clone_whose_answer_was_lost_is_looked_for_and_removed(node, api):
         ("Clean-up", Status.OK),
     ]
     assert vmids(api) == before
+
+
+def test_a_clone_under_way_is_waited_for_by_who_may_see_it_in_its_pool_only(tmp_path):
+    with start_node(tmp_path, faults=True, boot_seconds=0) as node:
+        api, somebody = Api(node), made(Api(node), 1, privsep=0)
+        api.post("/pools", poolid="autovibe")
+        (template,) = Case(of(node)).driver.inventory()
+        somebody.granted("/pool/autovibe", "PVEVMAdmin", "PVEPoolUser")
+        somebody.granted(f"/vms/{TEMPLATE}", "PVETemplateUser")
+        somebody.granted("/storage", "PVEDatastoreUser")
+        somebody.granted("/sdn/zones/localnetwork", "PVESDNUser")
+        token = str(somebody.api._session.headers["Authorization"]).removeprefix("PVEAPIToken=")
+        driver = Case(of(node, token=token)).driver
+        scratch = Scratch(driver, VM(template.node, template.vmid), 10_001, pool="autovibe")
+        api.fault(action="slow-task", match="POST */clone", seconds=1)
+        # Neither while it is made nor when it is removed one hears of the task's end.
+        api.fault(action="fail", match="GET */tasks/*/status", times=2, status=400, reason="not now")
+
+        with pytest.raises(errors.Refused, match="not now"):
+            scratch.make()
+
+        assert scratch.remove()
+        assert vmids(api) == {TEMPLATE}
 
 
 class TestALockedVM:
