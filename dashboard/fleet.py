@@ -122,7 +122,9 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
         "projects": projects,
         "total": sum(counts.values()),
         "tiles": [_tile(group, counts, asked) for group in GROUPS if group.key != "ended"],
-        "waiting": [(machine, needs.why(machine)) for machine in waiting[:NEEDS_SHOWN]],
+        "waiting": [
+            (machine, needs.why(machine), enforce.is_silent(machine)) for machine in waiting[:NEEDS_SHOWN]
+        ],
         "waiting_count": len(waiting),
         "purses": _purses(projects),
         "page": page,

@@ -6,8 +6,10 @@ import pytest
 from django.utils import timezone
 
 from checkpoints.models import Checkpoint
+from guests.models import Guest
 from machines.models import Machine
 from machines.states import State
+from operations.models import Operation, Status
 from projects import actions as projects
 from projects.models import Project, User
 from tests.dashboard import rows
@@ -89,6 +91,29 @@ class TestTheList:
 
 
 class TestNeedsYou:
+    def test_a_vm_that_is_not_as_it_was_left_is_listed_with_what_mends_it(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis, State.RUNNING, heard_at=timezone.now())
+        Guest.objects.filter(pk=machine.guest_id).update(drift=["VM 7 is locked: qm unlock 7"])
+
+        page = browser("alice").get("/").content.decode()
+        listed = page[page.index('id="needs"') : page.index('id="tiles"')]
+
+        assert "qm unlock 7" in listed
+        assert "Silent" not in listed
+
+    def test_work_that_waits_for_an_operator_is_listed_with_what_to_do(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis, State.RUNNING, heard_at=timezone.now())
+        Operation.objects.create(
+            verb="checkpoint", subject=machine.subject, project=project, lock=machine.guest.subject, task="x",
+            status=Status.NEEDS_OPERATOR, error="run: qm unlock 8",
+        )  # fmt: skip
+
+        assert "run: qm unlock 8" in browser("alice").get("/").content.decode()
+
     def test_it_lists_what_failed_what_has_no_budget_and_what_is_silent(
         self, browser: Browser, project: Project, genesis: Checkpoint
     ) -> None:
