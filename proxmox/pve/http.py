@@ -18,6 +18,8 @@ from proxmox.pve.forbidden import Forbidden, meaning
 Answer = TypeVar("Answer")
 
 READ_ATTEMPTS = 3
+# What has been waited for so long is a node that hangs; asking it again would only hold up the others.
+SLOW_SECONDS = 20
 # How long another endpoint is used before the first is tried again.
 AWAY_SECONDS = 60
 # What requests and urllib3 call a connection that was never made.
@@ -58,13 +60,14 @@ class Connection:
         return self._endpoints[self._at]
 
     def get(self, path: str, *, attempts: int = READ_ATTEMPTS, **parameters: Any) -> Any:
-        """Read; a lost answer is asked for again, `attempts` times in all."""
+        """Read; an answer that was lost quickly is asked for again, `attempts` times in all."""
         sent = _plain(parameters)
+        began = time.monotonic()
         for attempt in range(1, attempts + 1):
             try:
                 return self._ask(path, lambda endpoint: endpoint.reader(path).get(**sent))
             except errors.UnknownOutcome:
-                if attempt == attempts:
+                if attempt == attempts or time.monotonic() - began > SLOW_SECONDS:
                     raise
                 time.sleep(0.2 * attempt)
         raise AssertionError("unreachable")

@@ -199,6 +199,14 @@ class TestAnswers:
             assert PveDriver(server.url, TOKEN).version() == "9.2.11"
             assert len(server.asked) == 3
 
+    def test_a_node_that_hangs_is_not_asked_again(self, monkeypatch):
+        monkeypatch.setattr(http, "SLOW_SECONDS", -1)
+        with scripted(saying(Answer(596, "", "Connection timed out"))) as server:
+            with pytest.raises(errors.UnknownOutcome):
+                PveDriver(server.url, TOKEN).version()
+
+            assert len(server.asked) == 1
+
     @pytest.mark.parametrize("lost", [Answer(hang_up=True), Answer(596, "", "Connection timed out")])
     def test_a_write_is_sent_once_and_its_outcome_is_unknown(self, lost):
         with scripted(saying(lost)) as server:
