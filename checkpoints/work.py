@@ -24,12 +24,11 @@ CAPTURE_SECONDS = 60
 RUNNER = '"${GUEST_ROOT:-}/opt/autovibe/runner.py"'
 OUT = "/var/lib/autovibe/capture.gz"
 
-
-# Checkpoints that somebody asked for, or that end a machine.
 GONE_ON = (
     "Its backup took so long that the agent had gone on before it was written; it was removed, and no machine can be "
     "made from this checkpoint once its guest has gone on."
 )
+# Checkpoints that somebody asked for, or that end a machine.
 MILESTONES = {Checkpoint.Kind.MANUAL, Checkpoint.Kind.FINAL}
 
 

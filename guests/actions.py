@@ -46,6 +46,12 @@ def renumber(guest: Guest) -> None:
     guest.save(update_fields=["vmid"])
 
 
+def set_at_rest(guest: Guest, at_rest: bool) -> None:
+    """Note whether the guest's disks are, and stay, as in its newest snapshot."""
+    Guest.objects.filter(pk=guest.pk).update(at_rest=at_rest)
+    guest.at_rest = at_rest
+
+
 @transaction.atomic
 def condemn(guest: Guest) -> None:
     """Have the guest destroyed: nothing lives in it that anybody may come back to."""

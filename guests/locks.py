@@ -36,6 +36,7 @@ def unlocking(guest: Guest, lock: str, *, surely: bool) -> str:
 
 
 def half_made(guest: Guest) -> str:
+    """How a VM is removed whose clone or restore died on the way."""
     return (
         f"VM {guest.vmid} is half made and locked. On node {guest.node} run: "
         f"qm unlock {guest.vmid} && qm destroy {guest.vmid}"

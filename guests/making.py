@@ -43,6 +43,8 @@ def clone(guest: Guest, source: Source, *, name: str, description: str, pool: st
 
     Raises `Unsupported` where the storage turns out to be able to do neither.
     """
+    if source.branching.strategy is None:  # there was one when it was asked for
+        raise errors.Unsupported(source.branching.sentence)
     description = f"{description}\n{guest.id}"
     try:
         if source.branching.strategy == Branch.BACKUP:

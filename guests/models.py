@@ -90,7 +90,6 @@ class Node(models.Model):
     name = models.CharField(max_length=60, primary_key=True)
     online = models.BooleanField(default=True)
     since = models.DateTimeField(default=timezone.now)
-    observed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["name"]
@@ -106,11 +105,6 @@ class Storage(models.Model):
     node = models.CharField(max_length=60)
     kind = models.CharField(max_length=30)
     chain = models.BooleanField(default=False)
-    content = models.JSONField(default=list)
-    active = models.BooleanField(default=True)
-    total_bytes = models.BigIntegerField(default=0)
-    available_bytes = models.BigIntegerField(default=0)
-    observed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["node", "name"]

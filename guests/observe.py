@@ -12,8 +12,7 @@ from proxmox import errors
 from proxmox.connect import driver
 from proxmox.driver import Observed
 
-FIELDS = ["power", "power_since", "observed_at", "cpu", "memory_bytes", "node"]
-FIELDS += ["lock", "lock_since"]
+FIELDS = ["power", "power_since", "observed_at", "cpu", "memory_bytes", "node", "lock", "lock_since"]
 # A cluster that has not answered for so long may have changed in any way.
 FORGET_AFTER = timedelta(seconds=60)
 

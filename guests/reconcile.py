@@ -33,7 +33,7 @@ def reconcile() -> None:
         driver().ensure_pool(settings.PROXMOX_POOL)
     now = timezone.now()
     _nodes(now)
-    _storages(now)
+    _storages()
     inventory = {vm.vmid: vm for vm in driver().inventory()}
     busy = set(Operation.objects.active().values_list("lock", flat=True))
     for guest in Guest.objects.filter(state__in=EXISTING):
@@ -50,26 +50,19 @@ def _nodes(now: datetime) -> None:
         node, _ = Node.objects.get_or_create(name=seen.name, defaults={"online": seen.online})
         if node.online != seen.online:
             node.online, node.since = seen.online, now
+            node.save()
             events.record("node.back" if seen.online else "node.away", subject=f"node:{node.name}")
-        node.observed_at = now
-        node.save()
 
 
-def _storages(now: datetime) -> None:
-    for seen in driver().storages():
-        Storage.objects.update_or_create(
-            name=seen.name,
-            node=seen.node,
-            defaults={
-                "kind": seen.kind,
-                "chain": seen.chain,
-                "content": sorted(seen.content),
-                "active": seen.active,
-                "total_bytes": seen.total_bytes,
-                "available_bytes": seen.available_bytes,
-                "observed_at": now,
-            },
-        )
+def _storages() -> None:
+    """Storages that are not shown, because they or their node are away, are remembered."""
+    rows = [
+        Storage(node=seen.node, name=seen.name, kind=seen.kind, chain=seen.chain)
+        for seen in driver().storages()
+    ]
+    Storage.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["node", "name"], update_fields=["kind", "chain"]
+    )
 
 
 # --- guests ---

@@ -16,7 +16,6 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=60, primary_key=True, serialize=False)),
                 ("online", models.BooleanField(default=True)),
                 ("since", models.DateTimeField(default=django.utils.timezone.now)),
-                ("observed_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
                 "ordering": ["name"],
@@ -92,11 +91,6 @@ class Migration(migrations.Migration):
                 ("node", models.CharField(max_length=60)),
                 ("kind", models.CharField(max_length=30)),
                 ("chain", models.BooleanField(default=False)),
-                ("content", models.JSONField(default=list)),
-                ("active", models.BooleanField(default=True)),
-                ("total_bytes", models.BigIntegerField(default=0)),
-                ("available_bytes", models.BigIntegerField(default=0)),
-                ("observed_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
                 "ordering": ["node", "name"],

@@ -8,7 +8,6 @@ from django.utils import timezone
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from guests import actions as guests
-from guests.models import Guest
 from machines import tokens, types
 from machines.actions.begin import begin, record
 from machines.models import Machine
@@ -98,7 +97,7 @@ def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
         )
     keeps_present = machine.state in {State.RUNNING, State.PAUSED}  # else its last checkpoint is its present
     checkpoints.require_restorable(target, keeps_present=keeps_present)
-    Guest.objects.filter(pk=machine.guest_id).update(at_rest=False)
+    guests.set_at_rest(machine.guest, False)
     machine.move(State.RESTORING, paused_for="", sentence="", ended_at=None, exit_code=None)
     record(machine, "machine.restoring", by=by, target=target.handle)
     arguments = {"target": str(target.id)}

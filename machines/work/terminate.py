@@ -6,7 +6,6 @@ A machine that is still being spawned is cancelled: its guest goes, since nothin
 from checkpoints import work as checkpoints
 from guests import actions as guest_actions
 from guests import work as guests
-from guests.models import Guest
 from machines import tokens
 from machines.states import State
 from machines.work import bundle
@@ -32,7 +31,7 @@ QUIET: Step[Work] = Step("quiet", "Stopping the agent", _stop_agent, tolerate=_g
 def _ended(work: Work) -> None:
     checkpoints.captured(work.kept)
     if work.kept and work.kept.usable:  # nothing has written to its disks since, but the way down
-        Guest.objects.filter(pk=work.machine.guest_id).update(at_rest=True)
+        guest_actions.set_at_rest(work.machine.guest, True)
     by_itself = work.operation.requested_by is None
     moved(work, State.FAILED if by_itself and work.machine.exit_code else State.TERMINATED)
 
