@@ -89,9 +89,10 @@ def shortfall(found: Firewall, wanted: Policy, *, node: str, vmid: int) -> str:
 
 def canonical(network: str) -> str:
     """As Proxmox keeps it: a single address has no prefix length (pve-firewall: parse_ip_or_cidr)."""
-    if not network:
-        return ""
-    parsed = ipaddress.ip_network(network, strict=False)
+    try:
+        parsed = ipaddress.ip_network(network, strict=False)
+    except ValueError:  # any; or the name of an alias, which somebody has put into one of our sets
+        return network
     return str(parsed.network_address) if parsed.num_addresses == 1 else str(parsed)
 
 

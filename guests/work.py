@@ -11,7 +11,7 @@ from operations.engine import Later, Outcome, Plan, Step
 from operations.models import Operation
 from proxmox import errors
 from proxmox.connect import driver
-from proxmox.driver import MARK, Power
+from proxmox.driver import MARK, Power, tags_of
 
 AGENT_SECONDS = 300  # from power-on until the guest agent answers
 # A question to a guest that still boots keeps one of its node's API workers busy for 3 s; then others come first.
@@ -104,7 +104,7 @@ def claim(guest: Guest) -> Outcome:
         if driver().running_task(guest.vm, lock):
             raise errors.Busy(f"VM {guest.vmid} is still being made.")
         raise errors.Stuck(half_made(guest))
-    description, tags = config.get("description", ""), config.get("tags", "")
+    description, tags = config.get("description", ""), tags_of(config.get("tags"))
     if not description and not tags and guest.state == State.CONDEMNED:
         driver().configure(guest.vm, {"tags": MARK, "description": str(guest.id)})
     elif str(guest.id) in description and MARK not in tags:

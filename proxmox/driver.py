@@ -5,6 +5,7 @@ waits here. All calls raise the classes of `proxmox.errors`. `proxmox.pve` is th
 section below.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,13 @@ from enum import StrEnum
 
 # The tag that every VM of ours carries.
 MARK = "autovibe"
+
+
+def tags_of(text: object) -> frozenset[str]:
+    """The tags in a VM's configuration, which may be separated by semicolons, commas or spaces (PVE::JSONSchema)."""
+    return frozenset(re.split(r"[;,\s]+", str(text or ""))) - {""}
+
+
 # 61,440 characters of base64 is what file-write takes (pve-manager: Agent.pm, `content` maxLength).
 CHUNK_BYTES = 46_080
 

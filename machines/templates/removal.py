@@ -11,7 +11,7 @@ from machines.templates.errors import BuildError
 from machines.templates.making import TAGS, delete_seed, seed_of
 from proxmox import errors
 from proxmox.connect import driver
-from proxmox.driver import MARK, Observed, Power
+from proxmox.driver import MARK, Observed, Power, tags_of
 
 # 9.2's `qm cleanup` holds the lock of a VM that was stopped for up to 60 s (qemu-server: CLI/qm.pm).
 LOCKED_SECONDS = 90
@@ -71,7 +71,7 @@ def remove(guest: Guest, *, say: Callable[[str], None]) -> None:
 def _destroy(guest: Guest) -> None:
     """What was ended before it had its tags gets them, since nothing else is destroyed."""
     config = driver().config(guest.vm)
-    if str(guest.id) in config.get("description", "") and MARK not in config.get("tags", "").split(";"):
+    if str(guest.id) in config.get("description", "") and MARK not in tags_of(config.get("tags")):
         driver().configure(guest.vm, {"tags": TAGS})
     if driver().observe(guest.vm).power != Power.STOPPED:
         _await(driver().stop(guest.vm))

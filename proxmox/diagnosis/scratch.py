@@ -7,7 +7,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from proxmox import errors
-from proxmox.driver import MARK, VM, Clone, Driver, Power
+from proxmox.driver import MARK, VM, Clone, Driver, Power, tags_of
 
 TASK_SECONDS = 1800  # a full copy of a large disk on a slow storage
 PAUSE_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -96,7 +96,7 @@ class Scratch:
             return False
         if self.vm.owner not in config.get("description", ""):
             return False
-        if MARK not in config.get("tags", "").split(";"):
+        if MARK not in tags_of(config.get("tags")):
             self._driver.configure(self.vm, {"tags": MARK})
         if self._driver.observe(self.vm).power != Power.STOPPED:
             self.wait(self._driver.stop(self.vm))

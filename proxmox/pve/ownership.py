@@ -3,7 +3,7 @@
 from typing import Any
 
 from proxmox import errors
-from proxmox.driver import MARK, VM
+from proxmox.driver import MARK, VM, tags_of
 from proxmox.pve.http import Connection
 
 
@@ -23,7 +23,7 @@ def prove_ours(http: Connection, vm: VM) -> None:
     Raises `NotOurs`.
     """
     config = config_of(http, vm)
-    tags = str(config.get("tags") or "").replace(",", ";").split(";")
+    tags = tags_of(config.get("tags"))
     if not vm.owner or vm.owner not in str(config.get("description") or "") or MARK not in tags:
         raise errors.NotOurs(f"VM {vm.vmid} on {vm.node} does not carry autovibe's mark; it is left alone.")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proxmox.driver import VM, Clone, Observed, Power
+from proxmox.driver import VM, Clone, Observed, Power, tags_of
 from proxmox.pve.http import Part
 from proxmox.pve.ownership import config_of, path_of, prove_ours, prove_pool
 
@@ -90,7 +90,7 @@ def observed(row: Mapping[str, Any]) -> Observed:
         name=str(row.get("name") or ""),
         power=_power(row),
         lock=str(row.get("lock") or ""),
-        tags=frozenset(filter(None, str(row.get("tags") or "").replace(",", ";").split(";"))),
+        tags=tags_of(row.get("tags")),
         template=bool(int(row.get("template") or 0)),
         uptime_seconds=int(row.get("uptime") or 0),
         cpu=float(row.get("cpu") or 0),

@@ -127,6 +127,7 @@ class TestShortfall:
             Policy(
                 "DROP", "REJECT", WANTED.rules, {**WANTED.sets, "autovibe-any": frozenset({"10.0.0.0/8"})}
             ),
+            Policy("DROP", "REJECT", WANTED.rules, {**WANTED.sets, "autovibe-any": frozenset({"dc/office"})}),
         ],
     )
     def test_a_policy_that_differs_is_not_accepted(self, other):

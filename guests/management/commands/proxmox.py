@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from guests import checks
-from guests.models import Guest, next_vmid
+from guests.actions import NoRoom, fresh_vmid
+from guests.models import Guest
 from proxmox.diagnosis import probe, text
 from proxmox.diagnosis.check import diagnose
 from proxmox.diagnosis.findings import Finding, Report, Status, missing
@@ -57,13 +57,15 @@ class Command(BaseCommand):
             self.stdout.write(f"\n{probe.SECTION}")
         try:
             with _interruptible_once():
-                probe.probe(checks.setup(), _vmid(), tell)
+                probe.probe(checks.setup(), fresh_vmid(), tell)
         except DatabaseError as error:
             tell(
                 missing(
                     "Database", f"A VMID of our own comes from it: {str(error).strip()}", "manage.py migrate"
                 )
             )
+        except NoRoom as error:
+            tell(missing("VMIDs", str(error)))
         except KeyboardInterrupt:
             self.stderr.write("Interrupted.")
             sys.exit(INTERRUPTED)
@@ -76,10 +78,6 @@ def _known() -> frozenset[int]:
         return frozenset(Guest.objects.values_list("vmid", flat=True))
     except DatabaseError:
         return frozenset()
-
-
-def _vmid() -> int:
-    return settings.PROXMOX_VMID_FIRST + next_vmid() - 1
 
 
 @contextmanager
