@@ -68,13 +68,19 @@ def tell(operation: Operation) -> Progress:
     return Progress(
         title=TITLES.get(operation.verb, operation.verb.capitalize()),
         steps=_steps(operation),
-        since=operation.step_began_at or operation.created_at,
+        since=_since(operation),
         waiting=_waiting(operation),
         error=_error(operation),
         broken=operation.status == Status.FAILED,
         operation=operation,
         needs_operator=operation.status == Status.NEEDS_OPERATOR,
     )
+
+
+def _since(operation: Operation) -> datetime:
+    """Since when the step is under way; of one that waits for an operator, since when the operation is."""
+    waits = operation.status == Status.NEEDS_OPERATOR
+    return (operation.started_at if waits else operation.step_began_at) or operation.created_at
 
 
 def _steps(operation: Operation) -> list[Step]:

@@ -146,11 +146,12 @@ def await_slot(operation: Operation, name: str, *, seconds: float) -> None:
         )
 
 
-def await_operator(operation: Operation, until: datetime, sentence: str) -> None:
+def await_operator(operation: Operation, until: datetime, sentence: str, *, step_began_at: datetime) -> None:
     """Let go until somebody has done what `sentence` says; from time to time it is looked whether that was so."""
     told = operation.error == sentence
     with transaction.atomic():
         fields = {"resume_at": until, "error": sentence, "upid": "", "task_result": "", "slots": []}
+        fields["step_began_at"] = step_began_at
         freed = operation.slots
         if not operation.move(Status.NEEDS_OPERATOR, expect=(Status.RUNNING,), **fields):
             raise LostClaim

@@ -238,7 +238,10 @@ def _blocked(plan: Plan[Context], context: Context) -> str:
 
 def _call_operator(operation: Operation, sentence: str) -> bool:
     """Wait for a person; the step is tried again until it works, or somebody gives it up."""
-    actions.await_operator(operation, timezone.now() + timedelta(seconds=LOOK_SECONDS), sentence)
+    now = timezone.now()
+    # Time spent waiting for a person is no time of the step's: there is patience again once it can go on.
+    began = now - STUCK_AFTER
+    actions.await_operator(operation, now + timedelta(seconds=LOOK_SECONDS), sentence, step_began_at=began)
     return False
 
 

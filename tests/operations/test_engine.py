@@ -196,6 +196,18 @@ class TestNeedsOperator:
 
         assert (stuck.status, stuck.error) == (Status.SUCCEEDED, "")
 
+    def test_the_time_it_waited_for_is_no_time_of_the_step(self, begin, notebook):
+        operation = begin()
+        deliver(operation, plan(notebook, step("snap", errors.Transient("got timeout"))))
+        Operation.objects.update(step_began_at=timezone.now() - timedelta(hours=2))
+        let_time_pass(operation)
+        stuck = deliver(operation, plan(notebook, step("snap", errors.Stuck("run: qm unlock 1"))))
+
+        let_time_pass(stuck)
+        deliver(stuck, plan(notebook, step("snap", errors.Transient("got timeout"))))
+
+        assert (stuck.status, stuck.error) == (Status.WAITING, "got timeout")
+
     def test_it_is_told_once_however_often_it_is_looked_at(self, stuck, notebook):
         for _ in range(3):
             let_time_pass(stuck)
