@@ -35,6 +35,10 @@ class Unreachable(errors.Transient):
     """No connection came about: nothing was sent, and another endpoint may be asked."""
 
 
+class Untrusted(errors.Refused):
+    """Its certificate is another than expected: nothing was sent, and another endpoint may be asked."""
+
+
 class Connection:
     """One connection to a Proxmox VE API. Not thread-safe: each thread makes its own, which costs no request."""
 
@@ -100,13 +104,15 @@ class Connection:
 
     def _anywhere(self, request: Callable[[Endpoint], Answer]) -> Answer:
         """Ask the endpoint that answered last, then the others, for as long as no connection comes about."""
-        failures = []
+        failures: list[Unreachable | Untrusted] = []
         for index in self._order():
             try:
                 return _call(request, self._use(index))
-            except Unreachable as error:
-                failures.append(str(error))
-        raise Unreachable(" ".join(failures))
+            except (Unreachable, Untrusted) as error:
+                failures.append(error)
+        # An endpoint that is away may come back; certificates alone are for a person to look at.
+        away = any(isinstance(error, Unreachable) for error in failures)
+        raise (Unreachable if away else Untrusted)(" ".join(map(str, failures)))
 
     def _order(self) -> list[int]:
         count = len(self._endpoints)
@@ -166,7 +172,7 @@ def _refusal(error: ResourceException, endpoint: Endpoint) -> errors.ProxmoxErro
 
 def _untrusted(error: Exception, endpoint: Endpoint) -> errors.ProxmoxError:
     if any(sign in str(error) for sign in _CERTIFICATE):
-        return errors.Refused(
+        return Untrusted(
             f"{endpoint.url} has another certificate than expected, so nothing was sent. Check PROXMOX_FINGERPRINT "
             f"or PROXMOX_VERIFY_TLS. ({_reason(error)})"
         )

@@ -133,6 +133,12 @@ class TestTrust:
 
         assert not secure.asked
 
+    def test_where_one_is_not_trusted_the_next_is_asked(self, secure, fingerprint):
+        pins = f"{'0' * 64},{fingerprint}"
+
+        assert PveDriver([secure.url, secure.url], TOKEN, fingerprint=pins).version() == "9.2.11"
+        assert len(secure.asked) == 1
+
     def test_each_endpoint_may_have_its_own_fingerprint(self, secure, fingerprint):
         urls = [f"https://127.0.0.1:{free_port()}", secure.url]
 
