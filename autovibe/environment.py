@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,14 @@ def number(name: str, *, default: float) -> float:
         return float(raw) if raw else default
     except ValueError:
         raise ImproperlyConfigured(f"{name}={raw!r} is not a number.") from None
+
+
+def prices(name: str) -> dict[str, str]:
+    """A variable like `20/100`: units per million tokens read and written; empty when it is not set."""
+    raw = os.environ.get(name, "")
+    if raw and not re.fullmatch(r"\d+(\.\d+)?/\d+(\.\d+)?", raw):
+        raise ImproperlyConfigured(f"{name}={raw!r} is not a price; write it like 20/100.")
+    return dict(zip(("input", "output"), raw.split("/"), strict=True)) if raw else {}
 
 
 def choice(name: str, *known: str) -> str:

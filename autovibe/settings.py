@@ -9,7 +9,7 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
-from autovibe.environment import choice, database, destinations, flag, number, secret
+from autovibe.environment import choice, database, destinations, flag, number, prices, secret
 
 django_stubs_ext.monkeypatch()
 
@@ -19,6 +19,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = secret("SECRET_KEY", default="not-secret-good-for-checks-only")
+SECRET_KEY_FALLBACKS = secret("SECRET_KEY_FALLBACKS").split()  # earlier ones: what they signed or sealed still opens
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 
@@ -219,12 +220,20 @@ PROXMOX_VMID_LAST = int(number("PROXMOX_VMID_LAST", default=999_999))
 # --- Gateway --------------------------------------------------------------------------------------------------
 
 GATEWAY_URL = os.environ.get("AUTOVIBE_GATEWAY_URL", "http://127.0.0.1:8000")  # as guests reach it
-ANTHROPIC_API_KEY = secret("ANTHROPIC_API_KEY")  # unset: the offline model answers, and says so
+# No key here and no upstream in the database: the offline model answers, and says so.
+ANTHROPIC_API_KEY = secret("ANTHROPIC_API_KEY")
 ANTHROPIC_BASE_URL = os.environ.get("ANTHROPIC_UPSTREAM_URL", "https://api.anthropic.com")
+OPENAI_API_KEY = secret("OPENAI_API_KEY")
+OPENAI_BASE_URL = os.environ.get("OPENAI_UPSTREAM_URL", "https://api.openai.com")
+GATEWAY_PATIENCE_SECONDS = number("GATEWAY_PATIENCE_SECONDS", default=60)  # with upstreams that are overloaded
 GATEWAY_CHECKPOINT_HOLD_SECONDS = number("GATEWAY_CHECKPOINT_HOLD_SECONDS", default=120)
 GATEWAY_RESERVATION_SECONDS = number("GATEWAY_RESERVATION_SECONDS", default=900)
 OFFLINE_MODEL_LATENCY_SECONDS = number("OFFLINE_MODEL_LATENCY_SECONDS", default=0)
-PRICE_OVERRIDES: dict[str, dict[str, str]] = {}
+PRICE_OVERRIDES: dict[str, dict[str, str]] = {}  # for tests; the price book is what admins use
+# What a model without a price is taken to cost, in units per million tokens ("20/100"); unset, it is not called.
+PRICE_CEILING = prices("PRICE_CEILING")
+BUDGET_LANDING_PERCENT = number("BUDGET_LANDING_PERCENT", default=5)  # of a new budget, for wrapping up
+BUDGET_TIME_ZONE = os.environ.get("BUDGET_TIME_ZONE", "UTC")  # where a new budget's days begin
 
 # --- Machines -------------------------------------------------------------------------------------------------
 

@@ -1,125 +1,119 @@
-"""Limits: set them, and ask what is left. Holds and charges are written in `reserve` and `ledger`.
-
-Nothing here checks permissions; that is the interfaces' part.
-"""
+"""What other rooms ask of budgets: limits, holds, and what is left."""
 
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Q, QuerySet
-
-from budgets import sentences
-from budgets.ledger import reap_expired, release, settle, settle_in_full, verify
-from budgets.models import Budget, Resource
-from budgets.reserve import Grant, Shortage, reserve
-from events import actions as events
-from projects.errors import Conflict, Invalid
+from budgets.ledger import (
+    figures_of,
+    prune,
+    reap_expired,
+    release,
+    settle,
+    settle_figures,
+    settle_in_full,
+    verify,
+)
+from budgets.limits import Holder, change_limit, remove_limit
+from budgets.models import Budget, Window
+from budgets.reserve import Grant, Shortage, reserve, reserve_call, shortage
+from budgets.resources import Payer, Resource, amount_of
 from projects.models import Project, User
 
 __all__ = [
     "Grant",
+    "Holder",
+    "Payer",
     "Shortage",
+    "amount_of",
     "applicable",
+    "change_limit",
+    "figures_of",
     "has_room",
     "left",
+    "prune",
     "reap_expired",
     "release",
+    "remove_limit",
     "reserve",
+    "reserve_call",
+    "room_for",
     "set_limit",
     "settle",
+    "settle_figures",
     "settle_in_full",
+    "shortage",
     "summary",
     "verify",
 ]
 
-_LIMIT_MAX = 2**62
 
-
-@transaction.atomic
 def set_limit(
-    project: Project, resource: str, limit: int, *, by: User, machine_id: UUID | None = None, scope: str = ""
+    project: Project,
+    resource: str,
+    limit: int,
+    *,
+    by: User,
+    machine_id: UUID | None = None,
+    scope: str = "",
+    **options: Any,
 ) -> Budget:
-    """Open or change a budget: `limit` in micros, tokens or calls.
-
-    It is the project's; with `machine_id`, that machine's alone, and it is called `scope`: "Machine m12".
-    A new budget counts from now on. Raises `Invalid` for a limit that is none, and `Conflict` when more than
-    that is spent or held already.
-    """
-    if resource not in Resource.values or not 0 <= limit <= _LIMIT_MAX:
-        raise Invalid(
-            f"A budget is a number of {', '.join(Resource.values)} from 0 up, not {limit} {resource}."
-        )
-    Budget.objects.get_or_create(
-        project=project,
-        machine_id=machine_id,
-        resource=resource,
-        defaults={"limit": 0, "scope": scope or f"Project {project.slug}"},
-    )
-    budget = Budget.objects.select_for_update().get(project=project, machine_id=machine_id, resource=resource)
-    _change(budget, project, limit, by)
-    return budget
+    """Open or change the budget of a project, or with `machine_id` of that machine, which `scope` names."""
+    holder = Holder.of_machine(project, machine_id, scope) if machine_id else Holder.of_project(project)
+    return change_limit(holder, resource, limit, by=by, **options)
 
 
-def _change(budget: Budget, project: Project, limit: int, by: User) -> None:
-    if limit < (bound := budget.spent + budget.reserved):
-        raise Conflict(
-            f"{budget.scope} has spent or promised {sentences.amount(bound, budget, project)} already; "
-            "its limit cannot be less than that."
-        )
-    before, consumed = budget.limit, budget.spent + budget.overrun
-    budget.limit = limit
-    budget.spent = min(consumed, limit - budget.reserved)
-    budget.overrun = consumed - budget.spent
-    budget.exhausted_at = None
-    budget.save(update_fields=["limit", "spent", "overrun", "exhausted_at"])
-    events.record(
-        "budget.limit_set",
-        subject=budget.subject,
-        project_id=project.id,
-        by=by.username,
-        scope=budget.scope,
-        resource=budget.resource,
-        limit=limit,
-        before=before,
-    )
+def applicable(payer: Payer) -> list[Window]:
+    """The open windows of every budget that `payer` draws on."""
+    return list(Window.objects.of(payer.holders).select_related("budget"))
 
 
-def applicable(project: Project, machine_id: UUID | None = None) -> QuerySet[Budget]:
-    """The project's own budgets and, with `machine_id`, that machine's."""
-    return Budget.objects.filter(Q(machine_id=None) | Q(machine_id=machine_id), project=project)
-
-
-def left(project: Project, *, machine_id: UUID | None = None, resource: str = Resource.MONEY) -> int | None:
+def left(payer: Payer, resource: str = Resource.MONEY) -> int | None:
     """What the tightest applicable budget has left, not below 0; None when there is no such budget."""
-    budgets = applicable(project, machine_id).filter(resource=resource)
-    return min((max(budget.left, 0) for budget in budgets), default=None)
+    windows = [one for one in applicable(payer) if one.resource == resource and not one.is_rate]
+    return min((max(one.left, 0) for one in windows), default=None)
 
 
-def has_room(project: Project, *, machine_id: UUID | None = None) -> bool:
+def has_room(payer: Payer) -> bool:
     """Whether a machine could make a call: there is money, and every budget has room for a small one."""
-    budgets = list(applicable(project, machine_id))
-    funded = any(budget.resource == Resource.MONEY for budget in budgets)
-    return funded and all(budget.has_room for budget in budgets)
+    windows = applicable(payer)
+    funded = any(one.resource == Resource.MONEY for one in windows)
+    return funded and all(one.has_room for one in windows)
+
+
+def room_for(payer: Payer, needs: dict[str, int]) -> bool:
+    """Whether what was refused for want of `needs` would now be granted."""
+    windows = [one for one in applicable(payer) if one.resource in needs]
+    return bool(windows) and all(one.left >= needs[one.resource] for one in windows)
 
 
 def summary(project: Project) -> dict[str, Any]:
     """The project's budgets as plain data, for the API and the command line. Money is in micros."""
+    windows = Window.objects.open().filter(budget__project=project).select_related("budget")
+    return {"currency": project.currency, "budgets": [balance(window) for window in windows]}
+
+
+def balance(window: Window) -> dict[str, Any]:
+    """A budget and what is left of it, as plain data."""
+    budget = window.budget
     return {
-        "currency": project.currency,
-        "budgets": [
-            {
-                "id": budget.pk,
-                "scope": budget.scope,
-                "machine_id": budget.machine_id,
-                "resource": budget.resource,
-                "limit": budget.limit,
-                "reserved": budget.reserved,
-                "spent": budget.spent,
-                "overrun": budget.overrun,
-                "left": max(budget.left, 0),
-                "exhausted_at": budget.exhausted_at,
-            }
-            for budget in Budget.objects.filter(project=project)
-        ],
+        "id": budget.pk,
+        "kind": budget.kind,
+        "scope": budget.scope,
+        "machine_id": budget.machine_id,
+        "member_id": budget.member_id,
+        "resource": window.resource,
+        "period": budget.period,
+        "timezone": budget.timezone,
+        "carry_over": budget.carry_over,
+        "landing_percent": budget.landing_percent,
+        "marks": budget.marks,
+        "limit": window.limit,
+        "reserved": window.reserved,
+        "spent": window.spent,
+        "overrun": window.overrun,
+        "left": max(window.left, 0),
+        "percent": window.percent,
+        "starts_at": window.starts_at,
+        "ends_at": window.ends_at,
+        "exhausted_at": window.exhausted_at,
     }

@@ -1,11 +1,11 @@
-"""Budgets and the ledger in the Django admin: to be read. Limits are changed through `actions.set_limit`."""
+"""Budgets and the ledger in the Django admin: to be read. Limits are changed through `actions.change_limit`."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from budgets.models import Budget, LedgerEntry, Reservation
+from budgets.models import Budget, LedgerEntry, Reservation, Window
 
 
 class ReadOnly(admin.ModelAdmin[Any]):
@@ -21,17 +21,25 @@ class ReadOnly(admin.ModelAdmin[Any]):
 
 @admin.register(Budget)
 class BudgetAdmin(ReadOnly):
-    list_display = ["scope", "resource", "limit", "reserved", "spent", "overrun", "exhausted_at"]
-    list_filter = ["project", "resource"]
+    list_display = ["scope", "resource", "period", "limit", "carry_over", "removed_at"]
+    list_filter = ["resource", "period", "project"]
+
+
+@admin.register(Window)
+class WindowAdmin(ReadOnly):
+    list_display = ["budget", "starts_at", "limit", "reserved", "spent", "overrun", "exhausted_at"]
+    list_filter = ["resource"]
+    list_select_related = ["budget"]
 
 
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnly):
-    list_display = ["key", "project", "state", "model", "micros", "created_at", "expires_at"]
+    list_display = ["key", "project", "state", "label", "units", "cost_micros", "created_at", "expires_at"]
     list_filter = ["state", "project"]
 
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnly):
-    list_display = ["key", "project", "kind", "micros", "model", "price_version", "created_at"]
-    list_filter = ["kind", "project", "model"]
+    list_display = ["key", "kind", "micros", "label", "price_version", "created_at"]
+    list_filter = ["kind"]
+    show_full_result_count = False  # millions

@@ -1,116 +1,86 @@
 """End a hold: charge what was used, give the rest back; and check that the sums are right.
 
-Locks are always taken in the order reservation, then budgets by id.
+The work is done by `budgets_settle` in sql/ledger.sql; the gateway calls that for many at once.
 """
 
+import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.models import Sum
+from django.db import connection
 from django.utils import timezone
 
-from budgets.models import LedgerEntry, Reservation
+from budgets.models import Reservation
 from budgets.prices import Price, Usage
-from events import actions as events
 
-_FIGURES = ("micros", "calls", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
-
-# `spent` is what fits beside the holds; the rest of what was consumed is overrun. As in `reserve`, every column
-# that a constraint names is written from the locked reading.
-_CHARGE = """
-WITH line AS (
-    SELECT budget.id, "limit", spent + overrun AS consumed, overrun,
-           reserved - line.amount * %(held)s AS reserved,
-           CASE resource WHEN 'money' THEN %(micros)s WHEN 'tokens' THEN %(tokens)s ELSE %(calls)s END AS used
-    FROM budgets_reservationline AS line JOIN budgets_budget AS budget ON budget.id = line.budget_id
-    WHERE line.reservation_id = %(reservation)s
-    ORDER BY budget.id FOR UPDATE OF budget
-)
-UPDATE budgets_budget SET
-    "limit" = line."limit",
-    reserved = line.reserved,
-    spent = LEAST(consumed + used, line."limit" - line.reserved),
-    overrun = GREATEST(consumed + used - (line."limit" - line.reserved), 0)
-FROM line WHERE budgets_budget.id = line.id
-RETURNING budgets_budget.id, budgets_budget.overrun - line.overrun
-"""
+# Ended holds are of use until the last retry of their settlement; entries are kept for good.
+KEPT = timedelta(days=35)
+PRUNED_AT_ONCE = 5_000
 
 _DIFFERENCES = """
-SELECT budget.id, reserved, coalesce(held, 0), spent + overrun, coalesce(used, 0)
-FROM budgets_budget AS budget
-LEFT JOIN (
-    SELECT budget_id, sum(amount) AS held
-    FROM budgets_reservationline AS line JOIN budgets_reservation AS r ON r.id = line.reservation_id
-    WHERE r.state = 'held' GROUP BY budget_id
-) AS hold ON hold.budget_id = budget.id
-LEFT JOIN (
-    SELECT budget_id, sum(CASE b.resource
-        WHEN 'money' THEN micros
-        WHEN 'tokens' THEN input_tokens + cached_tokens + cache_write_tokens + output_tokens
-        ELSE calls END) AS used
-    FROM budgets_reservationline AS line
-    JOIN budgets_ledgerentry AS entry ON entry.reservation_id = line.reservation_id
-    JOIN budgets_budget AS b ON b.id = line.budget_id
-    GROUP BY budget_id
-) AS entries ON entries.budget_id = budget.id
-WHERE reserved <> coalesce(held, 0) OR spent + overrun <> coalesce(used, 0)
-ORDER BY budget.id
+WITH line AS (
+    SELECT u.window_id, e.kind, u.amount
+    FROM budgets_ledgerentry e, unnest(e.windows, e.amounts) AS u(window_id, amount)
+), entered AS (
+    SELECT window_id, coalesce(sum(amount) FILTER (WHERE kind IN ('limit', 'transfer')), 0) AS granted,
+           coalesce(sum(amount) FILTER (WHERE kind NOT IN ('limit', 'transfer')), 0) AS used
+    FROM line GROUP BY window_id
+), held AS (
+    SELECT u.window_id, sum(u.amount) AS amount
+    FROM budgets_reservation r, unnest(r.windows, r.amounts) AS u(window_id, amount)
+    WHERE r.state = 'held' GROUP BY u.window_id
+)
+SELECT w.id, w.budget_id, w."limit", coalesce(entered.granted, 0), w.reserved, coalesce(held.amount, 0),
+       w.spent + w.overrun, coalesce(entered.used, 0)
+FROM budgets_window w LEFT JOIN entered ON entered.window_id = w.id LEFT JOIN held ON held.window_id = w.id
+WHERE w."limit" <> coalesce(entered.granted, 0) OR w.reserved <> coalesce(held.amount, 0)
+   OR w.spent + w.overrun <> coalesce(entered.used, 0)
+ORDER BY w.id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A budget whose kept balance is not what its holds and entries add up to."""
+    """A window whose kept balance is not what its holds and entries add up to."""
 
+    window_id: int
     budget_id: int
+    limit: int
+    limit_by_entries: int
     reserved: int
     reserved_by_holds: int
     consumed: int
     consumed_by_entries: int
 
 
-@transaction.atomic(savepoint=False)
 def settle(reservation_id: UUID, usage: Usage, price: Price, *, assumed: bool = False) -> int:
     """Charge what was used and free the rest of the hold, once, however often it is asked.
 
     Returns what the call cost in all, in micros. `assumed` marks figures that are a bound only.
     Where the hold had expired and was charged in full, the difference is entered.
     """
-    reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state == Reservation.State.SETTLED:
-        return _cost_micros(reservation)
-    entry = _used(usage, price)
-    entry.kind = LedgerEntry.Kind.ASSUMED if assumed else LedgerEntry.Kind.USAGE
-    cost = entry.micros
-    if reservation.state == Reservation.State.EXPIRED:
-        _subtract(entry, reservation.entries.get())
-    _conclude(reservation, Reservation.State.SETTLED, entry)
-    return cost
+    return settle_figures(reservation_id, figures_of(usage, price), assumed=assumed)
 
 
-@transaction.atomic(savepoint=False)
+def settle_figures(reservation_id: UUID, figures: dict[str, int], *, assumed: bool = False) -> int:
+    """`settle`, with what was used by resource; what is not named was not used."""
+    kind = "assumed" if assumed else "usage"
+    return _settle(reservation_id, to="settled", kind=kind, figures=figures)[0]
+
+
 def settle_in_full(reservation_id: UUID, *, to: Reservation.State = Reservation.State.SETTLED) -> int:
     """Charge the whole hold: the call was sent, and nobody will say what it used. Returns the cost in micros.
 
     The provider bills what it generated, not what arrived here, so only the bound is certain.
     """
-    reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state == Reservation.State.HELD:
-        _conclude(reservation, to, _bound(reservation))
-    return _cost_micros(reservation)
+    return _settle(reservation_id, to=to, kind="assumed", in_full=True)[0]
 
 
-@transaction.atomic(savepoint=False)
 def release(reservation_id: UUID) -> bool:
     """Free the whole hold: the call was never made, or is not billed. False when it had ended already."""
-    reservation = Reservation.objects.select_for_update().get(pk=reservation_id)
-    if reservation.state != Reservation.State.HELD:
-        return False
-    _conclude(reservation, Reservation.State.RELEASED, None)
-    return True
+    return _settle(reservation_id, to="released", kind="usage")[1]
 
 
 def reap_expired(now: datetime | None = None) -> int:
@@ -126,6 +96,13 @@ def reap_expired(now: datetime | None = None) -> int:
     return len(reservations)
 
 
+def prune() -> int:
+    """Forget holds that ended long ago, so many at a time; what they used is in the ledger. Returns how many."""
+    old = Reservation.objects.filter(ended_at__lt=timezone.now() - KEPT).exclude(state=Reservation.State.HELD)
+    batch = list(old.order_by("ended_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    return Reservation.objects.filter(pk__in=batch).delete()[0] if batch else 0
+
+
 def verify() -> list[Difference]:
     """Recompute every balance from the open holds and the ledger; what differs is returned."""
     with connection.cursor() as cursor:
@@ -133,71 +110,31 @@ def verify() -> list[Difference]:
         return [Difference(*map(int, row)) for row in cursor.fetchall()]
 
 
-def _used(usage: Usage, price: Price) -> LedgerEntry:
-    return LedgerEntry(
-        micros=price.cost_micros(usage),
-        calls=1,
-        input_tokens=usage.input_tokens,
-        cached_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens + usage.cache_write_1h_tokens,
-        output_tokens=usage.output_tokens,
-        price_version=price.version,
-    )
-
-
-def _bound(reservation: Reservation) -> LedgerEntry:
-    return LedgerEntry(
-        kind=LedgerEntry.Kind.ASSUMED,
-        micros=reservation.micros,
-        calls=1,
-        input_tokens=reservation.input_tokens,
-        cached_tokens=0,
-        cache_write_tokens=0,
-        output_tokens=reservation.output_tokens,
-        price_version=reservation.price_version,
-    )
-
-
-def _subtract(entry: LedgerEntry, assumed: LedgerEntry) -> None:
-    entry.kind = LedgerEntry.Kind.CORRECTION
-    for name in _FIGURES:
-        setattr(entry, name, getattr(entry, name) - getattr(assumed, name))
-
-
-def _conclude(reservation: Reservation, to: Reservation.State, entry: LedgerEntry | None) -> None:
-    """End the hold and charge the entry to each budget that carried it."""
-    charge: dict[str, Any] = {
-        "reservation": reservation.pk,
-        "held": int(reservation.state == Reservation.State.HELD),
-        "micros": entry.micros if entry else 0,
-        "tokens": entry.tokens if entry else 0,
-        "calls": entry.calls if entry else 0,
-    }
-    if entry:
-        _append(entry, reservation)
+def make_partitions(months_ahead: int = 3) -> None:
+    """See that the ledger has partitions from last month on; safe to repeat."""
     with connection.cursor() as cursor:
-        cursor.execute(_CHARGE, charge)
-        overruns = [(budget_id, by) for budget_id, by in cursor.fetchall() if by > 0]
-    Reservation.objects.filter(pk=reservation.pk).update(state=to)
-    for budget_id, by in overruns:
-        events.record(
-            "budget.overrun",
-            subject=f"budget:{budget_id}",
-            project_id=reservation.project_id,
-            by_amount=by,
-            reservation=reservation.key,
-            model=reservation.model,
+        cursor.execute(
+            "SELECT budgets_partitions((now() - interval '1 month')::date, %s)", [months_ahead + 1]
         )
 
 
-def _append(entry: LedgerEntry, reservation: Reservation) -> None:
-    entry.key = f"{reservation.key}/{entry.kind}"
-    entry.reservation = reservation
-    entry.project_id = reservation.project_id
-    entry.machine_id = reservation.machine_id
-    entry.model = reservation.model
-    entry.save(force_insert=True)
+def figures_of(usage: Usage, price: Price) -> dict[str, int]:
+    """A model call's consumption by resource, as `budgets_settle` takes it."""
+    writes = usage.cache_write_tokens + usage.cache_write_1h_tokens
+    return {
+        "money": price.cost_micros(usage),
+        "calls": 1,
+        "tokens": usage.prompt_tokens + usage.output_tokens,
+        "input_tokens": usage.input_tokens + writes,
+        "cached_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": writes,
+        "output_tokens": usage.output_tokens,
+    }
 
 
-def _cost_micros(reservation: Reservation) -> int:
-    return int(reservation.entries.aggregate(total=Sum("micros", default=0))["total"])
+def _settle(reservation_id: UUID, *, to: str, kind: str, **how: Any) -> tuple[int, bool]:
+    asked = {"id": str(reservation_id), "to": to, "kind": kind, "in_full": False, **how}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM budgets_settle(%s::jsonb, %s)", [json.dumps([asked]), timezone.now()])
+        cost, changed = cursor.fetchone()
+    return int(cost), bool(changed)

@@ -6,7 +6,7 @@ Prices are micro-units per million tokens, so that one token at 3 USD per millio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -18,6 +18,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 
 from budgets.errors import UnknownPrice
 from budgets.money import MICROS
+from budgets.resources import WHOLE, Needs, Resource
 
 CURRENCY = "USD"
 OFFLINE_MODEL = "autovibe-offline"
@@ -60,9 +61,13 @@ class Rates:
     output: int
     web_search: int = 0
 
-    @property
-    def dearest_input(self) -> int:
-        return max(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
+    def dearest_input(self, cache_writes: str) -> int:
+        """What a token of the prompt costs at most; `cache_writes` is the dearest kind of those: "", "5m" or "1h"."""
+        writes = {"": (), "5m": (self.cache_write,), "1h": (self.cache_write, self.cache_write_1h)}
+        return max(self.input, self.cache_read, *writes[cache_writes])
+
+
+FREE = Rates(0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +78,6 @@ class Price:
     version: str
     tiers: tuple[tuple[int, Rates], ...]  # (prompt tokens, rates), ascending; the first starts at 0
     context_window: int | None = None
-
-    @property
-    def input_ceiling(self) -> int:
-        """No prompt token can cost more than this, whatever its cache does and whichever tier applies."""
-        return max(rates.dearest_input for _, rates in self.tiers)
-
-    @property
-    def output_ceiling(self) -> int:
-        return max(rates.output for _, rates in self.tiers)
 
     def cost_micros(self, usage: Usage) -> int:
         """What `usage` costs, exactly, rounded up to the micro-unit once."""
@@ -96,12 +92,33 @@ class Price:
         )
         return ceil_micros(millionths)
 
-    def bound_micros(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that a call of this size can cost. The hold in `ledger.reserve` is the same sum."""
-        return ceil_micros(input_tokens * self.input_ceiling + output_tokens * self.output_ceiling)
+    def needs(self, input_tokens: int, cache_writes: str = "1h") -> Needs:
+        """The most that a call can use, per token of its answer, as `budgets.reserve` takes it.
+
+        `input_tokens` is a bound; each may turn out to be read anew, read from the cache, or written to it for as long
+        as `cache_writes` says ("", "5m", "1h").
+        """
+        read, tiers = input_tokens * WHOLE, self._within_reach(input_tokens)
+        dearest = max(rates.dearest_input(cache_writes) for rates in tiers)
+        return {
+            Resource.MONEY: (input_tokens * dearest, max(rates.output for rates in tiers)),
+            Resource.TOKENS: (read, WHOLE),
+            Resource.INPUT_TOKENS: (read, 0),
+            Resource.CACHED_TOKENS: (read, 0),
+            Resource.OUTPUT_TOKENS: (0, WHOLE),
+            Resource.CALLS: (WHOLE, 0),
+        }
+
+    @property
+    def free(self) -> "Price":
+        """The same model where it costs nothing: tokens and calls are counted all the same."""
+        return replace(self, version="free of charge", tiers=((0, FREE),))
+
+    def _within_reach(self, prompt_tokens: int) -> list[Rates]:
+        return [rates for start, rates in self.tiers if start == 0 or prompt_tokens > start]
 
     def _rates(self, prompt_tokens: int) -> Rates:
-        return [rates for start, rates in self.tiers if start == 0 or prompt_tokens > start][-1]
+        return self._within_reach(prompt_tokens)[-1]
 
 
 def ceil_micros(millionths: int) -> int:
@@ -109,26 +126,50 @@ def ceil_micros(millionths: int) -> int:
 
 
 def price_of(model: str, *, provider: str = "anthropic") -> Price:
-    """Today's price of `model`. Raises `UnknownPrice`: what cannot be priced is not called."""
+    """Today's price of `model`. Raises `UnknownPrice`: what cannot be priced is not called.
+
+    The price book comes first, then `PRICE_OVERRIDES`, then the list; at last `PRICE_CEILING`, if there is one.
+    """
     return _price(model, provider, datetime.now(UTC).date(), version())
 
 
 def version() -> str:
     """Names the price list, so that a ledger entry says what it was priced with."""
     overrides: Mapping[str, object] = settings.PRICE_OVERRIDES
-    if not overrides:
-        return f"genai-prices {genai_prices.__version__}"
     digest = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode()).hexdigest()[:8]
-    return f"genai-prices {genai_prices.__version__} + {digest}"
+    parts = [f"genai-prices {genai_prices.__version__}", digest if overrides else "", _book.edition]
+    return " + ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What an admin wrote over the list: prices by model, and what this edition is called."""
+
+    edition: str = ""
+    prices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+_book = Book()
+
+
+def use(book: Book) -> None:
+    """From now on, in this process. `budgets.book` sees to it."""
+    global _book
+    _book = book
 
 
 @lru_cache(maxsize=512)
 def _price(model: str, provider: str, day: date, version: str) -> Price:
-    if override := settings.PRICE_OVERRIDES.get(model):
+    if override := _book.prices.get(model) or settings.PRICE_OVERRIDES.get(model):
         return _from_override(model, override, version)
     if model == OFFLINE_MODEL:
         return _from_override(model, OFFLINE_PRICE, version)
-    return _from_list(model, provider, day, version)
+    try:
+        return _from_list(model, provider, day, version)
+    except UnknownPrice:
+        if ceiling := settings.PRICE_CEILING:
+            return _from_override(model, ceiling, f"{version} + ceiling")
+        raise
 
 
 def _from_override(model: str, prices: Mapping[str, str], version: str) -> Price:
@@ -140,7 +181,7 @@ def _from_override(model: str, prices: Mapping[str, str], version: str) -> Price
         window = int(prices["context_window"]) if "context_window" in prices else None
         return Price(model, version, ((0, _complete(amounts.get)),), window)
     except (KeyError, ArithmeticError, ValueError) as error:
-        raise UnknownPrice(f"PRICE_OVERRIDES for {model!r} cannot be read: {error!r}.") from error
+        raise UnknownPrice(f"The price entered for {model!r} cannot be read: {error!r}.") from error
 
 
 def _from_list(model: str, provider: str, day: date, version: str) -> Price:
@@ -151,7 +192,7 @@ def _from_list(model: str, provider: str, day: date, version: str) -> Price:
     except (LookupError, ValueError):
         raise UnknownPrice(
             f"There is no price for the model {model!r}, so calls to it cannot be kept under a budget. "
-            "Update genai-prices, or give its price in PRICE_OVERRIDES."
+            "An admin can enter its price: bin/autovibe price set MODEL --input 3 --output 15 (per million tokens)."
         ) from None
     return Price(model, version, tiers, found.context_window)
 

@@ -3,11 +3,23 @@
 from collections.abc import Mapping
 
 from budgets import money
-from budgets.models import Budget, Resource
+from budgets.models import Window
+from budgets.resources import SYSTEM, Period, Resource
 from projects.models import Project
 
 # By resource, the least that can be held for the call: its whole prompt, and an answer just long enough to be of use.
-Needs = Mapping[str, int]
+Amounts = Mapping[str, int]
+
+GB_HOUR = 3_600_000  # in megabyte-seconds
+_UNITS = {
+    Resource.TOKENS: "tokens",
+    Resource.INPUT_TOKENS: "input tokens",
+    Resource.CACHED_TOKENS: "cached tokens",
+    Resource.OUTPUT_TOKENS: "output tokens",
+    Resource.CALLS: "calls",
+    Resource.CPU: "CPU-seconds",
+    Resource.WALL: "seconds",
+}
 
 
 def no_budget(project: Project) -> str:
@@ -17,37 +29,78 @@ def no_budget(project: Project) -> str:
     )
 
 
-def too_little(budget: Budget, project: Project, needs: Needs) -> str:
+def too_little(window: Window, project: Project, needs: Amounts) -> str:
     """The budget does not do, whatever the calls under way turn out to cost."""
-    left = amount(max(budget.unspent, 0), budget, project)
-    others = ", enough for other calls" if budget.has_room else ""
+    resource, currency = window.resource, project.currency
+    left = amount(max(window.unspent, 0), resource, currency)
+    limit = amount(window.limit, resource, currency) + _per(window)
+    others = ", enough for other calls" if window.has_room else ""
     return (
-        f"{budget.scope} has {left} of its {amount(budget.limit, budget, project)} left{others}; "
-        f"even a short answer to this call may cost {amount(needs[budget.resource], budget, project)}. "
-        f"Raise the limit with `{command(budget, project, needs)}`."
+        f"{window.budget.scope} has {left} of its {limit} left{others}; "
+        f"{_asks(window)} {amount(needs[resource], resource, currency)}. "
+        f"Raise the limit with `{command(window, project, needs)}`{_or_wait(window)}."
     )
 
 
-def held_elsewhere(budget: Budget, project: Project, needs: Needs) -> str:
+def held_elsewhere(window: Window, project: Project, needs: Amounts) -> str:
     """The budget would do, if calls under way did not hold so much of it."""
-    free, held = max(budget.left, 0), budget.reserved
+    resource, currency = window.resource, project.currency
     return (
-        f"{budget.scope} has {amount(free, budget, project)} free while calls under way hold "
-        f"{amount(held, budget, project)}; even a short answer to this call may cost "
-        f"{amount(needs[budget.resource], budget, project)}. Try again when they have ended."
+        f"{window.budget.scope} has {amount(max(window.left, 0), resource, currency)} free while calls under way hold "
+        f"{amount(window.reserved, resource, currency)}; {_asks(window)} "
+        f"{amount(needs[resource], resource, currency)}. Try again when they have ended."
     )
 
 
-def amount(quantity: int, budget: Budget, project: Project) -> str:
-    """The quantity in the budget's unit: `5.00 USD`, `12,000 tokens`, `1 call`."""
-    if budget.resource == Resource.MONEY:
-        return money.show(quantity, project.currency)
-    return f"{quantity:,} {budget.resource if quantity != 1 else budget.resource.removesuffix('s')}"
+def too_fast(window: Window, project: Project) -> str:
+    """A rate: the next minute has room again."""
+    most = amount(window.limit, window.resource, project.currency)
+    return f"{window.budget.scope} may use {most} a minute. Try again in the next."
 
 
-def command(budget: Budget, project: Project, needs: Needs) -> str:
+def amount(quantity: int, resource: str, currency: str) -> str:
+    """The quantity in its unit: `5.00 USD`, `12,000 tokens`, `1 call`, `2.5 GB-hours`."""
+    if resource == Resource.MONEY:
+        return money.show(quantity, currency)
+    if resource in (Resource.MEMORY, Resource.STORAGE):
+        return f"{quantity / GB_HOUR:,.3f}".rstrip("0").rstrip(".") + " GB-hours"
+    if resource == Resource.NETWORK:
+        return f"{quantity / 1e9:,.3f}".rstrip("0").rstrip(".") + " GB"
+    unit = _UNITS[Resource(resource)]
+    return f"{quantity:,} {unit if quantity != 1 else unit.removesuffix('s')}"
+
+
+def command(window: Window, project: Project, needs: Amounts) -> str:
     """The command that makes room: twice the limit, or as much as the call needs if that is more."""
-    limit = max(2 * budget.limit, budget.limit - budget.unspent + 2 * needs[budget.resource])
-    units = -(-limit // money.MICROS) if budget.resource == Resource.MONEY else limit
-    machine = f" --machine {budget.scope.removeprefix('Machine ')}" if budget.machine_id else ""
-    return f"bin/autovibe budget set {project.slug} {budget.resource} {units}{machine}"
+    resource, budget = window.resource, window.budget
+    limit = max(2 * budget.limit, budget.limit - window.unspent + 2 * needs[resource])
+    owner = SYSTEM if budget.kind == SYSTEM else project.slug
+    return f"bin/autovibe budget set {owner} {resource} {_typed(limit, resource)}{_options(window)}"
+
+
+def _typed(limit: int, resource: str) -> int:
+    """As people type it: whole units of money, GB-hours, gigabytes."""
+    per_unit = {Resource.MONEY: money.MICROS, Resource.MEMORY: GB_HOUR, Resource.STORAGE: GB_HOUR}
+    per_unit[Resource.NETWORK] = 10**9
+    return -(-limit // per_unit.get(Resource(resource), 1))
+
+
+def _options(window: Window) -> str:
+    budget = window.budget
+    who = f" --machine {budget.scope.removeprefix('Machine ')}" if budget.kind == "machine" else ""
+    who = f" --member {budget.scope.split()[1]}" if budget.kind == "member" else who
+    return who + ("" if budget.period == Period.TOTAL else f" --per {budget.period}")
+
+
+def _asks(window: Window) -> str:
+    if window.resource in (Resource.MONEY, Resource.CALLS) or window.resource.endswith("tokens"):
+        return "even a short answer to this call may cost"
+    return "to go on for a moment may take"
+
+
+def _per(window: Window) -> str:
+    return "" if window.budget.period == Period.TOTAL else f" per {window.budget.period}"
+
+
+def _or_wait(window: Window) -> str:
+    return f", or wait until {window.ends_at:%Y-%m-%d %H:%M %Z}" if window.ends_at else ""

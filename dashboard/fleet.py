@@ -7,7 +7,8 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Sum
 
-from budgets.models import Budget, Resource
+from budgets.models import Window
+from budgets.resources import Period, Resource
 from checkpoints.models import Checkpoint
 from dashboard import needs
 from gateway.models import Call
@@ -137,13 +138,14 @@ def _tile(group: Group, counts: Mapping[str, int], asked: Filter) -> Tile:
 
 
 def _purses(projects: Iterable[Project]) -> list[Purse]:
-    whole = Budget.objects.filter(project__in=projects, machine_id=None, resource=Resource.MONEY)
-    sums = whole.values("project__currency").annotate(
+    holders = [f"project:{project.id}" for project in projects]
+    whole = Window.objects.of(holders).filter(resource=Resource.MONEY, budget__period=Period.TOTAL)
+    sums = whole.values("budget__project__currency").annotate(
         projects=Count("pk"), of=Sum("limit"), gone=Sum("spent"), over=Sum("overrun"), held=Sum("reserved")
     )
     return [
-        Purse(row["project__currency"], row["projects"], row["of"], row["gone"] + row["over"], row["held"])
-        for row in sums.order_by("project__currency")
+        Purse(row["budget__project__currency"], row["projects"], row["of"], row["gone"] + row["over"], row["held"])
+        for row in sums.order_by("budget__project__currency")
     ]
 
 

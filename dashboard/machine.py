@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
-from budgets.models import Budget
+from budgets.models import Window
+from budgets.resources import of_machine
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
 from dashboard import history, progress, words
@@ -66,7 +67,7 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "points_count": len(points) + hidden,
         "calls": list(Call.objects.filter(machine=machine).order_by("-number")[:CALLS_SHOWN])[::-1],
         "totals": totals(machine),
-        "cap": Budget.objects.filter(machine_id=machine.id, resource="money").first(),
+        "cap": Window.objects.of([of_machine(machine.id)]).filter(resource="money").first(),
         "wall_words": words.elapsed(machine.wall_seconds),
         "events": history.of(machine),
     }

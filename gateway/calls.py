@@ -14,13 +14,13 @@ from budgets import actions as budgets
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, OFFLINE_MODEL, Price, Usage, price_of
 from events import actions as events
-from gateway import messages
+from gateway.dialects.base import Dialect, Request
 from gateway.errors import Refused
-from gateway.messages import Request
 from gateway.models import Call
 from machines import actions as machines
 from machines import tokens
 from machines.models import Machine
+from machines.payer import payer_of
 
 logger = logging.getLogger(__name__)
 OPEN = (Call.State.ADMITTED, Call.State.STREAMING)
@@ -69,13 +69,13 @@ def authenticate(token: str) -> Machine:
     raise Refused(401, "This is not the token of a living machine.")
 
 
-def admit(token: str, body: bytes) -> Admission:
+def admit(token: str, body: bytes, dialect: Dialect) -> Admission:
     """Let a call in: hold what it may cost, number it, and have the checkpoint taken that belongs before it.
 
     Raises `Refused`; with 402 the machine is on its way to being paused.
     """
     machine = authenticate(token)
-    request = messages.read(body)
+    request = dialect.read(body)
     admission, call = _hold(machine, request, _price(request, machine))
     try:
         checkpoint_id = _checkpoint(machine, call) if request.converses else None
@@ -90,10 +90,9 @@ def admit(token: str, body: bytes) -> Admission:
 def _hold(machine: Machine, request: Request, price: Price) -> tuple[Admission, Call]:
     now, call_id = timezone.now(), uuid4()
     with transaction.atomic():
-        hold = budgets.reserve(
+        hold = budgets.reserve_call(
             f"call:{call_id}",
-            project=machine.project,
-            machine_id=machine.id,
+            payer=payer_of(machine),
             price=price,
             input_tokens=request.input_bound(price),
             output_tokens=request.output_tokens,
@@ -105,9 +104,7 @@ def _hold(machine: Machine, request: Request, price: Price) -> tuple[Admission, 
             call = _number(machine, call_id, hold, price, now)
     if isinstance(hold, budgets.Shortage):
         raise _refusal(machine, hold)
-    return Admission(
-        request, machine, call_id, hold.reservation_id, price, hold.output_tokens, None, now
-    ), call
+    return Admission(request, machine, call_id, hold.reservation_id, price, hold.units, None, now), call
 
 
 def answering(call_id: UUID, first_byte_ms: int) -> None:
@@ -173,7 +170,8 @@ def _price(request: Request, machine: Machine) -> Price:
             400, f"Prices are in {CURRENCY}; project {machine.project} keeps its books in another currency."
         )
     try:
-        return price_of(request.model if settings.ANTHROPIC_API_KEY else OFFLINE_MODEL)
+        model = request.model if settings.ANTHROPIC_API_KEY else OFFLINE_MODEL
+        return price_of(model, provider=request.dialect.provider)
     except UnknownPrice as error:
         raise Refused(400, str(error)) from None
 

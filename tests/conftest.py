@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings as configured
 from rest_framework.test import APIClient
@@ -17,6 +18,12 @@ from projects.models import Project, User
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole", action="store_true", help="run long sweeps whole, not a sample of them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("whole", max_examples=3000)
+    if config.getoption("--whole"):
+        hypothesis.settings.load_profile("whole")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from budgets.models import Budget, Resource
+from budgets.models import Window
+from budgets.resources import Resource, of_project
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
@@ -124,9 +125,9 @@ def _form(
     return render(request, "dashboard/spawn.html", context, status=refusal.status if refusal else status)
 
 
-def _purses(offered: list[Project]) -> list[Budget]:
-    whole = Budget.objects.filter(project__in=offered, machine_id=None, resource=Resource.MONEY)
-    return list(whole.select_related("project").order_by("project__slug"))
+def _purses(offered: list[Project]) -> list[Window]:
+    whole = Window.objects.of([of_project(one.id) for one in offered]).filter(resource=Resource.MONEY)
+    return list(whole.select_related("budget__project").order_by("budget__project__slug", "pk"))
 
 
 def _suggestions(offered: list[Project]) -> list[Checkpoint]:

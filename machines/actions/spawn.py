@@ -58,7 +58,7 @@ def spawn(
     )
     _check(machine)
     machine.network = _network(machine, network)
-    _require_money(project, limits or {})
+    _require_money(project, limits or {}, by)
     try:
         with transaction.atomic():
             return _create(machine, modifications, limits or {}, by)
@@ -106,11 +106,11 @@ def _network(machine: Machine, asked: str) -> str:
     return asked
 
 
-def _require_money(project: Project, limits: dict[str, int]) -> None:
+def _require_money(project: Project, limits: dict[str, int], by: User) -> None:
     """A machine that could not make a single call is not spawned at all."""
     if empty := [resource for resource, limit in limits.items() if limit <= 0]:
         raise Invalid(f"A limit of 0 {empty[0]} lets the machine make no call: give more, or leave it out.")
-    if not budgets.has_room(project):
+    if not budgets.has_room(budgets.Payer(project.id, member_id=by.pk)):
         raise Exhausted(
             f"Project {project.slug} has nothing left to spend. Raise its limit: "
             f"bin/autovibe budget set {project.slug} money 10"

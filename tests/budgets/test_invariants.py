@@ -1,44 +1,66 @@
-"""What must always hold, under any order of events and any number of threads."""
+"""What must always hold, under any order of events, any clock and any number of threads."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+import time_machine
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from budgets import actions
-from budgets.models import Budget, LedgerEntry, Reservation
+from budgets.models import LedgerEntry, Reservation, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant
+from projects.errors import Conflict
 from projects.models import Project, User
 
 THREADS = 20
 MACHINES = [UUID(int=1), UUID(int=2)]
+PERIODS = ["total", "minute", "hour", "day", "week", "month"]
+RESOURCES = ["money", "tokens", "input_tokens", "cached_tokens", "output_tokens", "calls"]
 
+trees = st.lists(
+    st.tuples(
+        st.sampled_from(["system", "project", "member", "machine 0", "machine 1"]),
+        st.sampled_from(RESOURCES),
+        st.sampled_from(PERIODS),
+        st.integers(0, 1500),
+        st.booleans(),
+    ),
+    max_size=8,
+)
 steps = st.one_of(
     st.tuples(
         st.just("reserve"), st.integers(0, 400), st.integers(1, 200), st.sampled_from([None, *MACHINES])
     ),
     st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 120), st.integers(0, 120)),
+    st.tuples(st.just("settle_in_full"), st.integers(0, 9)),
     st.tuples(st.just("release"), st.integers(0, 9)),
     st.tuples(st.just("expire"), st.integers(0, 9)),
     st.tuples(st.just("limit"), st.integers(0, 1500)),
+    st.tuples(st.just("jump"), st.integers(-100_000, 3_000_000)),
 )
 
 
 def reserve(
-    project: Project, price: Price, input_tokens: int, output_tokens: int, machine_id: UUID | None
+    project: Project,
+    price: Price,
+    input_tokens: int,
+    output_tokens: int,
+    machine_id: UUID | None = None,
+    *,
+    key: str = "",
+    member_id: int | None = None,
 ) -> Grant | None:
-    grant = actions.reserve(
-        str(uuid4()),
-        project=project,
-        machine_id=machine_id,
+    grant = actions.reserve_call(
+        key or str(uuid4()),
+        payer=actions.Payer(project.id, machine_id, member_id),
         price=price,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -50,22 +72,50 @@ def reserve(
 class Book:
     """Applies steps, and remembers what each hold has cost so far, as the plainest possible model."""
 
-    def __init__(self, project: Project, alice: User, price: Price) -> None:
-        self.project, self.alice, self.price = project, alice, price
+    def __init__(self, project: Project, alice: User, price: Price, clock: time_machine.Traveller) -> None:
+        self.project, self.alice, self.price, self.clock = project, alice, price, clock
         self.holds: list[UUID] = []
         self.costs: dict[UUID, int] = {}
 
+    def plant(self, tree: list[tuple[str, str, str, int, bool]]) -> None:
+        """Any set of budgets; one for money is always there, for without it nothing is granted."""
+        holders = {
+            "system": actions.Holder.of_system(),
+            "project": actions.Holder.of_project(self.project),
+            "member": actions.Holder.of_member(self.project, self.alice),
+            "machine 0": actions.Holder.of_machine(self.project, MACHINES[0], "Machine m1"),
+            "machine 1": actions.Holder.of_machine(self.project, MACHINES[1], "Machine m2"),
+        }
+        for who, resource, period, limit, carries in tree:
+            carry_over = carries and period not in ("total", "minute")
+            actions.change_limit(
+                holders[who], resource, limit, by=self.alice, period=period, carry_over=carry_over
+            )
+        actions.set_limit(self.project, "money", 1000, by=self.alice)
+
     def reserve(self, input_tokens: int, output_tokens: int, machine_id: UUID | None) -> None:
-        if grant := reserve(self.project, self.price, input_tokens, output_tokens, machine_id):
+        payer = actions.Payer(self.project.id, machine_id, self.alice.pk)
+        grant = reserve(
+            self.project, self.price, input_tokens, output_tokens, machine_id, member_id=self.alice.pk
+        )
+        if grant:
             self.holds.append(grant.reservation_id)
+        else:  # no false rejection: the least that could have been asked for does not fit somewhere
+            needs = self.price.needs(input_tokens)
+            least = {name: actions.amount_of(need, 1) for name, need in needs.items()}
+            assert not actions.room_for(payer, least)
 
     def settle(self, index: int, input_tokens: int, output_tokens: int) -> None:
-        """Sometimes within the hold, sometimes beyond it."""
+        """Sometimes within the hold, sometimes beyond it; sometimes twice, or after it expired."""
         for hold in self.holds[index : index + 1]:
-            settled = Reservation.objects.get(pk=hold).state == "settled"
+            ended = Reservation.objects.get(pk=hold).state in ("settled", "released")
             cost = actions.settle(hold, Usage(input_tokens, output_tokens=output_tokens), self.price)
-            assert not settled or cost == self.costs[hold]
+            assert not ended or cost == self.costs.get(hold, 0)
             self.costs[hold] = cost
+
+    def settle_in_full(self, index: int) -> None:
+        for hold in self.holds[index : index + 1]:
+            self.costs[hold] = actions.settle_in_full(hold)
 
     def release(self, index: int) -> None:
         for hold in self.holds[index : index + 1]:
@@ -74,48 +124,70 @@ class Book:
 
     def expire(self, index: int) -> None:
         for hold in self.holds[index : index + 1]:
-            Reservation.objects.filter(pk=hold).update(expires_at=timezone.now() - timedelta(seconds=1))
-            if actions.reap_expired():
-                self.costs[hold] = Reservation.objects.get(pk=hold).micros
+            reservation = Reservation.objects.get(pk=hold)
+            if reservation.state == "held":
+                Reservation.objects.filter(pk=hold).update(expires_at=timezone.now() - timedelta(days=9999))
+                actions.reap_expired(timezone.now() - timedelta(days=9998))
+                self.costs[hold] = reservation.held["money"]
 
     def limit(self, limit: int) -> None:
-        budget = Budget.objects.get(machine_id=None, resource="money")
-        if limit >= budget.spent + budget.reserved:
+        before = {one.pk: one.limit for one in Window.objects.all()}
+        try:
             actions.set_limit(self.project, "money", limit, by=self.alice)
+        except Conflict:
+            assert before == {one.pk: one.limit for one in Window.objects.filter(pk__in=before)}
+
+    def jump(self, seconds: int) -> None:
+        self.clock.shift(timedelta(seconds=seconds))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=st.lists(steps, max_size=25))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=trees, script=st.lists(steps, max_size=25))
 def test_the_books_are_right_after_any_sequence_of_events(
-    project: Project, alice: User, price: Price, script: list[tuple[str, int]]
+    project: Project,
+    alice: User,
+    price: Price,
+    tree: list[tuple[str, str, str, int, bool]],
+    script: list[tuple[str, int]],
 ) -> None:
-    with transaction.atomic():
-        actions.set_limit(project, "money", 1000, by=alice)
-        actions.set_limit(project, "tokens", 2000, by=alice)
-        actions.set_limit(project, "money", 500, by=alice, machine_id=MACHINES[0], scope="Machine m1")
-        book = Book(project, alice, price)
+    start = datetime(2026, 3, 28, 23, 59, 30, tzinfo=UTC)
+    with time_machine.travel(start, tick=False) as clock, transaction.atomic():
+        book = Book(project, alice, price, clock)
+        book.plant(tree)
         for name, *arguments in script:
             getattr(book, name)(*arguments)
-            assert not Budget.objects.filter(spent__gt=F("limit") - F("reserved")).exists()
+            assert not Window.objects.filter(spent__gt=F("limit") - F("reserved")).exists()
             assert not actions.verify()
-        consumed = Budget.objects.get(machine_id=None, resource="money")
-        assert consumed.spent + consumed.overrun == sum(book.costs.values())
+        whole = Window.objects.get(budget__holder=f"project:{project.id}", resource="money", ends_at=None)
+        assert whole.consumed == sum(book.costs.values())
+        entered = LedgerEntry.objects.aggregate(total=Sum("micros", default=0))["total"]
+        assert entered == sum(book.costs.values())
         transaction.set_rollback(True)
 
 
 def test_the_database_itself_refuses_an_overdrawn_budget(project: Project, alice: User) -> None:
     actions.set_limit(project, "money", 100, by=alice)
     with pytest.raises(IntegrityError, match="budget_is_never_overdrawn"), transaction.atomic():
-        Budget.objects.update(reserved=101)
+        Window.objects.update(reserved=101)
+
+
+def test_the_database_itself_refuses_a_second_open_window(project: Project, alice: User) -> None:
+    budget = actions.set_limit(project, "money", 100, by=alice)
+    with pytest.raises(IntegrityError, match="one_open_window_per_budget"), transaction.atomic():
+        Window.objects.create(
+            budget=budget, holder=budget.holder, resource="money", limit=1, starts_at=timezone.now()
+        )
 
 
 @pytest.mark.django_db(transaction=True)
 class TestUnderConcurrency:
     def test_twenty_threads_spend_a_budget_to_its_end_and_not_beyond(self, price: Price) -> None:
         alice, project = User.objects.create(username="alice"), Project.objects.create(slug="demo")
-        actions.set_limit(project, "money", 5_000, by=alice)
+        actions.set_limit(project, "money", 5_000, by=alice, landing_percent=0)
         for machine_id in MACHINES:
-            actions.set_limit(project, "money", 3_000, by=alice, machine_id=machine_id, scope="Machine")
+            actions.set_limit(
+                project, "money", 3_000, by=alice, machine_id=machine_id, scope="Machine", landing_percent=0
+            )
 
         def agent(seed: int) -> int:
             chance = random.Random(seed)
@@ -127,7 +199,7 @@ class TestUnderConcurrency:
                     if grant is None:
                         continue
                     granted += 1
-                    used = Usage(chance.randint(0, 1), output_tokens=chance.randint(0, grant.output_tokens))
+                    used = Usage(chance.randint(0, 1), output_tokens=chance.randint(0, grant.units))
                     chance.choice([actions.settle, actions.settle, self.release])(
                         grant.reservation_id, used, price
                     )
@@ -138,16 +210,36 @@ class TestUnderConcurrency:
         with ThreadPoolExecutor(THREADS) as threads:
             granted = sum(threads.map(agent, range(THREADS)))
 
-        budget = Budget.objects.get(machine_id=None)
+        whole = Window.objects.get(holder=f"project:{project.id}")
         assert granted > 50
-        assert (budget.reserved, budget.overrun) == (0, 0)
-        assert 4_000 < budget.spent <= 5_000
+        assert (whole.reserved, whole.overrun) == (0, 0)
+        assert 4_000 < whole.spent <= 5_000
+        assert not actions.verify()
+
+    def test_a_new_period_that_many_enter_at_once_begins_once(self, price: Price) -> None:
+        alice, project = User.objects.create(username="alice"), Project.objects.create(slug="demo")
+        with time_machine.travel(timezone.now() - timedelta(days=40), tick=False):
+            actions.set_limit(project, "money", 10_000, by=alice, period="day", landing_percent=0)
+            actions.set_limit(project, "money", 50_000, by=alice, period="month", landing_percent=0)
+
+        def ask(_: int) -> bool:
+            try:
+                return reserve(project, price, 980, 10) is not None
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            granted = sum(threads.map(ask, range(THREADS)))
+
+        assert granted == 10
+        assert Window.objects.count() == 4
+        assert set(Window.objects.open().values_list("reserved", flat=True)) == {10_000}
         assert not actions.verify()
 
     def test_one_hold_is_settled_once_by_twenty_threads(self, price: Price) -> None:
         alice, project = User.objects.create(username="alice"), Project.objects.create(slug="demo")
         actions.set_limit(project, "money", 1_000, by=alice)
-        grant = reserve(project, price, 100, 50, None)
+        grant = reserve(project, price, 100, 50)
         assert grant
 
         def settle(output_tokens: int) -> int:
@@ -160,8 +252,8 @@ class TestUnderConcurrency:
             costs = set(threads.map(settle, range(1, THREADS + 1)))
 
         assert len(costs) == 1
-        assert LedgerEntry.objects.count() == 1
-        assert Budget.objects.get().spent in costs
+        assert LedgerEntry.objects.filter(kind="usage").count() == 1
+        assert Window.objects.get().spent in costs
 
     def test_one_key_is_granted_once_to_twenty_threads(self, price: Price) -> None:
         alice, project = User.objects.create(username="alice"), Project.objects.create(slug="demo")
@@ -169,15 +261,7 @@ class TestUnderConcurrency:
 
         def ask(_: int) -> object:
             try:
-                return actions.reserve(
-                    "the same",
-                    project=project,
-                    machine_id=None,
-                    price=price,
-                    input_tokens=100,
-                    output_tokens=50,
-                    seconds=60,
-                )
+                return reserve(project, price, 100, 50, key="the same")
             finally:
                 connection.close()
 
@@ -185,7 +269,7 @@ class TestUnderConcurrency:
             grants = set(threads.map(ask, range(THREADS)))
 
         assert len(grants) == 1
-        assert Budget.objects.get().reserved == 200
+        assert Window.objects.get().reserved == 200
 
     @staticmethod
     def release(reservation_id: UUID, used: Usage, price: Price) -> bool:

@@ -18,9 +18,11 @@ class Command(BaseCommand):
         differences = ledger.verify()
         for each in differences:
             self.stderr.write(
-                f"budget {each.budget_id}: holds {each.reserved}, reservations say {each.reserved_by_holds}; "
+                f"budget {each.budget_id}, window {each.window_id}: "
+                f"limit {each.limit}, entries say {each.limit_by_entries}; "
+                f"holds {each.reserved}, reservations say {each.reserved_by_holds}; "
                 f"consumed {each.consumed}, entries say {each.consumed_by_entries}"
             )
         if differences:
-            raise CommandError(f"{len(differences)} budgets do not add up.")
+            raise CommandError(f"{len(differences)} balances do not add up.")
         self.stdout.write("Every balance is what its holds and entries add up to.")

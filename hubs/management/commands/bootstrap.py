@@ -49,7 +49,7 @@ class Command(BaseCommand):
             project = _project(options["project"], admin)
             if node:
                 checkpoints.genesis(project, _template(node))
-            if budgets.left(project) is None:
+            if not budgets.applicable(budgets.Payer(project.id)):
                 budgets.set_limit(project, resource="money", limit=BUDGET_MICROS, by=admin)
         if options["cli_config"]:
             _write_cli_config(Path(options["cli_config"]), options["url"], admin)
