@@ -22,7 +22,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 websockets = same_origin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
-GATEWAY_PATHS = ("/v1/", "/guest/")
+GATEWAY_PATHS = ("/v1/", "/guest/", "/api/hello")
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,8 +9,13 @@ from autovibe.health import healthz
 from autovibe.problems import NoSuchPath
 from budgets import api as budgets
 from checkpoints import api as checkpoints
+from gateway import calls_api as calls
+from gateway.upstreams import api as upstreams
 from guests import api as guests
 from machines import api as machines
+from machines import ledger_api as ledger
+from machines import predict_api as predictions
+from machines import resources_api as resources
 from machines import usage_api as usage
 from operations import api as operations
 from projects import api as projects
@@ -19,10 +24,21 @@ api = [
     path("projects/", projects.Projects.as_view()),
     path("projects/<slug:slug>/", projects.ProjectDetail.as_view()),
     path("projects/<slug:slug>/budgets/", budgets.ProjectBudgets.as_view()),
+    path("projects/<slug:slug>/ledger/", ledger.Ledger.as_view()),
+    path("projects/<slug:slug>/ledger.csv", ledger.LedgerCsv.as_view()),
+    path("budgets/system/", budgets.SystemBudgets.as_view()),
+    path("resources/overview/", resources.Overview.as_view()),
+    path("resources/projects/<slug:slug>/", resources.ProjectResources.as_view()),
+    path("resources/projects/<slug:slug>/budget/", resources.ProjectBudget.as_view()),
+    path("projects/<slug:slug>/recording/", calls.ProjectRecording.as_view()),
     path("machines/", machines.Machines.as_view()),
+    path("machines/predict/", predictions.Predict.as_view()),
     path("machines/<str:reference>/", machines.MachineDetail.as_view()),
     path("machines/<str:reference>/log/", machines.MachineLog.as_view()),
     path("machines/<str:reference>/usage/", usage.MachineUsage.as_view()),
+    path("machines/<str:reference>/calls/", calls.MachineCalls.as_view()),
+    path("machines/<str:reference>/calls/<int:number>/", calls.MachineCall.as_view()),
+    path("machines/<str:reference>/replay/", calls.MachineReplay.as_view()),
     path("machines/<str:reference>/budgets/", machines.MachineBudgets.as_view()),
     path("machines/<str:reference>/checkpoint/", machines.MachineCheckpoint.as_view()),
     path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
@@ -39,6 +55,10 @@ api = [
     path("checkpoints/<str:reference>/branch/", machines.Branch.as_view()),
     path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
     path("operations/<uuid:operation_id>/give-up/", operations.OperationGiveUp.as_view()),
+    path("upstreams/", upstreams.Upstreams.as_view()),
+    path("upstreams/<slug:name>/", upstreams.UpstreamDetail.as_view()),
+    path("upstreams/<slug:name>/test/", upstreams.UpstreamTest.as_view()),
+    path("upstreams/<slug:name>/keys/<str:label>/", upstreams.UpstreamKeyDetail.as_view()),
     path("proxmox/", guests.LastCheck.as_view()),
     path("proxmox/check/", guests.Check.as_view()),
     re_path("", NoSuchPath.as_view()),

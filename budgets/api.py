@@ -1,17 +1,29 @@
-"""Budgets over REST."""
+"""Limits over REST: a project's, its members', and the whole system's. Machines' limits are in `machines.api`."""
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from django.core.exceptions import PermissionDenied
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from budgets import actions
-from budgets.resources import Period, Resource
+from budgets.limits import Holder
+from budgets.models import Budget
+from budgets.prices import CURRENCY
+from budgets.reports import of_holders
+from budgets.resources import SYSTEM, Period, Resource
 from projects import actions as projects
+from projects.errors import NotThere
+from projects.models import Project
 from projects.permissions import acting, require
+
+COUNTED = (
+    "Micro-units of the currency (money), seconds (wall and CPU time), megabyte-seconds (memory, storage; a GB-hour "
+    "is 3,600,000), bytes (network), tokens, or calls."
+)
 
 
 class BudgetSerializer(serializers.Serializer[Any]):
@@ -22,19 +34,25 @@ class BudgetSerializer(serializers.Serializer[Any]):
     member_id = serializers.IntegerField(allow_null=True)
     resource = serializers.ChoiceField(choices=Resource.choices)
     period = serializers.ChoiceField(choices=Period.choices)
-    timezone = serializers.CharField()
-    carry_over = serializers.BooleanField()
+    timezone = serializers.CharField(help_text="Where its days, weeks and months begin.")
+    carry_over = serializers.BooleanField(help_text="What a period leaves is added to the next.")
     landing_percent = serializers.IntegerField(help_text="Kept back for wrapping up.")
     marks = serializers.ListField(child=serializers.IntegerField(), help_text="Per cent at which to warn.")
-    limit = serializers.IntegerField(help_text="Micro-units of the currency, tokens, or calls.")
-    reserved = serializers.IntegerField(help_text="Held for calls under way.")
+    limit = serializers.IntegerField(
+        help_text=f"In this period, with what was carried over or transferred. {COUNTED}"
+    )
+    reserved = serializers.IntegerField(help_text="Held for what is under way.")
     spent = serializers.IntegerField()
     overrun = serializers.IntegerField(help_text="What a provider billed beyond its bound.")
     left = serializers.IntegerField(help_text="limit − spent − reserved, not below 0.")
     percent = serializers.IntegerField(help_text="Of the limit, consumed.")
-    starts_at = serializers.DateTimeField()
-    ends_at = serializers.DateTimeField(allow_null=True)
-    exhausted_at = serializers.DateTimeField(allow_null=True)
+    starts_at = serializers.DateTimeField(help_text="When the present period began.")
+    ends_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the next begins; null for a limit for good."
+    )
+    exhausted_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when no small call fits any more."
+    )
 
 
 class BudgetsSerializer(serializers.Serializer[Any]):
@@ -42,9 +60,43 @@ class BudgetsSerializer(serializers.Serializer[Any]):
     budgets = BudgetSerializer(many=True)
 
 
-class LimitSerializer(serializers.Serializer[Any]):
+class WhichSerializer(serializers.Serializer[Any]):
+    """Which limit of a holder."""
+
     resource = serializers.ChoiceField(choices=Resource.choices)
-    limit = serializers.IntegerField(min_value=0, help_text="Micro-units of the currency, tokens, or calls.")
+    period = serializers.ChoiceField(
+        choices=Period.choices, default=Period.TOTAL, help_text="`total` is for good."
+    )
+
+
+class LimitSerializer(WhichSerializer):
+    """A limit; what is left out stays as it is, or is the usual for a new one."""
+
+    limit = serializers.IntegerField(min_value=0, help_text=COUNTED)
+    timezone = serializers.CharField(required=False, max_length=60, help_text="Such as Europe/Berlin.")
+    carry_over = serializers.BooleanField(required=False)
+    landing_percent = serializers.IntegerField(required=False, min_value=0, max_value=50)
+    marks = serializers.ListField(
+        required=False, child=serializers.IntegerField(min_value=1, max_value=100), max_length=10
+    )
+
+
+class OfWhomSerializer(WhichSerializer):
+    member = serializers.CharField(
+        required=False, max_length=150, help_text="Of this member's machines alone, by user name."
+    )
+
+
+class ProjectLimitSerializer(LimitSerializer, OfWhomSerializer):
+    pass
+
+
+# For DELETE, which has no body.
+WHICH = [
+    OpenApiParameter("resource", str, required=True, enum=Resource.values),
+    OpenApiParameter("period", str, enum=Period.values, description="`total` if it is not said."),
+]
+MEMBER = OpenApiParameter("member", str, description="The limit of this member, by user name.")
 
 
 class ProjectBudgets(APIView):
@@ -52,17 +104,98 @@ class ProjectBudgets(APIView):
 
     @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_list")
     def get(self, request: Request, slug: str) -> Response:
-        project = projects.find(slug, user=request.user)
-        return Response(BudgetsSerializer(actions.summary(project)).data)
+        return _of(projects.find(slug, user=request.user))
 
     @extend_schema(
-        request=LimitSerializer, responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_set"
+        request=ProjectLimitSerializer,
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="budgets_set",
     )
     def put(self, request: Request, slug: str) -> Response:
-        """Set one limit of the whole project."""
-        project = projects.find(slug, user=request.user)
-        require(request.user, "manage_budgets", project)
-        asked = LimitSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        actions.set_limit(project, **asked.validated_data, by=acting(request.user))
-        return Response(BudgetsSerializer(actions.summary(project)).data)
+        """Set one limit of the whole project, or of one of its members."""
+        project = _managed(request, slug)
+        asked = checked(ProjectLimitSerializer, request.data)
+        set_limit(_holder(project, asked.pop("member", "")), asked, request)
+        return _of(project)
+
+    @extend_schema(
+        parameters=[*WHICH, MEMBER],
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="budgets_remove",
+    )
+    def delete(self, request: Request, slug: str) -> Response:
+        """Lift one limit; what is left is answered."""
+        project = _managed(request, slug)
+        asked = checked(OfWhomSerializer, request.query_params)
+        remove_limit(_holder(project, asked.pop("member", "")), asked, request)
+        return _of(project)
+
+
+class SystemBudgets(APIView):
+    """The limits of everything together; for staff."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if not acting(request.user).is_staff:
+            raise PermissionDenied
+
+    @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_system_list")
+    def get(self, request: Request) -> Response:
+        found = [actions.balance(window) for window in of_holders([SYSTEM])]
+        return Response(BudgetsSerializer({"currency": CURRENCY, "budgets": found}).data)
+
+    @extend_schema(
+        request=LimitSerializer,
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="budgets_system_set",
+    )
+    def put(self, request: Request) -> Response:
+        """Set one limit of the whole system."""
+        set_limit(Holder.of_system(), checked(LimitSerializer, request.data), request)
+        return self.get(request)
+
+    @extend_schema(
+        parameters=WHICH, responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_system_remove"
+    )
+    def delete(self, request: Request) -> Response:
+        """Lift one limit of the whole system."""
+        remove_limit(Holder.of_system(), checked(WhichSerializer, request.query_params), request)
+        return self.get(request)
+
+
+def set_limit(holder: Holder, asked: dict[str, Any], request: Request) -> None:
+    """Set what a `LimitSerializer` took. Rights were checked."""
+    actions.change_limit(holder, **asked, by=acting(request.user))
+
+
+def remove_limit(holder: Holder, asked: dict[str, Any], request: Request) -> None:
+    """Lift what a `WhichSerializer` took. Rights were checked. Raises `NotThere`."""
+    budget = Budget.objects.standing().filter(holder=holder.key, **asked).first()
+    if budget is None:
+        raise NotThere(f"{holder.scope} has no limit of {asked['resource']} per {asked['period']}.")
+    actions.remove_limit(budget, by=acting(request.user))
+
+
+def checked(kind: type[serializers.Serializer[Any]], sent: Any) -> dict[str, Any]:
+    asked = kind(data=sent)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def _managed(request: Request, slug: str) -> Project:
+    project = projects.find(slug, user=request.user)
+    require(request.user, "manage_budgets", project)
+    return project
+
+
+def _holder(project: Project, member: str) -> Holder:
+    return (
+        Holder.of_member(project, projects.member(project, member)) if member else Holder.of_project(project)
+    )
+
+
+def _of(project: Project) -> Response:
+    return Response(BudgetsSerializer(actions.summary(project)).data)

@@ -128,6 +128,7 @@ def figures_of(usage: Usage, price: Price) -> dict[str, int]:
         "input_tokens": usage.input_tokens + writes,
         "cached_tokens": usage.cache_read_tokens,
         "cache_write_tokens": writes,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "output_tokens": usage.output_tokens,
     }
 

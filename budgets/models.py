@@ -256,6 +256,7 @@ class LedgerEntry(models.Model):
     input_tokens = models.BigIntegerField(default=0)  # neither read from the cache nor written to it
     cached_tokens = models.BigIntegerField(default=0)  # read from the cache
     cache_write_tokens = models.BigIntegerField(default=0)
+    cache_write_1h_tokens = models.BigIntegerField(default=0)  # of those, the ones kept for an hour
     output_tokens = models.BigIntegerField(default=0)
     wall_seconds = models.BigIntegerField(default=0)
     cpu_seconds = models.BigIntegerField(default=0)
@@ -320,3 +321,11 @@ class Rerating(models.Model):
 
     def __str__(self) -> str:
         return f"rerating {self.pk}"
+
+
+from budgets.breaker_models import Breaker as Breaker  # noqa: E402
+from budgets.pool_models import Deal as Deal  # noqa: E402
+from budgets.pool_models import Pool as Pool  # noqa: E402
+from budgets.pool_models import PoolMember as PoolMember  # noqa: E402
+from budgets.sharing_models import BudgetRequest as BudgetRequest  # noqa: E402
+from budgets.sharing_models import Transfer as Transfer  # noqa: E402

@@ -18,7 +18,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 
 from budgets.errors import UnknownPrice
 from budgets.money import MICROS
-from budgets.resources import WHOLE, Needs, Resource
+from budgets.resources import WHOLE, Needs
 
 CURRENCY = "USD"
 OFFLINE_MODEL = "autovibe-offline"
@@ -101,12 +101,12 @@ class Price:
         read, tiers = input_tokens * WHOLE, self._within_reach(input_tokens)
         dearest = max(rates.dearest_input(cache_writes) for rates in tiers)
         return {
-            Resource.MONEY: (input_tokens * dearest, max(rates.output for rates in tiers)),
-            Resource.TOKENS: (read, WHOLE),
-            Resource.INPUT_TOKENS: (read, 0),
-            Resource.CACHED_TOKENS: (read, 0),
-            Resource.OUTPUT_TOKENS: (0, WHOLE),
-            Resource.CALLS: (WHOLE, 0),
+            "money": (input_tokens * dearest, max(rates.output for rates in tiers)),
+            "tokens": (read, WHOLE),
+            "input_tokens": (read, 0),
+            "cached_tokens": (read, 0),
+            "output_tokens": (0, WHOLE),
+            "calls": (WHOLE, 0),
         }
 
     @property

@@ -1,34 +1,252 @@
-"""Let a call in, from the asynchronous side: patient while others hold the money, and safe to be cancelled."""
+"""Let a call in: read it, hold what it may cost, and have the checkpoint taken that belongs before it."""
 
 import asyncio
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
-from gateway import calls, database
-from gateway.calls import Admission, Crowded, Outcome
+from django.conf import settings
+
+from budgets import actions as budgets
+from budgets.errors import UnknownPrice
+from budgets.prices import CURRENCY, FREE, OFFLINE_MODEL, Price, price_of
+from events import actions as events
+from gateway import database, sessions
+from gateway.calls import NOT_A_TOKEN
+from gateway.dialects.base import Dialect, Request
+from gateway.errors import Refused
 from gateway.models import Call
+from gateway.settlement import Outcome, conclude
+from gateway.teller import Row, teller
+from gateway.upstreams import Offers, choice, registry
+from machines import actions as machines
+from machines import tokens, types
+from machines.models import Machine, MachineToken
+from machines.states import CALLING
+from projects.models import Project
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 TRY_EVERY_SECONDS = 0.5
+# Longer bodies are read in a thread: nobody's stream is to stand still meanwhile.
+LONG_BYTES = 1024**2
 
 
-async def admit(token: str, body: bytes) -> Admission:
-    """`calls.admit`; while calls under way hold the money, wait for them a little. Raises `Refused`."""
+class Crowded(Refused):
+    """There is enough money, but calls under way hold it, or the minute is full; worth another try in a moment."""
+
+    def __init__(self, sentence: str, retry_after_seconds: int = 10) -> None:
+        super().__init__(429, sentence, retry_after_seconds=retry_after_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The machine that calls, as far as a call needs to know it."""
+
+    id: UUID
+    number: int
+    type: str
+    state: str
+    continues: bool
+    project_id: UUID
+    replays_id: UUID | None
+    run: UUID | None
+
+    @property
+    def handle(self) -> str:
+        return f"m{self.number}"
+
+    @property
+    def subject(self) -> str:
+        return f"machine:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A call that may be made: what it may write, who may answer it, and what to wait for before that."""
+
+    request: Request
+    machine: Caller
+    session: str  # of one agent's calls: its token's digest
+    number: int
+    call_id: UUID
+    reservation_id: UUID
+    price: Price
+    offers: Offers
+    output_tokens: int
+    landing: bool  # the last of the budget has been broken into; the agent is to be told
+    checkpoint_id: UUID | None
+    started_at: datetime
+
+
+async def admit(token: str, body: bytes, dialect: Dialect) -> Admission:
+    """Let a call in; while calls under way hold the money, wait for them a little.
+
+    Raises `Refused`; with 402 the machine is on its way to being paused.
+    """
+    request = await _read(body, dialect)
     clock = asyncio.get_running_loop().time
     until = clock() + PATIENCE_SECONDS
     while True:
         try:
-            return await _try(token, body)
+            return await _try(token, request)
         except Crowded:
             if clock() > until:
                 raise
         await asyncio.sleep(TRY_EVERY_SECONDS)
 
 
-async def _try(token: str, body: bytes) -> Admission:
+async def _read(body: bytes, dialect: Dialect) -> Request:
+    return dialect.read(body) if len(body) < LONG_BYTES else await database.run(dialect.read, body)
+
+
+async def _try(token: str, request: Request) -> Admission:
     """One attempt. If the agent hangs up meanwhile, a hold that was just placed is given back."""
-    attempt = asyncio.ensure_future(database.run(calls.admit, token, body))
+    attempt = asyncio.ensure_future(_admit(token, request))
     try:
         return await asyncio.shield(attempt)
     except asyncio.CancelledError:
         gone = Outcome(Call.State.RELEASED, error="The agent hung up before the call was made.")
-        await database.run(calls.conclude, await attempt, gone)
+        await conclude(await attempt, gone)
         raise
+
+
+async def _admit(token: str, request: Request) -> Admission:
+    session = MachineToken.digest_of(token)
+    offers = await _offers(request, session)
+    try:
+        price = _price(request, offers)
+        asked = _asked(session, request, price, offline=offers.offline)
+    except Refused:
+        if not await database.run(tokens.replays, session):
+            raise
+        price = Price(request.model, "", ((0, FREE),), context_window=0)  # it was bounded when it was recorded
+        asked = _asked(session, request, price, offline=offers.offline)
+    if not (rows := await teller().admitting.ask(asked)):
+        raise Refused(401, NOT_A_TOKEN)
+    admission = await _admitted(rows[0], session, asked, request, price, offers)
+    try:
+        checkpoint_id = await _checkpoint(admission) if request.converses else None
+    except Exception:
+        await conclude(
+            admission, Outcome(Call.State.RELEASED, error="The gateway failed before the call was made.")
+        )
+        raise
+    return replace(admission, checkpoint_id=checkpoint_id)
+
+
+async def _offers(request: Request, session: str) -> Offers:
+    if registry.stale():
+        return await database.run(choice.offers, request.dialect.name, request.model, whose=session)
+    return choice.known_offers(request.dialect.name, request.model, whose=session)
+
+
+def _price(request: Request, offers: Offers) -> Price:
+    """The price of what will answer: of the model asked for, or, without an upstream, of the offline model."""
+    try:
+        price = price_of(
+            OFFLINE_MODEL if offers.offline else request.model, provider=request.dialect.provider
+        )
+    except UnknownPrice as error:
+        if not offers.free:
+            raise Refused(400, str(error)) from None
+        return Price(request.model, "", ()).free
+    return price.free if offers.free else price
+
+
+def _asked(session: str, request: Request, price: Price, *, offline: bool) -> dict[str, Any]:
+    known = sessions.recall(session, request)
+    lasts = timedelta(seconds=settings.GATEWAY_RESERVATION_SECONDS)
+    call_id = uuid4()
+    return {
+        "id": call_id,
+        "key": f"call:{call_id}",
+        "digest": session,
+        "currency": CURRENCY,
+        "dialect": request.dialect.name,
+        "model": price.model,
+        "offline": offline,
+        "label": price.model,
+        "price_version": price.version,
+        "needs": price.needs(request.input_bound(price, known), request.cache_writes),
+        "wanted": request.output_tokens,
+        "minimum": request.minimum_output_tokens,
+        "expires": datetime.now(UTC) + lasts,
+    }
+
+
+async def _admitted(
+    row: Row, session: str, asked: dict[str, Any], request: Request, price: Price, offers: Offers
+) -> Admission:
+    """What the database said. Raises `Refused` where it said no."""
+    caller = Caller(*row[1:9])
+    number, reservation, units, landing, short = row[9:]
+    if reservation is None and short is None:
+        raise Refused(400, f"Prices are in {CURRENCY}; this project keeps its books in another currency.")
+    if reservation is None:
+        least = {name: budgets.amount_of(need, asked["minimum"]) for name, need in asked["needs"].items()}
+        raise await database.run(_refusal, caller, list(short), least)
+    return Admission(
+        request=request,
+        machine=caller,
+        session=session,
+        number=number,
+        call_id=asked["id"],
+        reservation_id=reservation,
+        price=price.free if caller.replays_id else price,
+        offers=offers,
+        output_tokens=units,
+        landing=landing,
+        checkpoint_id=None,
+        started_at=datetime.now(UTC),
+    )
+
+
+def _refusal(caller: Caller, short: list[int], needs: dict[str, int]) -> Refused:
+    """What the agent is told. On 402 it gives up, so its machine is paused, even where others could still call.
+
+    It would only ask for the same again; and ended instead of paused, the machine would count as failed.
+    """
+    shortage = budgets.shortage(Project.objects.get(pk=caller.project_id), short, needs)
+    if shortage.passing:
+        return Crowded(shortage.sentence, shortage.retry_after_seconds or 10)
+    machines.out_of_budget(_machine(caller), shortage.sentence)
+    return Refused(402, shortage.sentence)
+
+
+async def _checkpoint(admission: Admission) -> UUID | None:
+    caller = admission.machine
+    if caller.state not in CALLING or not _keeps_checkpoints(caller.type):
+        return None
+    return await database.run(_take_checkpoint, admission)
+
+
+def _keeps_checkpoints(name: str) -> bool:
+    """Of a type that is gone nobody knows: let it be tried, and be seen to fail."""
+    try:
+        return types.get(name).checkpoints != "none"
+    except types.UnknownType:
+        return True
+
+
+def _take_checkpoint(admission: Admission) -> UUID | None:
+    """Ask for the checkpoint. That it cannot be had is no reason to stop the agent, but must be seen."""
+    caller = admission.machine
+    try:
+        checkpoint_id = machines.checkpoint_before_call(_machine(caller), admission.number, admission.call_id)
+    except Exception:
+        logger.exception("No checkpoint before call %s of machine %s", admission.number, caller.handle)
+        events.record(
+            "checkpoint.missed", subject=caller.subject, project_id=caller.project_id, call=admission.number
+        )
+        return None
+    if checkpoint_id:
+        Call.objects.filter(pk=admission.call_id).update(checkpoint_id=checkpoint_id)
+    return checkpoint_id
+
+
+def _machine(caller: Caller) -> Machine:
+    return Machine.objects.select_related("project", "guest").get(pk=caller.id)

@@ -1,28 +1,35 @@
 """One model call on its way: asked, held for the checkpoint, passed on as it comes, settled whatever happens."""
 
 import asyncio
-import json
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
 
-from gateway import calls, database, holding, offline, upstream
-from gateway.calls import Admission, Outcome
+from gateway import calls, database, holding, offline, recordings, replay, settlement
+from gateway.admission import Admission
+from gateway.dialects.base import Meter, Request
 from gateway.errors import Refused
 from gateway.http import Answer, RawHeaders
-from gateway.messages import Request
-from gateway.meter import Meter, StreamMeter, WholeMeter
 from gateway.models import Call
+from gateway.settlement import Outcome
+from gateway.upstreams.failover import Attempts, Outgoing
+from gateway.upstreams.transport import BrokenOff, NotSent, Response
 
 logger = logging.getLogger(__name__)
 
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 HUNG_UP = "The agent hung up before the answer was complete."
-KEY_REFUSED = "The model provider refuses the gateway's key. An operator should check ANTHROPIC_API_KEY."
+# Told to the agent when the last of its budget, which was kept for this, has been broken into.
+LANDING = (
+    "[autovibe] The budget of this task is almost spent. Wrap up now: begin nothing new, leave the work in a state "
+    "that runs, commit it if you have been committing, and end with what is done and what is left to do."
+)
 
 
 class Exchange:
@@ -30,23 +37,21 @@ class Exchange:
 
     def __init__(self, admission: Admission, answer: Answer, *, path: str, headers: RawHeaders) -> None:
         self._admission, self._answer = admission, answer
-        self._path, self._headers = path, headers
+        self._attempts = Attempts(_outgoing(admission, path, headers), admission.offers)
         self._began = time.monotonic()
         self._meter: Meter | None = None
-        self._telling: asyncio.Task[None] | None = None
         # Asked for already; it is taken while the model thinks.
         self._checkpoint = asyncio.create_task(self._captured())
         self._outcome = Outcome(Call.State.FAILED)
-        self._sent = False  # whether the provider may have seen the request
         self._settled = False
+        self._recorder = recordings.recorder(admission)
 
     async def run(self) -> None:
         """Raises `Refused` while nothing is answered yet; later, the connection is cut as the provider's was."""
         try:
             async with self._asked() as response:
                 await self._relay(response)
-        except (upstream.NotSent, upstream.BrokenOff) as error:
-            self._sent = isinstance(error, upstream.BrokenOff)
+        except (NotSent, BrokenOff) as error:
             self._note(error=str(error))
             if not self._answer.begun:
                 raise Refused(502, str(error)) from error
@@ -62,35 +67,44 @@ class Exchange:
             raise
         finally:
             self._checkpoint.cancel()
+            self._recorder.finish()
             await _to_its_end(self._settle())
         await self._answer.end()
 
-    def _asked(self) -> AbstractAsyncContextManager[upstream.Response]:
-        if not settings.ANTHROPIC_API_KEY:
+    def _asked(self) -> AbstractAsyncContextManager[Response]:
+        if self._admission.machine.replays_id:
+            return replay.respond(self._admission)
+        if self._admission.offers.offline:
             return _offline(self._admission.request, self._admission.output_tokens)
-        body = self._admission.request.body(self._admission.output_tokens)
-        self._sent = True
-        return upstream.ask("POST", self._path, self._headers, body)
+        return self._attempts.answer()
 
-    async def _relay(self, response: upstream.Response) -> None:
-        self._sent = True
+    async def _relay(self, response: Response) -> None:
         self._note(
             status=response.status, request_id=response.request_id, first_byte_ms=_ms_since(self._began)
         )
-        if response.status in (401, 403):  # our key, not the agent's token
-            raise Refused(502, KEY_REFUSED)
+        self._recorder.begin(response)
         if response.status < 300:
-            self._meter = StreamMeter() if response.streams else WholeMeter()
-            self._tell_that_it_answers()
+            self._meter = self._admission.request.meter(streams=response.streams)
+            settlement.answering(self._admission, self._outcome.first_byte_ms or 0)
             await self._hold()
         await self._answer.begin(response.status, response.headers)
         async for chunk in response.chunks:
-            if self._meter:
-                self._meter.feed(chunk)
-                # Before the agent can know that the answer is complete: its next call finds the books closed.
-                if self._meter.final:
-                    await _to_its_end(self._settle())
-            await self._answer.write(chunk)
+            self._recorder.chunk(chunk)
+            if seen := await self._metered(chunk):
+                await self._answer.write(seen)
+        self._recorder.end()
+        if self._meter and (kept := self._meter.end()):
+            await self._answer.write(kept)
+
+    async def _metered(self, chunk: bytes) -> bytes:
+        """What of it the agent is to see."""
+        if self._meter is None:
+            return chunk
+        seen = self._meter.feed(chunk)
+        # Before the agent can know that the answer is complete: its next call finds the books closed.
+        if self._meter.final and not self._settled:
+            await _to_its_end(self._settle())
+        return seen
 
     async def _hold(self) -> None:
         """Keep the answer back until the checkpoint is taken. What arrives meanwhile waits in the socket."""
@@ -103,28 +117,23 @@ class Exchange:
         checkpoint_id = self._admission.checkpoint_id
         return checkpoint_id is None or await holding.until_settled(checkpoint_id)
 
-    def _tell_that_it_answers(self) -> None:
-        """For the pages; not worth keeping the agent waiting."""
-        telling = database.run(calls.answering, self._admission.call_id, self._outcome.first_byte_ms or 0)
-        self._telling = asyncio.create_task(telling)
-
     async def _settle(self) -> None:
         if self._settled:
             return
         self._settled = True
         try:
-            if self._telling:
-                await self._telling
-            await database.run(calls.conclude, self._admission, self._concluded())
+            await settlement.conclude(self._admission, self._concluded())
         except Exception:  # the hold expires and is charged in full; `calls.reap` closes the call
             logger.exception("Call %s could not be settled", self._admission.call_id)
 
     def _concluded(self) -> Outcome:
         """What is known: the provider's figures, or the prompt's with the most it can have answered, or nothing."""
+        self._note(**_who_answered(self._attempts))
         status, meter = self._outcome.status, self._meter
-        if not self._sent or (status is not None and meter is None):
+        if not meter and (status is not None or not self._attempts.pending):
             return replace(self._outcome, state=Call.State.RELEASED)
         if meter and meter.final:
+            self._attempts.corrected(meter.usage())
             return replace(self._outcome, state=Call.State.DONE, usage=meter.usage(), error="")
         self._note(error=self._outcome.error or "The provider sent no usage figures.")
         if meter and meter.begun:
@@ -134,6 +143,39 @@ class Exchange:
 
     def _note(self, **facts: object) -> None:
         self._outcome = replace(self._outcome, **facts)  # type: ignore[arg-type]
+
+
+def _outgoing(admission: Admission, path: str, headers: RawHeaders) -> Outgoing:
+    request = admission.request
+    return Outgoing(
+        dialect=request.dialect.name,
+        model=request.model,
+        path=path,
+        headers=headers,
+        body=request.body(admission.output_tokens, notice=LANDING if admission.landing else ""),
+        patience_seconds=_patience(headers),
+    )
+
+
+def _patience(headers: RawHeaders) -> float:
+    """How long upstreams may be waited for; at most half of what the agent waits, the rest is for the answer.
+
+    The clients of both providers say how many seconds they wait for the first byte: those in JavaScript in
+    `X-Stainless-Timeout`, those in Python in `X-Stainless-Read-Timeout`. Source: openai-node, openai-python.
+    """
+    names = (b"x-stainless-timeout", b"x-stainless-read-timeout")
+    said = [value.decode("latin-1") for name, value in headers if name in names]
+    waits = [float(value) / 2 for value in said if _SECONDS.fullmatch(value)]
+    return min([float(settings.GATEWAY_PATIENCE_SECONDS), *waits])
+
+
+def _who_answered(attempts: Attempts) -> dict[str, object]:
+    target = attempts.target
+    return {
+        "attempts": attempts.count,
+        "upstream": target.name if target else "",
+        "free": target is not None and target.free,
+    }
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
@@ -147,25 +189,22 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
-async def _offline(request: Request, output_tokens: int) -> AsyncIterator[upstream.Response]:
+async def _offline(request: Request, output_tokens: int) -> AsyncIterator[Response]:
     """The offline model's answer, in the form of a provider's."""
     await asyncio.sleep(settings.OFFLINE_MODEL_LATENCY_SECONDS)
-    reply = await offline.respond({**request.parsed, "max_tokens": output_tokens})
+    reply_id, pieces = await offline.answer(request.dialect.name, request.body(output_tokens))
     kind = b"text/event-stream" if request.stream else b"application/json"
-    yield upstream.Response(
+    yield Response(
         status=200,
         headers=[(b"content-type", kind), (b"x-autovibe-offline", b"1")],
-        request_id=str(reply["id"]),
-        chunks=_pieces(reply, stream=request.stream),
+        request_id=reply_id,
+        chunks=_each(pieces),
         streams=request.stream,
     )
 
 
-async def _pieces(reply: dict[str, object], *, stream: bool) -> AsyncIterator[bytes]:
-    if not stream:
-        yield json.dumps(reply).encode()
-        return
-    for piece in offline.stream(reply):
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
         yield piece
 
 

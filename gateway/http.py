@@ -25,8 +25,12 @@ class Answer:
         self.begun = False
 
     async def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """The head. A stream's length is not announced: what nobody but us had asked for is taken out of it."""
         self.begun = True
-        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        pairs = list(headers)
+        if any(name.lower() == b"content-type" and b"event-stream" in value for name, value in pairs):
+            pairs = [pair for pair in pairs if pair[0].lower() != b"content-length"]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def write(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -70,8 +74,14 @@ async def hang_up(receive: Receive) -> None:
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """A request header, or "". Names are lower-case."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    """A request header, or ""; given several times, all of it. Names are lower-case."""
+    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+
+
+def target(scope: Scope) -> str:
+    """The path with its query."""
+    query = scope["query_string"].decode("latin-1")
+    return f"{scope['path']}?{query}" if query else str(scope["path"])
 
 
 def token(scope: Scope) -> str:

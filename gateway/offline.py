@@ -9,17 +9,30 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gateway import offline_script
+from gateway import offline_chat, offline_responses, offline_script
 from gateway.offline_script import Block
+from gateway.offline_wire import as_bytes, compact, event, pieces
 
 MODEL = "autovibe-offline"
 CHARACTERS_PER_TOKEN = 4
-_PIECE_CHARACTERS = 48
+
+
+async def answer(dialect: str, body: bytes) -> tuple[str, Iterator[bytes]]:
+    """Answer a request in its dialect; returns the answer's id, and its bytes as they are to be sent."""
+    asked = json.loads(body)
+    if dialect == "messages":
+        reply = await respond(asked)
+        events = stream(reply)
+    else:
+        spoken = offline_chat if dialect == "chat" else offline_responses
+        reply = spoken.reply(await respond(spoken.understand(asked)), asked)
+        events = spoken.stream(reply, asked)
+    return str(reply["id"]), events if asked.get("stream") else iter([as_bytes(compact(reply))])
 
 
 async def respond(body: dict[str, Any]) -> dict[str, Any]:
     """Answer a Messages API request (https://docs.anthropic.com/en/api/messages); the same one always the same way."""
-    digest = hashlib.sha256(_bytes(_compact(body))).hexdigest()
+    digest = hashlib.sha256(as_bytes(compact(body))).hexdigest()
     content = offline_script.play(body)
     for number, block in enumerate(content):
         if block["type"] == "tool_use":
@@ -44,13 +57,13 @@ def stream(response: dict[str, Any]) -> Iterator[bytes]:
     """The same answer as server-sent events (https://docs.anthropic.com/en/api/messages-streaming)."""
     usage = {**response["usage"], "output_tokens": 1}
     begin = {**response, "content": [], "stop_reason": None, "usage": usage}
-    yield _event("message_start", message=begin)
-    yield _event("ping")
+    yield event("message_start", message=begin)
+    yield event("ping")
     for index, block in enumerate(response["content"]):
         yield from _block_events(index, block)
     ending = {"stop_reason": response["stop_reason"], "stop_sequence": response["stop_sequence"]}
-    yield _event("message_delta", delta=ending, usage=response["usage"])
-    yield _event("message_stop")
+    yield event("message_delta", delta=ending, usage=response["usage"])
+    yield event("message_stop")
 
 
 def _block_events(index: int, block: Block) -> Iterator[bytes]:
@@ -60,28 +73,15 @@ def _block_events(index: int, block: Block) -> Iterator[bytes]:
     else:
         empty, text = {**block, "text": ""}, block["text"]
         kind, key = "text_delta", "text"
-    yield _event("content_block_start", index=index, content_block=empty)
-    for at in range(0, len(text), _PIECE_CHARACTERS):
-        delta = {"type": kind, key: text[at : at + _PIECE_CHARACTERS]}
-        yield _event("content_block_delta", index=index, delta=delta)
-    yield _event("content_block_stop", index=index)
-
-
-def _event(name: str, **data: Any) -> bytes:
-    return _bytes(f"event: {name}\ndata: {_compact({'type': name, **data})}\n\n")
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _bytes(text: str) -> bytes:
-    """JSON may hold halves of surrogate pairs, which UTF-8 does not; clients that cut a text make them."""
-    return text.encode(errors="replace")
+    yield event("content_block_start", index=index, content_block=empty)
+    for piece in pieces(text):
+        delta = {"type": kind, key: piece}
+        yield event("content_block_delta", index=index, delta=delta)
+    yield event("content_block_stop", index=index)
 
 
 def _tokens(value: object) -> int:
-    return max(1, len(_compact(value)) // CHARACTERS_PER_TOKEN)
+    return max(1, len(compact(value)) // CHARACTERS_PER_TOKEN)
 
 
 def _cut(content: list[Block], limit: int) -> list[Block]:
@@ -95,7 +95,7 @@ def _input_usage(body: dict[str, Any]) -> dict[str, int]:
     asked = {key: body.get(key) for key in ("system", "tools", "messages")}
     messages = body.get("messages") or []
     read = 0
-    if len(messages) > 2 and '"cache_control"' in _compact(asked):
+    if len(messages) > 2 and '"cache_control"' in compact(asked):
         read = _tokens({**asked, "messages": messages[:-2]})
     return {
         "input_tokens": max(1, _tokens(asked) - read),

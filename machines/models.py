@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models import OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -41,6 +42,7 @@ class Machine(models.Model):
     class PausedFor(models.TextChoices):
         PERSON = "person"
         BUDGET = "budget"
+        BREAKER = "breaker"  # its project spent too fast: see budgets.breaker
         GUEST = "guest"  # it was switched off from outside
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -56,11 +58,17 @@ class Machine(models.Model):
     network = models.CharField(max_length=10, choices=Profile, default=Profile.OPEN)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     idempotency_key = models.CharField(max_length=100, null=True)  # noqa: DJ001 - unique only where given
+    # Its model calls are answered from the record of that machine, and no provider is asked: see gateway.replay.
+    replays = models.ForeignKey("self", models.SET_NULL, null=True, related_name="replayed_by")
+    replays_leniently = models.BooleanField(default=False)  # goes on where the agent departs from the record
+    replays_paced = models.BooleanField(default=False)  # answers take as long as they took
 
     state = models.CharField(max_length=15, choices=State, default=State.REQUESTED)
     paused_for = models.CharField(max_length=10, choices=PausedFor, blank=True)
     paused_at = models.DateTimeField(null=True)
     sentence = models.TextField(blank=True)  # why it is paused, or how it ended
+    # Paused for a budget: by resource, the room it needs to go on. Kept when it does, until it is refused again.
+    awaiting: "models.JSONField[dict[str, int], dict[str, int]]" = models.JSONField(default=dict)
 
     # The run: one start of the agent. A rollback or a resumption makes another; reports of an older one are void.
     run = models.UUIDField(null=True)
@@ -175,8 +183,48 @@ class LogLine(models.Model):
         return self.text
 
 
+def _range() -> "ArrayField[Any, Any]":
+    """Low, middle and high: of ten machines like it, eight are expected between the first and the last."""
+    return ArrayField(models.BigIntegerField(), size=3, null=True)
+
+
+class Prediction(models.Model):
+    """What a machine was expected to use before it started, and what it did use: the history of the next ones.
+
+    The ranges are null where there was not enough history; what was used is null until the machine has ended.
+    """
+
+    machine = models.OneToOneField(Machine, models.CASCADE, primary_key=True, related_name="prediction")
+    method = models.CharField(max_length=20)  # its version: figures of different ones are not compared
+    neighbours = models.PositiveSmallIntegerField(default=0)  # past machines that it was made from
+    cost_micros = _range()
+    tokens = _range()
+    calls = _range()
+    seconds = _range()
+    suggested_micros = models.BigIntegerField(null=True)  # the limit that was suggested
+    sketch = models.BinaryField(default=bytes)  # of the prompt; see `machines.similarity`
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    used_cost_micros = models.BigIntegerField(null=True)
+    used_tokens = models.BigIntegerField(null=True)
+    used_calls = models.BigIntegerField(null=True)
+    used_seconds = models.BigIntegerField(null=True)  # from the start of its last run to its end
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-used_at"], condition=Q(used_at__isnull=False), name="prediction_known")
+        ]
+
+    def __str__(self) -> str:
+        return f"prediction for {self.machine_id}"
+
+
 def next_number() -> int:
     """The next machine number; handles ("m12") are never used twice."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('machines_number')")
         return int(cursor.fetchone()[0])
+
+
+from machines.compute_models import Lease as Lease  # noqa: E402

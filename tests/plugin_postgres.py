@@ -29,7 +29,8 @@ _MIGRATING = 7_201_116  # advisory lock: one worker migrates, the others wait an
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
-    os.environ.pop("ANTHROPIC_API_KEY", None)  # a test must never be able to spend money
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        os.environ.pop(name, None)  # a test must never be able to spend money
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
     if "DATABASE_URL" not in os.environ:
         _start_server(early_config)
@@ -137,7 +138,8 @@ def _template_name() -> str:
     digest = hashlib.sha256(os.environ.get("DJANGO_SETTINGS_MODULE", "").encode())
     named = ("settings.py", "models.py", "apps.py", "constraints.txt")
     sources = [path for name in named for path in (*ROOT.glob(name), *ROOT.glob(f"[a-z]*/{name}"))]
-    sources += [*ROOT.glob("[a-z]*/migrations/*.py"), *ROOT.glob("[a-z]*/models/*.py")]
+    for pattern in ("migrations/*.py", "models/*.py", "sql/*.sql"):
+        sources += ROOT.glob(f"[a-z]*/{pattern}")
     for path in sorted(sources):
         digest.update(path.read_bytes())
     return f"migrated_{digest.hexdigest()[:16]}"

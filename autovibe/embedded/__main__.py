@@ -94,8 +94,9 @@ def _asked_to_stop(stack: Stack) -> Iterator[asyncio.Event]:
 
 
 def _welcome(stack: Stack) -> str:
-    real = os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_API_KEY_FILE")
-    models = "Anthropic's" if real else "the offline model answers, since ANTHROPIC_API_KEY is not set"
+    providers = {"ANTHROPIC_API_KEY": "Anthropic's", "OPENAI_API_KEY": "OpenAI's"}
+    real = [who for name, who in providers.items() if os.environ.get(name) or os.environ.get(f"{name}_FILE")]
+    models = " and ".join(real) or "the offline model, unless there are upstreams: bin/autovibe upstream list"
     return f"""
 autovibe is up: {stack.ports.web_url}
 

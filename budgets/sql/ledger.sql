@@ -166,7 +166,7 @@ BEGIN
 END $$;
 
 -- End holds. `asked` is a list of {id, to, kind, in_full, figures: {resource: amount, cache_write_tokens}}; `in_full` charges
--- all that was held. What has ended is not ended again; but what had expired, and was charged in full, is put right.
+-- all that was held, but for what figures say otherwise. What has ended is not ended again; but what had expired, and was charged in full, is put right.
 -- For each, in order: what it cost in all, in micros, and whether this changed anything.
 CREATE OR REPLACE FUNCTION budgets_settle(asked jsonb, at timestamptz)
 RETURNS TABLE (cost bigint, changed boolean) LANGUAGE plpgsql AS $$
@@ -194,7 +194,7 @@ BEGIN
             CONTINUE;
         END IF;
         held := (r.state = 'held')::int;
-        used := CASE WHEN c.in_full THEN r.held ELSE coalesce(c.figures, '{}') END;
+        used := CASE WHEN c.in_full THEN r.held ELSE '{}' END || coalesce(c.figures, '{}');
         before := NULL;
         IF held = 0 THEN
             SELECT * INTO before FROM budgets_ledgerentry e
@@ -216,7 +216,7 @@ BEGIN
         IF c."to" <> 'released' THEN
             INSERT INTO budgets_ledgerentry (
                 month, key, kind, reservation_id, project_id, machine_id, member_id, windows, amounts, micros, calls,
-                input_tokens, cached_tokens, cache_write_tokens, output_tokens, wall_seconds, cpu_seconds,
+                input_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, wall_seconds, cpu_seconds,
                 memory_mb_seconds, storage_mb_seconds, network_bytes, label, price_version, actor, created_at
             ) SELECT
                 date_trunc('month', r.created_at, 'UTC')::date,
@@ -229,6 +229,7 @@ BEGIN
                 -- A bound says the same tokens twice, read anew or from the cache.
                 CASE WHEN c.in_full THEN 0 ELSE coalesce(u.cached_tokens, 0) END - coalesce(before.cached_tokens, 0),
                 coalesce(u.cache_write_tokens, 0) - coalesce(before.cache_write_tokens, 0),
+                coalesce(u.cache_write_1h_tokens, 0) - coalesce(before.cache_write_1h_tokens, 0),
                 coalesce(u.output_tokens, 0) - coalesce(before.output_tokens, 0),
                 coalesce(u.wall_seconds, 0) - coalesce(before.wall_seconds, 0),
                 coalesce(u.cpu_seconds, 0) - coalesce(before.cpu_seconds, 0),
@@ -237,7 +238,8 @@ BEGIN
                 coalesce(u.network_bytes, 0) - coalesce(before.network_bytes, 0),
                 r.label, r.price_version, '', at
             FROM jsonb_to_record(used) AS u(
-                calls smallint, input_tokens bigint, cached_tokens bigint, cache_write_tokens bigint, output_tokens bigint,
+                calls smallint, input_tokens bigint, cached_tokens bigint, cache_write_tokens bigint,
+                cache_write_1h_tokens bigint, output_tokens bigint,
                 wall_seconds bigint, cpu_seconds bigint, memory_mb_seconds bigint, storage_mb_seconds bigint,
                 network_bytes bigint
             );

@@ -17,6 +17,7 @@ from projects import actions as projects
 from projects.models import User
 from tests.gateway import servers
 from tests.gateway.provider import Provider
+from tests.gateway.upstreams import upstream
 
 MODEL = "claude-sonnet-4-5"
 DOLLAR = 1_000_000
@@ -27,7 +28,29 @@ def provider(settings: Settings) -> Iterator[Provider]:
     with servers.provider() as provider:
         settings.ANTHROPIC_BASE_URL = provider.url
         settings.ANTHROPIC_API_KEY = "the-real-key"
+        settings.GATEWAY_PATIENCE_SECONDS = 0
         yield provider
+
+
+@pytest.fixture
+def first(settings: Settings) -> Iterator[Provider]:
+    """A provider that is to be an upstream: see `tests.gateway.upstreams`."""
+    settings.GATEWAY_PATIENCE_SECONDS = 0
+    with servers.provider() as made:
+        yield made
+
+
+@pytest.fixture
+def second() -> Iterator[Provider]:
+    with servers.provider() as made:
+        yield made
+
+
+@pytest.fixture
+def two(first: Provider, second: Provider, owner: User) -> None:
+    """Two upstreams, to be asked in this order."""
+    upstream("first", first, priority=1)
+    upstream("second", second, priority=2)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.gateway import provider_openai
+
 USAGE = {
     "input_tokens": 12,
     "cache_creation_input_tokens": 300,
@@ -82,6 +84,8 @@ class Provider:
 
 
 async def whole_or_stream(request: web.Request) -> web.StreamResponse:
+    if spoken := await provider_openai.answer(request):
+        return spoken
     if request.path.endswith("count_tokens"):
         return web.json_response({"input_tokens": 7})
     if not json.loads(await request.read() or b"{}").get("stream"):

@@ -1,5 +1,6 @@
 """Calls over real HTTP: through the gateway, to a provider, and into the books."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,15 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from budgets import actions as budgets
-from budgets.models import Budget, LedgerEntry, Reservation
+from budgets.models import LedgerEntry, Reservation, Window
 from budgets.prices import price_of
-from gateway import calls
+from gateway import calls, database, teller
+from gateway.admission import Admission, admit
+from gateway.dialects.messages import Messages
 from gateway.models import Call
 from machines import tokens
 from machines.models import Machine
+from machines.payer import payer_of
 from projects.models import User
 from tests.gateway import provider as playing
 from tests.gateway import servers
@@ -35,6 +39,24 @@ COST_MICROS = 12 * 3 + 1500 + (200 * 375 + 100 * 600) // 100 + WRITTEN * 15
 def concluded() -> Call:
     """The only call, once it has been settled."""
     return until(lambda: Call.objects.exclude(state__in=calls.OPEN).first())
+
+
+def used() -> LedgerEntry:
+    """The only entry of consumption."""
+    return LedgerEntry.objects.exclude(kind="limit").get()
+
+
+def admitted(token: str, body: dict[str, object]) -> Admission:
+    """Let a call in, and nothing else."""
+
+    async def admitting() -> Admission:
+        try:
+            return await admit(token, json.dumps(body).encode(), Messages())
+        finally:
+            await teller.close()
+            await database.close()
+
+    return asyncio.run(admitting())
 
 
 def books_are_right() -> bool:
@@ -64,8 +86,8 @@ class TestForwarding:
         assert (done.state, done.cost_micros, done.number) == ("done", COST_MICROS, 1)
         assert (done.input_tokens, done.cached_tokens, done.cache_write_tokens) == (12, 5000, 300)
         assert (done.output_tokens, done.request_id, done.offline) == (WRITTEN, "req_provider", False)
-        assert Budget.objects.get().spent == COST_MICROS
-        assert LedgerEntry.objects.get().kind == "usage"
+        assert Window.objects.get().spent == COST_MICROS
+        assert used().kind == "usage"
         assert books_are_right()
 
     def test_an_answer_in_one_piece_too(self, provider: Provider, call: Calling) -> None:
@@ -76,7 +98,7 @@ class TestForwarding:
     def test_the_books_are_closed_before_the_answer_ends(self, provider: Provider, call: Calling) -> None:
         for number in range(1, 4):
             call()
-            assert Budget.objects.get().reserved == 0
+            assert Window.objects.get().reserved == 0
             assert Call.objects.get(number=number).state == "done"
 
     def test_the_provider_sees_the_real_key_and_nothing_of_ours(
@@ -96,12 +118,24 @@ class TestForwarding:
     ) -> None:
         budgets.set_limit(machine.project, "money", 100_000, by=owner)
         call(max_tokens=64_000)
-        price = price_of("claude-sonnet-4-5")
         granted = json.loads(provider.received[0].body)["max_tokens"]
         assert 1024 < granted < 64_000
-        assert granted == Reservation.objects.get().output_tokens
-        assert Reservation.objects.get().micros <= 100_000
-        assert price.output_ceiling > 0
+        assert granted == Reservation.objects.get().units
+        assert Reservation.objects.get().held["money"] <= 100_000
+
+
+class TestLanding:
+    def test_the_agent_is_told_to_wrap_up_once_the_last_of_the_budget_is_broken_into(
+        self, provider: Provider, call: Calling, machine: Machine, owner: User
+    ) -> None:
+        budgets.set_limit(machine.project, "money", 100_000, by=owner, landing_percent=0)
+        call()
+        budgets.set_limit(machine.project, "money", 50_000, by=owner, landing_percent=50)
+        call()
+        usual, landing = (json.loads(one.body)["messages"][-1]["content"] for one in provider.received)
+        assert usual == "Say hello."
+        assert landing[0] == {"type": "text", "text": "Say hello."}
+        assert "almost spent" in landing[-1]["text"]
 
 
 class TestRefusing:
@@ -132,7 +166,7 @@ class TestRefusing:
         self, provider: Provider, call: Calling, machine: Machine
     ) -> None:
         """Its agent would ask the same again; all others have their money still."""
-        Budget.objects.update(limit=2_000_000)
+        Window.objects.update(limit=2_000_000)
         thinking = {"type": "enabled", "budget_tokens": 255_999}
         answer = call(max_tokens=256_000, thinking=thinking)
         assert answer.status_code == 402
@@ -141,8 +175,8 @@ class TestRefusing:
         )
         machine.refresh_from_db()
         assert (machine.state, machine.paused_for) == ("pausing", "budget")
-        assert Budget.objects.get().exhausted_at is None
-        assert budgets.has_room(machine.project)
+        assert Window.objects.get().exhausted_at is None
+        assert budgets.has_room(budgets.Payer(machine.project_id))
 
     def test_a_dead_token_opens_nothing(
         self, provider: Provider, call: Calling, machine: Machine, gateway: str
@@ -191,7 +225,7 @@ class TestProviderErrors:
         assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
         assert answer.headers["retry-after"] == "3"
         assert (concluded().state, concluded().status) == ("released", status)
-        assert Budget.objects.get().spent == 0
+        assert Window.objects.get().spent == 0
         assert books_are_right()
 
     def test_a_refused_key_is_the_operators_trouble_and_not_the_agents(
@@ -217,8 +251,8 @@ class TestProviderErrors:
         assert call().status_code == 502
         lost = concluded()
         assert lost.state == "failed"
-        assert lost.cost_micros == Reservation.objects.get().micros > COST_MICROS
-        assert LedgerEntry.objects.get().kind == "assumed"
+        assert lost.cost_micros == Reservation.objects.get().held["money"] > COST_MICROS
+        assert used().kind == "assumed"
         assert books_are_right()
 
     def test_half_an_answer_is_charged_with_the_most_it_can_have_been(
@@ -240,7 +274,7 @@ class TestProviderErrors:
 
         provider.answer = without
         assert call().json() == {"content": []}
-        assert concluded().cost_micros == Reservation.objects.get().micros
+        assert concluded().cost_micros == Reservation.objects.get().held["money"]
         assert "no usage figures" in concluded().error
 
 
@@ -280,7 +314,7 @@ class TestUnderLoad:
         with ThreadPoolExecutor(20) as agents:
             answers = list(agents.map(lambda _: call(stream=True).content, range(40)))
         assert set(answers) == {STREAM}
-        assert Budget.objects.get().spent == 40 * COST_MICROS <= 250_000
+        assert Window.objects.get().spent == 40 * COST_MICROS <= 250_000
         assert sorted(Call.objects.values_list("number", flat=True)) == list(range(1, 41))
         assert books_are_right()
 
@@ -292,18 +326,17 @@ class TestAdmit:
         """Neither the checkpoint nor the word that it was missed can be written."""
         Machine.objects.update(type="unknown")
         with no_event("checkpoint.missed"), pytest.raises(IntegrityError):
-            calls.admit(token, json.dumps({"model": MODEL, "max_tokens": 2000}).encode())
+            admitted(token, {"model": MODEL, "max_tokens": 2000, "messages": []})
         assert Call.objects.get().state == "released"
-        assert Budget.objects.get().spent == 0
+        assert Window.objects.get().spent == 0
         assert books_are_right()
 
 
 class TestReap:
     def test_it_closes_calls_whose_gateway_died(self, machine: Machine, settings: Settings) -> None:
-        hold = budgets.reserve(
+        hold = budgets.reserve_call(
             "call:x",
-            project=machine.project,
-            machine_id=machine.id,
+            payer=payer_of(machine),
             price=price_of("claude-sonnet-4-5"),
             input_tokens=1000,
             output_tokens=1000,
@@ -320,7 +353,7 @@ class TestReap:
         assert calls.reap() == 1
         assert calls.reap() == 0
         closed = Call.objects.get()
-        assert (closed.state, closed.cost_micros) == ("failed", Reservation.objects.get().micros)
+        assert (closed.state, closed.cost_micros) == ("failed", Reservation.objects.get().held["money"])
         assert "charged at its upper bound" in closed.error
         assert books_are_right()
 

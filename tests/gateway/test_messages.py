@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from budgets.prices import price_of
-from gateway import bounds, messages
+from gateway.dialects.base import NOTICE_BYTES
+from gateway.dialects.messages import MESSAGES, Messages, MessagesRequest, bounds
 from gateway.errors import Refused
+from tests.gateway import agents
 
 PRICE = price_of("claude-sonnet-4-5")
 PLAIN: dict[str, Any] = {
@@ -17,21 +19,10 @@ PLAIN: dict[str, Any] = {
     "max_tokens": 4000,
     "messages": [{"role": "user", "content": "Say hello."}],
 }
-# What Claude Code 2.1.330 sends, by its fields.
-CLAUDE_CODE = PLAIN | {
-    "max_tokens": 128_000,
-    "stream": True,
-    "system": [{"type": "text", "text": "You are…", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
-    "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
-    "thinking": {"type": "adaptive", "display": "omitted"},
-    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
-    "output_config": {"effort": "medium"},
-    "metadata": {"user_id": "{}"},
-}
 
 
-def read(**changes: Any) -> messages.Request:
-    return messages.read(json.dumps(PLAIN | changes).encode())
+def read(**changes: Any) -> MessagesRequest:
+    return MESSAGES.read(json.dumps(PLAIN | changes).encode())
 
 
 def says(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -40,13 +31,14 @@ def says(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 class TestRead:
     def test_it_understands_what_claude_code_sends(self) -> None:
-        request = messages.read(json.dumps(CLAUDE_CODE).encode())
-        assert (request.model, request.stream, request.output_tokens) == (
-            "claude-sonnet-4-5",
-            True,
-            128_000,
-        )
+        request = MESSAGES.read(json.dumps(agents.claude_code(*agents.step(1))).encode())
+        assert (request.model, request.stream, request.output_tokens) == ("claude-sonnet-4-5", True, 64_000)
         assert request.converses
+        assert json.loads(request.body(64_000)) == agents.claude_code(*agents.step(1))
+
+    @pytest.mark.parametrize("body", [agents.claude_code_title(), agents.aider_messages()])
+    def test_it_understands_the_other_calls_of_real_agents(self, body: dict[str, Any]) -> None:
+        assert json.loads(MESSAGES.read(json.dumps(body).encode()).body(body["max_tokens"])) == body
 
     @pytest.mark.parametrize(
         "raw",
@@ -55,14 +47,16 @@ class TestRead:
             b"[]",
             b"{",
             b"\xff\xfe{}",
-            b'{"max_tokens": 1, "max_tokens": 9000, "model": "m"}',
             b'{"model": "m", "max_tokens": NaN}',
+            b'{"model": "m", "max_tokens": 1, "temperature": 1e999}',
+            b'{"model": "\\ud83d", "max_tokens": 1, "temperature": 1e999}',
             b"[" * 100_000,
+            b'{"a": ' * 300 + b"1" + b"}" * 300,
         ],
     )
-    def test_it_refuses_what_two_parsers_could_read_differently(self, raw: bytes) -> None:
+    def test_it_refuses_what_is_no_json_for_everybody(self, raw: bytes) -> None:
         with pytest.raises(Refused) as refused:
-            messages.read(raw)
+            MESSAGES.read(raw)
         assert refused.value.status == 400
 
     @pytest.mark.parametrize(
@@ -92,6 +86,9 @@ class TestRead:
             {"something_new": True},
             {"tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}]},
             {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]},
+            {"tools": [{"type": "tool_search_tool_bm25_20251119", "name": "tool_search"}]},
+            {"thread": {"type": "continue", "previous_message_id": "msg_1"}},
+            {"compaction": {"type": "summarize"}},
             {"context_management": {"edits": [{"type": "compact_20260112"}]}},
         ],
     )
@@ -111,6 +108,18 @@ class TestRead:
     )
     def test_it_lets_pass_what_costs_nothing_extra(self, changes: dict[str, Any]) -> None:
         assert read(**changes).model
+
+    @pytest.mark.parametrize("field", ["content", "tool_changes"])
+    def test_it_refuses_a_tool_of_the_providers_that_comes_with_the_conversation(self, field: str) -> None:
+        search = {
+            "type": "tool_definition",
+            "definition": {"type": "web_search_20260318", "name": "web_search"},
+        }
+        addition = {"type": "tool_addition", "tool": search}
+        compacted = {"type": "compaction", "tool_changes": [addition]}
+        content = [addition if field == "content" else compacted]
+        with pytest.raises(Refused, match="web_search_20260318 is run by the provider"):
+            read(messages=[{"role": "system", "content": content}])
 
 
 class TestShape:
@@ -155,7 +164,7 @@ class TestShape:
             content = b'[{"content":' * depth + b'"x"' + b"}]" * depth
             raw = b'{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": %s}]}' % content
             with contextlib.suppress(Refused):
-                messages.read(raw).input_bound(PRICE)
+                MESSAGES.read(raw).input_bound(PRICE)
 
     @pytest.mark.parametrize(
         "model", ["", "claude-sonnet-4-5" + "x" * 100, "claude-sonnet-4-5\x00", "\ud800"]
@@ -207,6 +216,12 @@ class TestInputBound:
         with pytest.raises(Refused, match="context window"):
             request.input_bound(replace(PRICE, context_window=None))
 
+    def test_the_window_is_larger_where_a_header_says_so(self) -> None:
+        source = {"type": "url", "url": "https://example.org/a.pdf"}
+        body = PLAIN | {"messages": says([{"type": "document", "source": source}])}
+        large = Messages(betas="effort-2025-11-24,context-1m-2025-08-07")
+        assert large.read(json.dumps(body).encode()).input_bound(PRICE) == 1_000_000
+
     def test_a_document_of_text_counts_as_its_bytes(self) -> None:
         source = {"type": "text", "media_type": "text/plain", "data": "word " * 100}
         assert read(messages=says([{"type": "document", "source": source}])).input_bound(PRICE) < 5000
@@ -215,11 +230,21 @@ class TestInputBound:
         used = {"type": "tool_use", "id": "1", "name": "copy", "input": {"source": {"type": "url"}}}
         assert read(messages=says([used])).input_bound(PRICE) < 5000
 
-    def test_a_reference_counts_as_the_tool_it_unfolds_into(self) -> None:
+    @pytest.mark.parametrize(
+        "reference",
+        [
+            {"type": "tool_reference", "tool_name": "big"},
+            {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "big"}},
+        ],
+    )
+    def test_a_reference_counts_as_the_tool_it_unfolds_into(self, reference: dict[str, Any]) -> None:
         tool = {"name": "big", "description": "x" * 10_000, "input_schema": {}}
-        reference = {"type": "tool_reference", "tool_name": "big"}
         once = read(tools=[tool]).input_bound(PRICE)
         assert read(tools=[tool], messages=says([reference] * 3)).input_bound(PRICE) > once + 30_000
+
+    def test_a_set_of_tools_that_the_provider_defines_counts_as_the_whole_window(self) -> None:
+        computer = {"type": "computer_toolset_20260801", "name": "computer"}
+        assert read(tools=[computer]).input_bound(PRICE) == 200_000
 
 
 class TestMinimum:
@@ -232,9 +257,69 @@ class TestMinimum:
 
 
 class TestBody:
-    def test_it_is_the_agents_own_bytes(self) -> None:
-        raw = b' {"model":"m",  "max_tokens":50,"messages":[]}\n'
-        assert messages.read(raw).body(50) is raw
+    def test_it_is_what_was_read_written_anew(self) -> None:
+        raw = b' {"model":"m", "max_tokens":9000,  "max_tokens":50,"messages":[]}\n'
+        assert MESSAGES.read(raw).body(50) == b'{"model":"m","max_tokens":50,"messages":[]}'
 
     def test_it_is_cut_to_what_was_granted(self) -> None:
         assert json.loads(read().body(1500)) == PLAIN | {"max_tokens": 1500}
+
+    def test_half_a_character_stays_one(self) -> None:
+        request = read(messages=[{"role": "user", "content": "Look at \ud83d"}])
+        assert b"\\ud83d" in request.body(4000)
+        assert request.input_bound(PRICE) > len(request.body(4000))
+
+
+class TestNotice:
+    def sent(self, *messages: dict[str, Any], notice: str = "Wrap up.") -> list[dict[str, Any]]:
+        body = read(messages=list(messages)).body(4000, notice=notice)
+        sent: list[dict[str, Any]] = json.loads(body)["messages"]
+        return sent
+
+    def test_it_comes_after_the_results_of_tools(self) -> None:
+        asked, answered = agents.step(1)
+        last = self.sent(agents.said("user", "Go."), asked, answered)[-1]
+        assert [block["type"] for block in last["content"]] == ["tool_result", "text"]
+        assert last["content"][1] == {"type": "text", "text": "Wrap up."}
+
+    def test_it_comes_after_a_plain_text(self) -> None:
+        (told,) = self.sent({"role": "user", "content": "Go."})
+        assert told["content"] == [{"type": "text", "text": "Go."}, {"type": "text", "text": "Wrap up."}]
+
+    @pytest.mark.parametrize(
+        "after", [{"role": "system", "content": "…"}, {"role": "assistant", "content": "{"}]
+    )
+    def test_what_stands_after_the_user_stays_there(self, after: dict[str, Any]) -> None:
+        sent = self.sent(agents.said("user", "Go."), after)
+        assert sent[1] == after
+        assert sent[0]["content"][-1]["text"] == "Wrap up."
+
+    def test_it_is_a_turn_of_its_own_where_there_is_none(self) -> None:
+        assert self.sent() == [agents.said("user", "Wrap up.")]
+
+    def test_there_is_room_for_it_in_every_bound(self) -> None:
+        request = read(messages=[])
+        assert request.input_bound(PRICE) >= len(request.encoded) + bounds.OVERHEAD_TOKENS + NOTICE_BYTES
+        told = self.sent(notice="é" * NOTICE_BYTES)[0]["content"][0]["text"]
+        assert len(told.encode()) <= NOTICE_BYTES
+
+
+class TestCacheWrites:
+    @pytest.mark.parametrize(
+        ("mark", "writes"),
+        [
+            ({}, ""),
+            ({"cache_control": None}, ""),
+            ({"cache_control": {"type": "ephemeral"}}, "5m"),
+            ({"cache_control": {"type": "ephemeral", "ttl": "5m"}}, "5m"),
+            ({"cache_control": {"type": "ephemeral", "ttl": "1h"}}, "1h"),
+        ],
+    )
+    def test_they_are_what_the_dearest_mark_says(self, mark: dict[str, Any], writes: str) -> None:
+        block = {"type": "text", "text": 'a "cache_control":{"ttl":"1h"} in a text is none', **mark}
+        assert read(system=[block]).cache_writes == writes
+        assert read(**mark).cache_writes == writes
+
+    def test_a_mark_cannot_be_written_so_that_it_is_overlooked(self) -> None:
+        raw = b'{"model":"m","max_tokens":1,"cache\\u005fcontrol" : {"type":"ephemeral","ttl"\t:"1h"}}'
+        assert MESSAGES.read(raw).cache_writes == "1h"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budgets.prices import Usage
-from gateway.meter import StreamMeter, WholeMeter, usage_of
+from gateway.dialects.messages.meter import StreamMeter, usage_of, whole_meter
 from tests.gateway.provider import STREAM, USAGE, WHOLE, WRITTEN, beginning, middle
 
 FIGURES = Usage(
@@ -59,7 +59,7 @@ class TestStreamMeter:
 
 class TestWholeMeter:
     def test_it_reads_an_answer_in_pieces(self) -> None:
-        meter, raw = WholeMeter(), json.dumps(WHOLE).encode()
+        meter, raw = whole_meter(), json.dumps(WHOLE).encode()
         meter.feed(raw[:50])
         assert not meter.final
         meter.feed(raw[50:])

@@ -5,7 +5,7 @@ import requests
 from pytest_django import Settings
 
 from budgets import actions as budgets
-from budgets.models import Budget, LedgerEntry
+from budgets.models import LedgerEntry, Window
 from gateway.models import Call
 from machines.models import Machine
 from projects.models import User
@@ -24,8 +24,8 @@ class TestOffline:
         assert "autovibe-offline" in answer.text
         done = Call.objects.get()
         assert (done.state, done.offline, done.model) == ("done", True, "autovibe-offline")
-        assert done.cost_micros == Budget.objects.get().spent > 0
-        assert LedgerEntry.objects.get().model == "autovibe-offline"
+        assert done.cost_micros == Window.objects.get().spent > 0
+        assert LedgerEntry.objects.get(kind="usage").label == "autovibe-offline"
         assert not budgets.verify()
 
     def test_it_stops_when_the_money_does(self, call: Calling, machine: Machine, owner: User) -> None:
@@ -40,7 +40,7 @@ class TestOffline:
             call(timeout=0.5)
         gone = until(lambda: Call.objects.filter(state="released").first())
         assert (gone.cost_micros, gone.error) == (0, "The agent hung up before the answer was complete.")
-        assert Budget.objects.get().spent == 0
+        assert Window.objects.get().spent == 0
         assert not budgets.verify()
 
     @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""JSON in and out. What the provider gets is our own writing of what we read, so that two parsers cannot differ."""
+
+import json
+from typing import Any
+
+import orjson
+
+from gateway.errors import Refused
+
+DEPTH_MAX = 250  # orjson writes 254 levels
+
+
+def decode(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """A request's body, and the same written anew. Raises `Refused` (400) for what is no JSON object."""
+    try:
+        parsed = orjson.loads(raw)
+        encoded = orjson.dumps(parsed)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        parsed, encoded = _patiently(raw)
+    if not isinstance(parsed, dict):
+        raise Refused(400, "The request body must be a JSON object.")
+    return parsed, encoded
+
+
+def encode(value: object) -> bytes:
+    """`value` as JSON; halves of surrogate pairs, which UTF-8 does not know, stay escaped."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _patiently(raw: bytes) -> tuple[Any, bytes]:
+    """What orjson refuses although clients send it: halves of surrogate pairs, of texts cut by JavaScript."""
+    try:
+        parsed = json.loads(raw.decode(), parse_constant=_no_constant)
+        if _deeper_than(DEPTH_MAX, parsed):
+            raise ValueError(f"it is nested deeper than {DEPTH_MAX} levels")
+        return parsed, json.dumps(parsed, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"The request body is not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True

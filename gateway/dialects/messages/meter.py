@@ -1,0 +1,63 @@
+"""Reads usage figures out of a Messages stream as it passes, without touching a byte of it."""
+
+from typing import Any
+
+from budgets.prices import Usage
+from gateway.dialects.whole import WholeMeter, a_count, a_dict, an_object
+
+
+class StreamMeter:
+    """For server-sent events: only `message_start` and `message_delta` are decoded.
+
+    https://docs.claude.com/en/api/messages-streaming: the first carries the prompt's figures, the last delta the
+    cumulative ones of everything.
+    """
+
+    _WANTED = (b"message_start", b"message_delta")
+
+    def __init__(self) -> None:
+        self.begun = self.final = False
+        self._figures: dict[str, Any] = {}
+        self._rest = b""
+        self._event = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"event:"):
+                self._event = line[6:].strip()
+            elif self._event in self._WANTED and line.startswith(b"data:"):
+                self._read(an_object(line[5:]))
+        return chunk
+
+    def end(self) -> bytes:
+        return b""
+
+    def usage(self) -> Usage:
+        return usage_of(self._figures)
+
+    def _read(self, event: dict[str, Any]) -> None:
+        start = self._event == b"message_start"
+        figures = (a_dict(event.get("message")) if start else event).get("usage")
+        if not isinstance(figures, dict):
+            return
+        self._figures.update((name, value) for name, value in figures.items() if value is not None)
+        self.begun |= start
+        self.final |= not start and a_dict(event.get("delta")).get("stop_reason") is not None
+
+
+def whole_meter() -> WholeMeter:
+    return WholeMeter("output_tokens", usage_of)
+
+
+def usage_of(figures: dict[str, Any]) -> Usage:
+    """The API's `usage` object. Writes to the cache that it does not split by lifetime are five-minute ones."""
+    hour = a_count(a_dict(figures.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    return Usage(
+        input_tokens=a_count(figures.get("input_tokens")),
+        cache_read_tokens=a_count(figures.get("cache_read_input_tokens")),
+        cache_write_tokens=max(a_count(figures.get("cache_creation_input_tokens")) - hour, 0),
+        cache_write_1h_tokens=hour,
+        output_tokens=a_count(figures.get("output_tokens")),
+        web_searches=a_count(a_dict(figures.get("server_tool_use")).get("web_search_requests")),
+    )

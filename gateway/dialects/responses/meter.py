@@ -1,0 +1,46 @@
+"""Reads usage figures out of a Responses stream as it passes, without touching a byte of it."""
+
+import re
+from typing import Any
+
+from budgets.prices import Usage
+from gateway.dialects import openai
+from gateway.dialects.whole import WholeMeter, a_dict, an_object
+
+# The last event of a stream has the whole response in it. Whatever the server calls the event, it says so in the data.
+_LAST = re.compile(rb'"type"\s*:\s*"response\.(completed|incomplete|failed)"')
+
+
+class StreamMeter:
+    """For server-sent events: only the last is decoded."""
+
+    begun = False
+
+    def __init__(self) -> None:
+        self.final = False
+        self._figures: dict[str, Any] = {}
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:") and _LAST.search(line):
+                self._read(an_object(line[5:]))
+        return chunk
+
+    def end(self) -> bytes:
+        return b""
+
+    def usage(self) -> Usage:
+        return openai.usage_of(self._figures)
+
+    def _read(self, event: dict[str, Any]) -> None:
+        if event.get("type") not in ("response.completed", "response.incomplete", "response.failed"):
+            return  # a text that says so
+        figures = a_dict(event.get("response")).get("usage")
+        if isinstance(figures, dict) and isinstance(figures.get("output_tokens"), int):
+            self._figures, self.final = figures, True
+
+
+def whole_meter() -> WholeMeter:
+    return WholeMeter("output_tokens", openai.usage_of)
