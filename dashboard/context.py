@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from dashboard import needs
+from gateway import upstreams
 from machines.models import Machine
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context processor. The count costs a query, and only where a template shows it."""
     return {
-        "offline_model": not settings.ANTHROPIC_API_KEY,
+        "offline_model": SimpleLazyObject(upstreams.nobody_answers),
         "needing": SimpleLazyObject(
             lambda: needs.attention(Machine.objects.permitted(request.user, "view_project")).count()
         ),

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 
 from budgets import actions as budgets
+from budgets import book
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, FREE, OFFLINE_MODEL, Price, price_of
 from events import actions as events
@@ -139,6 +140,8 @@ async def _admit(token: str, request: Request) -> Admission:
 
 
 async def _offers(request: Request, session: str) -> Offers:
+    if book.stale():
+        await database.run(book.refresh)
     if registry.stale():
         return await database.run(choice.offers, request.dialect.name, request.model, whose=session)
     return choice.known_offers(request.dialect.name, request.model, whose=session)
@@ -213,7 +216,7 @@ def _refusal(caller: Caller, short: list[int], needs: dict[str, int]) -> Refused
     shortage = budgets.shortage(Project.objects.get(pk=caller.project_id), short, needs)
     if shortage.passing:
         return Crowded(shortage.sentence, shortage.retry_after_seconds or 10)
-    machines.out_of_budget(_machine(caller), shortage.sentence)
+    machines.out_of_budget(_machine(caller), shortage.sentence, shortage.needs)
     return Refused(402, shortage.sentence)
 
 

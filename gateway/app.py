@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from gateway import calls, database, http, recordings, teller, unpaid, upstreams
+from gateway import calls, database, guest_requests, http, recordings, teller, unpaid, upstreams
 from gateway.admission import admit
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat import CHAT
@@ -78,6 +78,7 @@ def _route(method: str, path: str, dialect: Dialect) -> tuple[Handler, int]:
         ("POST", "/v1/responses"): (partial(_call, dialect), CALL_BYTES_MAX),
         ("GET", "/v1/models"): (partial(_models, dialect), OTHER_BYTES_MAX),
         ("POST", "/guest/v1/report"): (_report, OTHER_BYTES_MAX),
+        ("POST", "/guest/v1/budget-requests"): (_budget_request, OTHER_BYTES_MAX),
         ("GET", "/api/hello"): (_hello, OTHER_BYTES_MAX),
     }
     if method == "GET" and _MODEL.fullmatch(path):
@@ -125,6 +126,10 @@ async def _hello(scope: Scope, body: bytes, answer: Answer) -> None:
 
 async def _report(scope: Scope, body: bytes, answer: Answer) -> None:
     await answer.json(200, await database.run(_take_report, http.token(scope), body))
+
+
+async def _budget_request(scope: Scope, body: bytes, answer: Answer) -> None:
+    await answer.json(200, await database.run(guest_requests.take, http.token(scope), body))
 
 
 def _authenticate(token: str) -> bool:

@@ -1,6 +1,7 @@
 """One model call on its way: asked, held for the checkpoint, passed on as it comes, settled whatever happens."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -24,6 +25,8 @@ from gateway.upstreams.transport import BrokenOff, NotSent, Response
 logger = logging.getLogger(__name__)
 
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
+# After the agent hung up; long enough for what has been sent, too short for a provider to write much more.
+HEAR_OUT_SECONDS = 0.5
 HUNG_UP = "The agent hung up before the answer was complete."
 # Told to the agent when the last of its budget, which was kept for this, has been broken into.
 LANDING = (
@@ -86,6 +89,14 @@ class Exchange:
         if response.status < 300:
             self._meter = self._admission.request.meter(streams=response.streams)
             settlement.answering(self._admission, self._outcome.first_byte_ms or 0)
+        try:
+            await self._pass_on(response)
+        except asyncio.CancelledError:
+            await _to_its_end(self._hear_out(response))
+            raise
+
+    async def _pass_on(self, response: Response) -> None:
+        if self._meter:
             await self._hold()
         await self._answer.begin(response.status, response.headers)
         async for chunk in response.chunks:
@@ -95,6 +106,17 @@ class Exchange:
         self._recorder.end()
         if self._meter and (kept := self._meter.end()):
             await self._answer.write(kept)
+
+    async def _hear_out(self, response: Response) -> None:
+        """The agent is gone, but the answer may be here already: then it is charged by its figures, not by the bound."""
+        if self._meter is None or self._meter.final:
+            return
+        with contextlib.suppress(TimeoutError, NotSent, BrokenOff):
+            async with asyncio.timeout(HEAR_OUT_SECONDS):
+                async for chunk in response.chunks:
+                    self._recorder.chunk(chunk)
+                    self._meter.feed(chunk)
+                self._recorder.end()
 
     async def _metered(self, chunk: bytes) -> bytes:
         """What of it the agent is to see."""

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from checkpoints.models import Checkpoint
+from gateway.upstreams import registry
 from machines.models import Machine
 from projects.models import Project, User
 from tests.dashboard import rows
@@ -42,3 +43,11 @@ def machine(project: Project, genesis: Checkpoint) -> Machine:
 def checkpoint(machine: Machine) -> Checkpoint:
     assert machine.present is not None
     return machine.present
+
+
+@pytest.fixture(autouse=True)
+def _upstreams_are_known(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read again every two seconds, which would make queries that no page is to blame for."""
+    registry.reset()
+    registry.refresh()
+    monkeypatch.setattr(registry, "REFRESH_SECONDS", 3600.0)

@@ -101,6 +101,15 @@ class TestHolding:
         until(lambda: not Call.objects.filter(state__in=calls.OPEN).exists())
         assert "hung up" in Call.objects.get().error
 
+    def test_an_answer_that_was_there_already_is_charged_by_its_figures_all_the_same(
+        self, agent: Machine, provider: Provider, call: Calling
+    ) -> None:
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            call(stream=True, timeout=0.5)
+        until(lambda: not Call.objects.filter(state__in=calls.OPEN).exists())
+        done = Call.objects.get()
+        assert (done.state, done.output_tokens) == ("done", playing.WRITTEN)
+
     def test_an_aside_takes_no_checkpoint(self, agent: Machine, provider: Provider, call: Calling) -> None:
         naming = {"format": {"type": "json_schema", "schema": {}}}
         assert call(output_config=naming).status_code == 200

@@ -74,6 +74,12 @@ class TestRecorder:
         assert not recorded().complete
         assert said().response == b"".join([*upstream.beginning(), *upstream.middle()])
 
+    def test_answers_of_the_offline_model_are_kept_too(self, call):
+        seen = call(stream=True).content
+
+        assert said().response == seen
+        assert b"[offline model]" in seen
+
     def test_a_refusal_by_the_provider_is_kept(self, provider, call):
         provider.answer = upstream.refusing(400, "invalid_request_error")
         call()

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from budgets import actions as budgets
 from budgets.models import LedgerEntry
+from events.models import Event
 from gateway import actions, recordings
 from gateway.models import Call, Recording, Replayed
 from guests.models import Guest
@@ -265,6 +266,7 @@ class TestSpawn:
 
         assert (made.prompt, made.type, made.source, made.replays) == (run.prompt, run.type, run.source, run)
         assert (made.replays_leniently, made.replays_paced) == (False, True)
+        assert Event.objects.get(kind="machine.requested").data["replays"] == "m12"
         assert [(one.path, bytes(one.content), one.mode) for one in made.files.all()] == [
             ("a.txt", b"a", 0o600)
         ]
