@@ -8,6 +8,8 @@ from drf_spectacular.views import SpectacularAPIView
 from autovibe.health import healthz
 from autovibe.problems import NoSuchPath
 from budgets import api as budgets
+from budgets import breaker_api as breaker
+from budgets import watch_api as watch
 from checkpoints import api as checkpoints
 from gateway import calls_api as calls
 from gateway.upstreams import api as upstreams
@@ -23,11 +25,15 @@ from projects import api as projects
 api = [
     path("projects/", projects.Projects.as_view()),
     path("projects/<slug:slug>/", projects.ProjectDetail.as_view()),
+    path("projects/<slug:slug>/calibration/", predictions.Calibrations.as_view()),
     path("projects/<slug:slug>/budgets/", budgets.ProjectBudgets.as_view()),
     path("projects/<slug:slug>/ledger/", ledger.Ledger.as_view()),
     path("projects/<slug:slug>/ledger.csv", ledger.LedgerCsv.as_view()),
+    path("projects/<slug:slug>/breaker/", breaker.ProjectBreaker.as_view()),
+    path("projects/<slug:slug>/breaker/close/", breaker.ProjectBreakerClose.as_view()),
     path("budgets/system/", budgets.SystemBudgets.as_view()),
     path("resources/overview/", resources.Overview.as_view()),
+    path("resources/invariant/", watch.Invariant.as_view()),
     path("resources/projects/<slug:slug>/", resources.ProjectResources.as_view()),
     path("resources/projects/<slug:slug>/budget/", resources.ProjectBudget.as_view()),
     path("projects/<slug:slug>/recording/", calls.ProjectRecording.as_view()),

@@ -13,11 +13,13 @@ from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 
+from budgets import book
+from budgets import watch as budgets
 from checkpoints import reconcile as checkpoints
-from gateway import calls
+from gateway import calls, recordings
 from guests import observe, usage
 from guests import reconcile as guests
-from machines import enforce
+from machines import asking, breakers, compute, efficiency, enforce, funding, predict
 from operations import watcher
 from operations.actions import WATCHER_CHANNEL
 from proxmox import errors
@@ -38,6 +40,7 @@ class Hub:
     def __init__(self) -> None:
         self._stopping = False
         self._next_housekeeping = 0.0
+        self._next_deadline = 0.0  # of a machine whose time or compute ends
         self._next_reconciliation = 0.0
 
     def stop(self) -> None:
@@ -71,12 +74,17 @@ class Hub:
         pause = _safely(watcher.tick) or RECONNECT_SECONDS
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-            for chore in (watcher.reap, _observe, enforce.enforce, enforce.tidy, calls.reap):
+            self._next_deadline = 0.0
+            for chore in HOUSEKEEPING:
                 _safely(chore)
+        if time.monotonic() >= self._next_deadline:
+            seconds = _safely(compute.tick) or HOUSEKEEPING_SECONDS
+            self._next_deadline = time.monotonic() + seconds
         if time.monotonic() >= self._next_reconciliation:
             self._next_reconciliation = time.monotonic() + RECONCILE_SECONDS
-            for chore in (guests.reconcile, checkpoints.reconcile, usage.tend):
+            for chore in RECONCILIATION:
                 _safely(chore)
+        pause = min(pause, max(self._next_deadline - time.monotonic(), 0.0))
         for _ in listener.notifies(timeout=pause, stop_after=1):
             pass
 
@@ -108,3 +116,27 @@ def _safely(chore: Callable[[], T]) -> T | None:
     except Exception:
         logger.exception("%s failed.", chore.__name__)
     return None
+
+
+HOUSEKEEPING: tuple[Callable[[], object], ...] = (
+    watcher.reap,
+    book.refresh,
+    _observe,
+    enforce.enforce,
+    enforce.tidy,
+    calls.reap,
+    budgets.watch,
+    breakers.mind,
+    funding.resume_funded,
+    asking.mind,
+    efficiency.deal,
+)
+RECONCILIATION: tuple[Callable[[], object], ...] = (
+    guests.reconcile,
+    checkpoints.reconcile,
+    usage.tend,
+    recordings.prune,
+    compute.settle,
+    predict.tend,
+    budgets.tend,
+)

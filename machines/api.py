@@ -11,12 +11,15 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from budgets import actions as budgets
+from budgets import api as budgets_api
 from budgets.api import BudgetsSerializer, LimitSerializer
+from budgets.reports import of_holders
 from checkpoints import actions as checkpoints
 from checkpoints.api import CheckpointSerializer
 from checkpoints.models import Checkpoint
 from machines import actions, modifications, types
 from machines.models import LogLine, Machine
+from machines.payer import holder_of
 from machines.serializers import (
     BranchSerializer,
     LogLineSerializer,
@@ -67,7 +70,7 @@ class Machines(ListAPIView[Machine]):
 
     @extend_schema(
         request=SpawnSerializer,
-        responses={202: MachineSerializer},
+        responses={202: MachineDetailSerializer},
         parameters=[KEY],
         tags=["machines"],
         operation_id="machines_spawn",
@@ -89,7 +92,7 @@ class Branch(APIView):
 
     @extend_schema(
         request=BranchSerializer,
-        responses={202: MachineSerializer},
+        responses={202: MachineDetailSerializer},
         parameters=[KEY],
         tags=["checkpoints"],
         operation_id="checkpoints_branch",
@@ -179,7 +182,11 @@ class MachineVerb(APIView):
 
 
 class MachineBudgets(APIView):
-    """A limit of this machine alone."""
+    """The limits of this machine alone; its project's, its member's and the system's hold as well."""
+
+    @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="machines_budgets_list")
+    def get(self, request: Request, reference: str) -> Response:
+        return self._answer(actions.find(reference, user=request.user))
 
     @extend_schema(
         request=LimitSerializer,
@@ -188,17 +195,33 @@ class MachineBudgets(APIView):
         operation_id="machines_budgets_set",
     )
     def put(self, request: Request, reference: str) -> Response:
-        """Set one limit of this machine; its project's limits hold as well."""
+        """Set one limit of this machine."""
+        machine = self._managed(request, reference)
+        budgets_api.set_limit(holder_of(machine), _checked(LimitSerializer, request), request)
+        return self._answer(machine)
+
+    @extend_schema(
+        parameters=budgets_api.WHICH,
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="machines_budgets_remove",
+    )
+    def delete(self, request: Request, reference: str) -> Response:
+        """Lift one limit of this machine."""
+        machine = self._managed(request, reference)
+        asked = budgets_api.checked(budgets_api.WhichSerializer, request.query_params)
+        budgets_api.remove_limit(holder_of(machine), asked, request)
+        return self._answer(machine)
+
+    def _managed(self, request: Request, reference: str) -> Machine:
         machine = actions.find(reference, user=request.user)
         require(request.user, "manage_budgets", machine.project)
-        budgets.set_limit(
-            machine.project,
-            **_checked(LimitSerializer, request),
-            by=acting(request.user),
-            machine_id=machine.id,
-            scope=f"Machine {machine.handle}",
-        )
-        return Response(BudgetsSerializer(budgets.summary(machine.project)).data)
+        return machine
+
+    def _answer(self, machine: Machine) -> Response:
+        found = [budgets.balance(window) for window in of_holders([holder_of(machine).key])]
+        answer = {"currency": machine.project.currency, "budgets": found}
+        return Response(BudgetsSerializer(answer).data)
 
 
 class MachineTypes(APIView):
@@ -226,7 +249,7 @@ def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[s
         network=asked["network"],
         idempotency_key=_key(request),
     )
-    return Response(MachineSerializer(actions.find(machine.handle, user=request.user)).data, status=202)
+    return Response(MachineDetailSerializer(actions.find(machine.handle, user=request.user)).data, status=202)
 
 
 def _key(request: Request) -> str | None:

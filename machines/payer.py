@@ -1,8 +1,14 @@
 """Whose budgets a machine draws on."""
 
+from budgets.limits import Holder
 from budgets.resources import Payer
 from machines.models import Machine
 
 
 def payer_of(machine: Machine) -> Payer:
     return Payer(machine.project_id, machine.id, machine.created_by_id)
+
+
+def holder_of(machine: Machine) -> Holder:
+    """Whose the limits of this machine alone are."""
+    return Holder.of_machine(machine.project, machine.id, f"Machine {machine.handle}")

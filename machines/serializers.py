@@ -7,7 +7,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from guests.profiles import Profile
+from machines import predict
 from machines.models import LogLine, Machine
+from machines.predict_serializers import PredictionSerializer
 from operations.api import OperationSerializer
 from operations.models import Operation
 
@@ -18,6 +20,12 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
     project = serializers.CharField(source="project.slug", read_only=True)
     source = serializers.CharField(source="source.handle", read_only=True)  # type: ignore[assignment]
     present = serializers.CharField(source="present.handle", default=None, read_only=True)
+    replays = serializers.CharField(
+        source="replays.handle",
+        default=None,
+        read_only=True,
+        help_text="The machine whose record answers it.",
+    )
     verbs = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="What may be asked now."
     )
@@ -46,6 +54,7 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
             "verbs",
             "source",
             "present",
+            "replays",
             "continues",
             "exit_code",
             "spent_micros",
@@ -66,15 +75,21 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
 
 class MachineDetailSerializer(MachineSerializer):
     operation = serializers.SerializerMethodField(help_text="What is under way, if anything.")
+    prediction = serializers.SerializerMethodField(help_text="What was expected of it when it was spawned.")
 
     class Meta(MachineSerializer.Meta):
-        fields = [*MachineSerializer.Meta.fields, "operation"]
+        fields = [*MachineSerializer.Meta.fields, "operation", "prediction"]
         read_only_fields = fields
 
     @extend_schema_field(OperationSerializer(allow_null=True))
     def get_operation(self, machine: Machine) -> dict[str, Any] | None:
         active = Operation.objects.active().filter(subject=machine.subject).order_by("created_at").first()
         return dict(OperationSerializer(active).data) if active else None
+
+    @extend_schema_field(PredictionSerializer(allow_null=True))
+    def get_prediction(self, machine: Machine) -> dict[str, Any] | None:
+        kept = predict.of(machine)
+        return dict(PredictionSerializer(kept).data) if kept else None
 
 
 class FileSerializer(serializers.Serializer[Any]):

@@ -20,6 +20,11 @@ def revoke(machine: Machine) -> None:
     MachineToken.objects.filter(machine=machine, revoked_at=None).update(revoked_at=timezone.now())
 
 
+def replays(digest: str) -> bool:
+    """Whether the living token of that digest is a replay's."""
+    return MachineToken.objects.filter(digest=digest, revoked_at=None, machine__replays__isnull=False).exists()
+
+
 def authenticate(key: str) -> Machine | None:
     """Whose living token this is."""
     alive = MachineToken.objects.filter(digest=MachineToken.digest_of(key), revoked_at=None)

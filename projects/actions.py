@@ -1,9 +1,13 @@
 """What may be asked of projects: create one, let somebody in."""
 
+from decimal import Decimal
+from typing import cast
+
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from guardian.shortcuts import assign_perm
+from django.db.models import QuerySet
+from guardian.shortcuts import assign_perm, get_users_with_perms
 
 from events import actions as events
 from projects.errors import Conflict, Invalid, NotThere
@@ -46,6 +50,24 @@ def admit(project: Project, user: User, permissions: tuple[str, ...], *, by: Use
     )
 
 
+@transaction.atomic
+def set_greediness(project: Project, greediness: Decimal, *, by: User) -> None:
+    """How much the project wants of a pool that it shares with others, from 0 to 1. Raises `Invalid`."""
+    if not greediness.is_finite() or not 0 <= greediness <= 1 or greediness != round(greediness, 2):
+        raise Invalid("Greediness is a number from 0 to 1, with at most two decimals.")
+    before = project.greediness
+    Project.objects.filter(pk=project.pk).update(greediness=greediness)
+    project.refresh_from_db(fields=["greediness"])
+    events.record(
+        "project.greediness_set",
+        subject=project.subject,
+        project_id=project.id,
+        by=by.username,
+        greediness=str(greediness),
+        before=str(before),
+    )
+
+
 def find(slug: str, *, user: User | AnonymousUser) -> Project:
     """The project of that name, if `user` may see it."""
     visible = Project.objects.permitted(user, "view_project")
@@ -53,3 +75,18 @@ def find(slug: str, *, user: User | AnonymousUser) -> Project:
         return project
     known = ", ".join(visible.values_list("slug", flat=True)[:10]) or "none yet"
     raise NotThere(f"There is no project {slug!r} that you may see. Yours: {known}.")
+
+
+def members(project: Project) -> QuerySet[User]:
+    """Everybody who may see the project, by name."""
+    found = get_users_with_perms(project, only_with_perms_in=["view_project"])
+    return cast("QuerySet[User]", found).order_by("username")
+
+
+def member(project: Project, username: str) -> User:
+    """The member of that name. Raises `Invalid`, naming who there is."""
+    found = members(project)
+    if user := found.filter(username=username).first():
+        return user
+    known = ", ".join(found.values_list("username", flat=True)[:10])
+    raise Invalid(f"{username!r} is no member of {project.slug}. Members: {known}.")

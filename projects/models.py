@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import AbstractUser
@@ -49,12 +50,19 @@ class Project(models.Model):
     )
     name = models.CharField(max_length=100)
     currency = models.CharField(max_length=3, default="USD")
+    # How much it wants of a pool that it shares with others: 0 to 1.
+    greediness = models.DecimalField(max_digits=3, decimal_places=2, default=Decimal("0.5"))
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
 
     class Meta:
         ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(greediness__gte=0, greediness__lte=1), name="greediness_is_from_0_to_1"
+            )
+        ]
         permissions = [
             ("operate_machines", "Can spawn, pause, roll back and terminate machines"),
             ("manage_budgets", "Can change budgets"),

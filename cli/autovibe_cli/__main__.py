@@ -9,13 +9,19 @@ from argparse import ArgumentParser, Namespace
 
 from autovibe_cli import (
     __version__,
+    breaker,
+    budgets,
+    calls,
     checkpoints,
     completion,
+    ledger,
     login,
     machines,
+    predicting,
     projects,
     proxmox,
     spawning,
+    upstreams,
     usage,
 )
 from autovibe_cli.errors import Failure
@@ -45,7 +51,21 @@ def build(prog: str) -> ArgumentParser:
     """The whole grammar."""
     parser = program(prog, __version__)
     commands = Commands(parser, prog)
-    for noun in (spawning, machines, usage, checkpoints, projects, proxmox, login):
+    for noun in (
+        spawning,
+        predicting,
+        machines,
+        calls,
+        usage,
+        checkpoints,
+        projects,
+        budgets,
+        breaker,
+        ledger,
+        proxmox,
+        upstreams,
+        login,
+    ):
         noun.add(commands)
     completion.add(commands, parser)
     commands.verb("version", _version, "Print the version of this program.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from ipaddress import ip_address
 from typing import Any, NoReturn, TypeVar
@@ -20,6 +21,7 @@ TIMEOUT_SECONDS = 60
 PATIENCE_SECONDS = 300  # how long a server may take to restart
 PAUSE_SECONDS = 1.0
 PAGE_SIZE_MAX = 200
+DOWNLOAD_BYTES = 64 * 1024
 # What stands between says this while the server restarts, or asks for patience itself.
 PASSING = {429, 502, 503, 504}
 
@@ -78,6 +80,16 @@ class Client:
     def put(self, *segments: str, body: object) -> Any:
         return self._decoded(self._send("PUT", segments, {}, body))
 
+    def delete(self, *segments: str, **query: object) -> None:
+        self._send("DELETE", segments, query)
+
+    def download(self, *segments: str, accept: str, **query: object) -> Iterator[bytes]:
+        """A long answer in another format, as it comes."""
+        request = self._request("GET", segments, query, None, {"Accept": accept})
+        with self._answer("GET", request) as response:
+            while piece := response.read(DOWNLOAD_BYTES):
+                yield piece
+
     def patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Ask, and ask again while the server is away. Only for what may be asked twice."""
         deadline, waiting = time.monotonic() + PATIENCE_SECONDS, False
@@ -104,10 +116,15 @@ class Client:
         body: object = None,
         headers: dict[str, str] | None = None,
     ) -> bytes:
-        request = self._request(method, segments, query, body, headers or {})
+        with self._answer(method, self._request(method, segments, query, body, headers or {})) as response:
+            return bytes(response.read())
+
+    @contextmanager
+    def _answer(self, method: str, request: Request) -> Iterator[Any]:
+        """The open answer; what goes wrong until it has been read is said in a sentence."""
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-                return bytes(response.read())
+                yield response
         except urls.HTTPError as error:
             self._refused(error)
         except (

@@ -8,6 +8,19 @@ from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
 
 MICROS = 1_000_000
+GB_HOUR = 3_600_000  # in megabyte-seconds
+RESOURCES = (
+    "money", "tokens", "input_tokens", "cached_tokens", "output_tokens", "calls", "wall_seconds", "cpu_seconds",
+    "memory_mb_seconds", "storage_mb_seconds", "network_bytes",
+)  # fmt: skip
+SHORT = {
+    "wall": "wall_seconds",
+    "cpu": "cpu_seconds",
+    "memory": "memory_mb_seconds",
+    "storage": "storage_mb_seconds",
+    "network": "network_bytes",
+}
+_PER_UNIT = {"memory_mb_seconds": GB_HOUR, "storage_mb_seconds": GB_HOUR, "network_bytes": 10**9}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -50,9 +63,34 @@ def money(amount: int, currency: str) -> str:
     return f"{'-' if amount < 0 else ''}{units:,}.{decimals} {currency}"
 
 
+def limit(text: str, resource: str) -> int:
+    """An amount of a resource in the API's unit. Raises `ArgumentTypeError`."""
+    if resource == "money":
+        return micros(text)
+    if resource in ("wall_seconds", "cpu_seconds"):
+        return seconds(text)
+    if resource not in _PER_UNIT:
+        return count(text)
+    try:
+        amount = Decimal(text) * _PER_UNIT[resource]
+        whole = int(amount.to_integral_value())
+    except (InvalidOperation, ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is not an amount; write 10 or 2.5") from None
+    if whole < 0:
+        raise ArgumentTypeError(f"{text!r} must not be negative")
+    return whole
+
+
 def quantity(amount: int, resource: str, currency: str) -> str:
-    """An amount of a budgeted resource; the resource itself is named elsewhere."""
-    return money(amount, currency) if resource == "money" else f"{amount:,}"
+    """An amount of a budgeted resource; where its unit is not clear from the resource, with that."""
+    if resource == "money":
+        return money(amount, currency)
+    if resource in ("wall_seconds", "cpu_seconds"):
+        return duration(amount)
+    if resource in _PER_UNIT:
+        unit = "GB" if resource == "network_bytes" else "GB-hours"
+        return f"{amount / _PER_UNIT[resource]:,.3f}".rstrip("0").rstrip(".") + f" {unit}"
+    return f"{amount:,}"
 
 
 def size(number: int | None) -> str:
@@ -87,6 +125,11 @@ def when(stamp: str | None) -> str:
     if stamp is None:
         return "-"
     return f"{_parsed(stamp).astimezone():%Y-%m-%d %H:%M:%S} ({age(stamp)} ago)"
+
+
+def when_next(stamp: str | None) -> str:
+    """Local time of what is ahead: `2031-05-06 07:08`, or a dash."""
+    return "-" if stamp is None else minute(stamp)
 
 
 def minute(stamp: str) -> str:

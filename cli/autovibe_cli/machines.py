@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import Namespace
 
-from autovibe_cli import formats
+from autovibe_cli import formats, predicting
 from autovibe_cli.client import Json
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
@@ -129,6 +129,7 @@ def _fields(machine: Json) -> list[tuple[str, object]]:
         ("type", machine["type"] + (f", model {machine['model']}" if machine["model"] else "")),
         ("spawned from", machine["source"]),
         ("latest checkpoint", machine["present"]),
+        ("replays", machine.get("replays")),
         ("guest", f"VM {machine['vmid']} on {machine['node']}, {machine['power']}"),
         ("observed", formats.when(machine["observed_at"])),
         ("created", formats.when(machine["created_at"])),
@@ -138,6 +139,7 @@ def _fields(machine: Json) -> list[tuple[str, object]]:
         ("exit code", machine["exit_code"]),
         ("network", machine["network"]),
         ("time limit", formats.duration(machine["wall_seconds"])),
+        ("expected", predicting.summary(machine["prediction"], machine["currency"]).removeprefix("Expected: ")),
         ("may be asked", ", ".join(machine["verbs"])),
     ]
 

@@ -1,8 +1,8 @@
-"""Commands on projects, their budgets, the types of machines, and operations."""
+"""Commands on projects, the types of machines, and operations. Budgets are in `budgets`."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 
 from autovibe_cli import formats
 from autovibe_cli.client import Json
@@ -19,30 +19,37 @@ def add(commands: Commands) -> None:
     )
     create.add_argument("slug", metavar="SLUG", help="lower-case letters, digits, hyphens")
     create.add_argument("--name", help="as people call it")
-    budget = commands.noun("budget", "What may be spent: show or set it.")
-    show = budget.verb(
-        "show",
-        _show_budget,
-        "A project's limits, and what is spent, held and left.",
-        examples=["budget show demo"],
-    )
-    show.add_argument("project", metavar="PROJECT")
-    put = budget.verb(
-        "set",
-        _set_budget,
-        "Set one limit of a project.",
-        examples=["budget set demo money 2.50", "budget set demo calls 500"],
-    )
-    put.add_argument("project", metavar="PROJECT")
-    put.add_argument("resource", choices=["money", "tokens", "calls"])
-    put.add_argument(
-        "value", metavar="VALUE", help="money in units of the currency, such as 10 or 2.50; else a number"
-    )
-    put.add_argument("--machine", metavar="REF", help="the limit of this machine of the project alone")
+    _add_recording(project)
     commands.verb("types", _types, "The types of agent that a machine can run.")
     operation = commands.noun("operation", "One operation: show it.")
     operation.verb("show", _show_operation, "How far an operation is, and how it ended.").add_argument(
         "id", metavar="ID"
+    )
+
+
+def _add_recording(project: Commands) -> None:
+    recording = project.verb(
+        "recording",
+        _recording,
+        "What is kept of what is said in a project's model calls: show it, or set it.",
+        examples=["project recording demo", "project recording demo redacted --days 7"],
+    )
+    recording.add_argument("project", metavar="PROJECT")
+    recording.add_argument("mode", metavar="MODE", nargs="?", choices=["off", "redacted", "full"])
+    recording.add_argument("--days", metavar="N", type=formats.count, help="how long it is kept")
+
+
+def _recording(session: Session, args: Namespace) -> None:
+    address = ("projects", args.project, "recording")
+    if args.days is not None and not args.mode:
+        raise Usage("Say the mode too: off, redacted or full.")
+    if args.mode:
+        policy = session.client.put(*address, body={"mode": args.mode, "days": args.days})
+    else:
+        policy = session.client.get(*address)
+    session.out.show(
+        policy,
+        lambda one: session.out.fields([("recording", one["mode"]), ("kept for", f"{one['days']} days")]),
     )
 
 
@@ -65,38 +72,6 @@ def _create(session: Session, args: Namespace) -> None:
     session.out.show(made, lambda project: session.out.line(f"Project {project['slug']} is there."))
     if not session.out.as_json:
         session.out.notice(f"Give it something to spend: {session.prog} budget set {made['slug']} money 10")
-
-
-def _show_budget(session: Session, args: Namespace) -> None:
-    _print_budgets(session, session.client.get("projects", args.project, "budgets"))
-
-
-def _set_budget(session: Session, args: Namespace) -> None:
-    try:
-        limit = (formats.micros if args.resource == "money" else formats.count)(args.value)
-    except ArgumentTypeError as error:
-        raise Usage(f"{error}.") from None
-    owner = ("machines", args.machine) if args.machine else ("projects", args.project)
-    _print_budgets(
-        session, session.client.put(*owner, "budgets", body={"resource": args.resource, "limit": limit})
-    )
-
-
-def _print_budgets(session: Session, answer: Json) -> None:
-    def shown(budget: Json, name: str) -> str:
-        return formats.quantity(budget[name], budget["resource"], answer["currency"])
-
-    def render(_: Json) -> None:
-        amounts = ("limit", "spent", "reserved", "left")
-        rows = [
-            (one["scope"], one["resource"], *(shown(one, name) for name in amounts))
-            for one in answer["budgets"]
-        ]
-        session.out.table(["WHOSE", "RESOURCE", "LIMIT", "SPENT", "HELD", "LEFT"], rows)
-        if not rows:
-            session.out.notice("No budget, so nothing may be spent.")
-
-    session.out.show(answer, render)
 
 
 def _types(session: Session, args: Namespace) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
-import sys
 import uuid
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
-from autovibe_cli import formats
+from autovibe_cli import formats, predicting, prompts
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
 from autovibe_cli.watch import watch
@@ -112,11 +111,18 @@ def _begin(session: Session, args: Namespace, segments: tuple[str, ...], body: d
     if args.watch:
         if not session.out.as_json:
             session.out.line(_introduced(machine), "bold")
+            _tell_expected(session, machine)
         return watch(session, machine["handle"])
     session.out.show(machine, lambda made: session.out.line(_introduced(made)))
     if not session.out.as_json:
+        _tell_expected(session, machine)
         session.out.notice(f"Watch it: {session.prog} machine watch {machine['handle']}")
     return 0
+
+
+def _tell_expected(session: Session, machine: dict[str, Any]) -> None:
+    if said := predicting.summary(machine["prediction"], machine["currency"]):
+        session.out.notice(said)
 
 
 def _introduced(machine: dict[str, Any]) -> str:
@@ -131,7 +137,7 @@ def _asked(args: Namespace) -> dict[str, Any]:
         )
     limits = {name: getattr(args, name) for name in ("money", "tokens", "calls")}
     return {
-        "prompt": _prompt(args.prompt),
+        "prompt": prompts.read(args.prompt),
         "files": args.files,
         "model": args.model,
         "limits": {name: limit for name, limit in limits.items() if limit is not None},
@@ -139,17 +145,6 @@ def _asked(args: Namespace) -> dict[str, Any]:
         **({"type": args.type} if args.type else {}),
         **({"network": args.network} if args.network else {}),
     }
-
-
-def _prompt(argument: str) -> str:
-    try:
-        prompt = sys.stdin.buffer.read().decode() if argument == "-" else argument
-        prompt.encode()
-    except UnicodeError:
-        raise Usage("The prompt is not valid UTF-8.") from None
-    if not prompt.strip():
-        raise Usage("The prompt is empty: say what the agent is to do.")
-    return prompt
 
 
 def _written(argument: str) -> dict[str, Any]:

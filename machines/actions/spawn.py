@@ -1,6 +1,7 @@
 """Spawning: everything that a new machine needs, in one transaction, or a sentence why not."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -11,7 +12,7 @@ from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from guests import actions as guests
 from guests.profiles import Profile, stricter
-from machines import types
+from machines import predict, types
 from machines.actions.begin import begin, record
 from machines.actions.lookup import machine_of
 from machines.models import Machine, MachineFile, next_number
@@ -21,6 +22,14 @@ from projects.models import Project, User
 
 PROMPT_CHARACTERS_MAX = 200_000
 WALL_SECONDS_MIN, WALL_SECONDS_MAX = 10, 30 * 86400
+
+
+class Replay(NamedTuple):
+    """Whose record answers the model calls of a machine that is spawned, and how."""
+
+    of: Machine
+    lenient: bool = False  # go on where the agent departs from the record
+    paced: bool = False  # as slowly as it was
 
 
 def spawn(
@@ -36,11 +45,12 @@ def spawn(
     wall_seconds: int | None = None,
     network: str = "",
     idempotency_key: str | None = None,
+    replay: Replay | None = None,
 ) -> Machine:
     """A new machine from a checkpoint: guest, budget, operation and event in one transaction.
 
     `limits` caps this machine alone: micros of money, tokens, calls. `network` is a stricter profile than its type's.
-    Asked again with the same key, the first machine is returned.
+    Asked again with the same key, the first machine is returned. A `replay` costs nothing, so it needs no money.
 
     Raises `Invalid`, `Conflict`, or `budgets.errors.Exhausted`.
     """
@@ -56,12 +66,19 @@ def spawn(
         created_by=by,
         idempotency_key=idempotency_key,
     )
+    if replay:
+        machine.replays, machine.replays_leniently, machine.replays_paced = replay
     _check(machine)
     machine.network = _network(machine, network)
-    _require_money(project, limits or {}, by)
+    if not replay:
+        _require_money(project, limits or {}, by)
+    expected = predict.predict(project=project, user=by, type_name=type_name, prompt=prompt, model=model)
     try:
         with transaction.atomic():
-            return _create(machine, modifications, limits or {}, by)
+            made = _create(machine, modifications, limits or {}, by)
+            if not replay:  # that costs nothing, whatever like machines did
+                predict.remember(made, expected)
+            return made
     except IntegrityError:  # the same key, at the same moment
         if twin := _twin(project, idempotency_key):
             return twin
@@ -130,7 +147,8 @@ def _create(
         budgets.set_limit(
             project, resource, limit, by=by, machine_id=machine.id, scope=f"Machine {machine.handle}"
         )
-    record(machine, "machine.requested", by=by, source=source.handle, type=machine.type)
+    replayed = {"replays": machine.replays.handle} if machine.replays else {}
+    record(machine, "machine.requested", by=by, source=source.handle, type=machine.type, **replayed)
     begin("spawn", machine, by=by)
     return machine
 

@@ -1,10 +1,13 @@
 """The verbs of a machine that is there, and what happens to it without anybody asking."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
+from budgets.resources import COMPUTE
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from guests import actions as guests
@@ -15,6 +18,8 @@ from machines.states import CALLING, SPAWNING, VERBS, State
 from operations.models import Operation
 from projects.errors import Conflict
 from projects.models import User
+
+DEPARTED = 1  # the exit code of a replay that left the record
 
 
 @transaction.atomic
@@ -49,21 +54,40 @@ def pause(machine: Machine, *, by: User) -> Operation:
 
 
 @transaction.atomic
-def out_of_budget(machine: Machine, sentence: str) -> None:
-    """A call was refused for want of budget: keep the state, and pause until somebody raises the limit.
+def out_of_budget(machine: Machine, sentence: str, needs: Mapping[str, int] | None = None) -> None:
+    """Something was refused for want of budget: keep the state, and pause until there is room for `needs` again.
 
     An agent may be refused before the worker that started it has said that it runs; then it is noted for that worker.
     """
-    why = {"paused_for": Machine.PausedFor.BUDGET, "sentence": sentence}
-    if Machine.objects.filter(pk=machine.pk, state__in=CALLING - {State.RUNNING}).update(**why):
+    awaiting = dict(needs or {})
+    if _set_aside(machine, Machine.PausedFor.BUDGET, sentence, "The budget ended", awaiting=awaiting):
+        record(machine, "machine.out_of_budget", sentence=sentence, awaiting=awaiting)
         return
+    # Refused again on the way: a call, while it is being paused for its time.
+    paused = Machine.objects.select_for_update().filter(pk=machine.pk, paused_for=Machine.PausedFor.BUDGET)
+    if current := paused.filter(state=State.PAUSING).first():
+        Machine.objects.filter(pk=machine.pk).update(awaiting=current.awaiting | awaiting)
+
+
+@transaction.atomic
+def held_back(machine: Machine, sentence: str) -> None:
+    """Its project spends too fast: keep the state, and pause until the circuit breaker is closed again."""
+    if _set_aside(machine, Machine.PausedFor.BREAKER, sentence, "The circuit breaker opened"):
+        record(machine, "machine.held_back", sentence=sentence)
+
+
+def _set_aside(machine: Machine, paused_for: Machine.PausedFor, sentence: str, why: str, **also: Any) -> bool:
+    """Checkpoint and pause a machine that nobody asked to be paused. False when that is not for now."""
+    reason = {"paused_for": paused_for, "sentence": sentence, **also}
+    if Machine.objects.filter(pk=machine.pk, state__in=CALLING - {State.RUNNING}).update(**reason):
+        return False  # see `machines.work.context.running`
     try:
-        machine.move(State.PAUSING, **why)
+        machine.move(State.PAUSING, **reason)
     except Conflict:  # refused twice, or already ending
-        return
-    record(machine, "machine.out_of_budget", sentence=sentence)
-    kept = _prepare(machine, Checkpoint.Kind.AUTOMATIC, "The budget ended")
+        return False
+    kept = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why)
     begin("pause", machine, by=None, checkpoint=str(kept.id))
+    return True
 
 
 @transaction.atomic
@@ -77,13 +101,25 @@ def switched_off(machine: Machine) -> None:
 
 
 @transaction.atomic
-def resume(machine: Machine, *, by: User) -> Operation:
-    """Let a paused machine go on. An agent that ended meanwhile is started again, in the same conversation."""
+def resume(machine: Machine, *, by: User | None) -> Operation:
+    """Let a paused machine go on; `by` nobody when its budget, or the circuit breaker, allows it again.
+
+    An agent that ended meanwhile, or was refused a call and is about to, is started again in the same conversation.
+    """
     _require(machine, "resume")
-    restart = machine.paused_for == Machine.PausedFor.BUDGET or machine.exit_code is not None
+    restart = _was_refused(machine) or machine.exit_code is not None
     machine.move(State.RESUMING, paused_for="", sentence="")
+    if restart:  # what the old agent asks, once it wakes and before it is ended, would be paid for and thrown away
+        tokens.revoke(machine)
     record(machine, "machine.resuming", by=by)
     return begin("resume", machine, by=by, restart=restart)
+
+
+def _was_refused(machine: Machine) -> bool:
+    """Whether the agent may have been told so: it was not when its time or compute ended."""
+    if machine.paused_for == Machine.PausedFor.BUDGET:
+        return not machine.awaiting or not COMPUTE.issuperset(machine.awaiting)
+    return machine.paused_for == Machine.PausedFor.BREAKER
 
 
 @transaction.atomic
@@ -126,6 +162,19 @@ def end(machine: Machine, *, sentence: str, by: User | None = None) -> Operation
     record(machine, "machine.stopping", by=by, sentence=sentence)
     final = _prepare(machine, Checkpoint.Kind.FINAL, "The end")
     return begin("terminate", machine, by=by, checkpoint=str(final.id))
+
+
+@transaction.atomic
+def depart(machine_id: UUID, sentence: str) -> None:
+    """A replay came to a call that is not in the record: it ends as failed, with the reason. Once is enough."""
+    locked = Machine.objects.select_for_update(of=("self",)).select_related("project", "guest", "present")
+    current = locked.get(pk=machine_id)
+    if current.exit_code is not None or current.state not in CALLING:
+        return
+    Machine.objects.filter(pk=machine_id).update(exit_code=DEPARTED, sentence=sentence)
+    current.refresh_from_db(fields=["exit_code"])
+    if current.state == State.RUNNING:  # else the worker that starts it begins the end
+        end(current, sentence=sentence)
 
 
 @transaction.atomic

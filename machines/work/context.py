@@ -9,7 +9,7 @@ from checkpoints.models import Checkpoint
 from events import actions as events
 from guests import actions as guests
 from guests import locks
-from machines import actions, reports, tokens
+from machines import actions, compute, reports, tokens
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation
@@ -68,14 +68,18 @@ def moved(work: Work, to: State, **also: object) -> None:
 
 
 def running(work: Work, **also: object) -> None:
-    """The agent was started. One that ended, or ran out of budget, before this could be said is taken from there."""
+    """The agent was started. One that ended, or was refused, before this could be said is taken from there."""
     moved(work, State.RUNNING, **also)
     machine = work.machine
-    machine.refresh_from_db(fields=["exit_code", "sentence", "paused_for"])
+    machine.refresh_from_db(fields=["exit_code", "sentence", "paused_for", "awaiting"])
     if machine.paused_for == Machine.PausedFor.BUDGET:
-        actions.out_of_budget(machine, machine.sentence)
+        actions.out_of_budget(machine, machine.sentence, machine.awaiting)
+    elif machine.paused_for == Machine.PausedFor.BREAKER:
+        actions.held_back(machine, machine.sentence)
     elif machine.exit_code is not None:
         actions.end(machine, sentence=machine.sentence or reports.sentence_of(machine.exit_code))
+    else:
+        compute.begin(machine)
 
 
 def failed(work: Work, sentence: str) -> None:

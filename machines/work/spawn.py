@@ -8,14 +8,13 @@ from guests import actions as guest_actions
 from guests import locks, making
 from guests import work as guests
 from guests.models import Guest
+from machines.size import CORES, MEMORY_MIB
 from machines.states import State
 from machines.work import bundle, network
 from machines.work.context import Work, failed, load, moved, running
 from operations.engine import Outcome, Plan, Step
 from operations.slots import Slots
 from proxmox import errors
-
-CORES, MEMORY_MIB = 2, 2048
 
 
 def _rewind(work: Work) -> Outcome:
