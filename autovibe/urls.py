@@ -9,6 +9,9 @@ from autovibe.health import healthz
 from autovibe.problems import NoSuchPath
 from budgets import api as budgets
 from budgets import breaker_api as breaker
+from budgets import pools_api as pools
+from budgets import prices_api as prices
+from budgets import transfers_api as transfers
 from budgets import watch_api as watch
 from checkpoints import api as checkpoints
 from gateway import calls_api as calls
@@ -17,6 +20,7 @@ from guests import api as guests
 from machines import api as machines
 from machines import ledger_api as ledger
 from machines import predict_api as predictions
+from machines import requests_api as requests
 from machines import resources_api as resources
 from machines import usage_api as usage
 from operations import api as operations
@@ -36,6 +40,7 @@ api = [
     path("resources/invariant/", watch.Invariant.as_view()),
     path("resources/projects/<slug:slug>/", resources.ProjectResources.as_view()),
     path("resources/projects/<slug:slug>/budget/", resources.ProjectBudget.as_view()),
+    path("projects/<slug:slug>/greediness/", projects.ProjectGreediness.as_view()),
     path("projects/<slug:slug>/recording/", calls.ProjectRecording.as_view()),
     path("machines/", machines.Machines.as_view()),
     path("machines/predict/", predictions.Predict.as_view()),
@@ -61,6 +66,21 @@ api = [
     path("checkpoints/<str:reference>/branch/", machines.Branch.as_view()),
     path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
     path("operations/<uuid:operation_id>/give-up/", operations.OperationGiveUp.as_view()),
+    path("transfers/", transfers.Transfers.as_view()),
+    *[
+        path(f"transfers/<int:number>/{verb}/", transfers.TransferVerb.as_view(verb=verb))
+        for verb in transfers.VERBS
+    ],
+    path("budget-requests/", requests.BudgetRequests.as_view()),
+    path("budget-requests/<int:number>/grant/", requests.BudgetRequestGrant.as_view()),
+    path("budget-requests/<int:number>/deny/", requests.BudgetRequestDeny.as_view()),
+    path("budget-requests/<int:number>/withdraw/", requests.BudgetRequestWithdraw.as_view()),
+    path("pools/", pools.Pools.as_view()),
+    path("pools/<slug:name>/", pools.PoolDetail.as_view()),
+    path("pools/<slug:name>/projects/<slug:slug>/", pools.PoolProject.as_view()),
+    path("prices/", prices.Prices.as_view()),
+    path("prices/<path:model>/", prices.PriceDetail.as_view()),
+    path("ledger/reratings/", prices.Reratings.as_view()),
     path("upstreams/", upstreams.Upstreams.as_view()),
     path("upstreams/<slug:name>/", upstreams.UpstreamDetail.as_view()),
     path("upstreams/<slug:name>/test/", upstreams.UpstreamTest.as_view()),

@@ -7,16 +7,21 @@ import threading
 import time
 from decimal import Decimal, InvalidOperation
 
+from django.conf import settings
 from django.db import transaction
 
 from budgets import prices
+from budgets.errors import UnknownPrice
 from budgets.models import PriceOverride
+from budgets.money import MICROS
+from budgets.prices import Price
 from events import actions as events
 from projects.errors import Conflict, Invalid
 from projects.models import User
 
 REFRESH_SECONDS = 2.0
 NAMES = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "web_search")
+SOURCES = ("book", "settings", "list", "invented", "ceiling")
 _REQUIRED = ("input", "output")
 
 _lock = threading.Lock()
@@ -30,10 +35,15 @@ def stale() -> bool:
 def refresh(*, now: bool = False) -> None:
     """Read the book again if it is old, or `now`. This is a query: in a thread, where there is an event loop."""
     global _read_at
-    with _lock:
+    # While another thread is reading, the old edition is good enough; before the first time there is none.
+    if not (now or stale()) or not _lock.acquire(blocking=now or _read_at == float("-inf")):
+        return
+    try:
         if now or stale():
             prices.use(_edition())
             _read_at = time.monotonic()
+    finally:
+        _lock.release()
 
 
 @transaction.atomic
@@ -64,6 +74,30 @@ def current() -> list[PriceOverride]:
     return [page for page in latest if not page.withdrawn]
 
 
+def price_of(model: str) -> Price:
+    """Today's price, of whichever provider lists the model. Raises `UnknownPrice`."""
+    try:
+        return prices.price_of(model, provider="anthropic")
+    except UnknownPrice:
+        return prices.price_of(model, provider="openai")
+
+
+def source_of(price: Price) -> str:
+    """Where the price comes from: one of `SOURCES`, as `prices.price_of` looks for it."""
+    if price.model in {page.model for page in current()}:
+        return "book"
+    if price.model in settings.PRICE_OVERRIDES:
+        return "settings"
+    if price.model == prices.OFFLINE_MODEL:
+        return "invented"
+    return "ceiling" if price.version.endswith("ceiling") else "list"
+
+
+def typed(rate: int) -> str:
+    """A rate as it is entered: `0.3`."""
+    return format((Decimal(rate) / MICROS).normalize(), "f")
+
+
 def _append(
     model: str, rates: dict[str, str], by: User, note: str, *, withdrawn: bool = False
 ) -> PriceOverride:
@@ -71,7 +105,7 @@ def _append(
         model=model, prices=rates, withdrawn=withdrawn, note=note[:200], actor=by.username
     )
     kind = "price.withdrawn" if withdrawn else "price.entered"
-    events.record(kind, subject=f"price:{page.pk}", by=by.username, model=model, **rates)
+    events.record(kind, subject=f"price:{page.pk}", by=by.username, model=model, prices=rates)
     transaction.on_commit(lambda: refresh(now=True))
     return page
 

@@ -138,8 +138,9 @@ def configure(
     return breaker
 
 
-def judge(breaker: Breaker, now: datetime) -> Verdict:
+def judge(breaker: Breaker, now: datetime | None = None) -> Verdict:
     """The rate since the breaker last changed, but of the last five minutes at most, and what it may be."""
+    now = now or timezone.now()
     spent = _spent(breaker.project_id, max(now - INTERVAL, breaker.since), now)
     rate = spent // (INTERVAL // timedelta(minutes=1))
     normal = _normal(breaker, now)

@@ -111,6 +111,7 @@ def _series(window: Window, cycle: Cycle, since: datetime, until: datetime) -> S
 
 
 def _line(window: Window, past: Series, since: datetime, now: datetime) -> list[tuple[datetime, int]]:
-    known = [(at, total) for at, total in forecast.burned(past, since=since) if since < at < now]
-    before = max(window.consumed - (known[-1][1] if known else 0), 0)
-    return [(since, before), *((at, before + total) for at, total in known), (now, window.consumed)]
+    burned = forecast.burned(past, since=since)
+    before = max(window.consumed - (burned[-1][1] if burned else 0), 0)
+    known = ((at, before + total) for at, total in burned if since < at < now)
+    return [(since, before), *known, (now, window.consumed)]

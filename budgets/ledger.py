@@ -98,8 +98,10 @@ def reap_expired(now: datetime | None = None) -> int:
 
 def prune() -> int:
     """Forget holds that ended long ago, so many at a time; what they used is in the ledger. Returns how many."""
-    old = Reservation.objects.filter(ended_at__lt=timezone.now() - KEPT).exclude(state=Reservation.State.HELD)
-    batch = list(old.order_by("ended_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    old = Reservation.objects.filter(created_at__lt=timezone.now() - KEPT).exclude(
+        state=Reservation.State.HELD
+    )
+    batch = list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
     return Reservation.objects.filter(pk__in=batch).delete()[0] if batch else 0
 
 

@@ -69,6 +69,7 @@ def change_limit(
     if budget is None:
         budget, before = _open(holder, resource, limit, period, options, by), 0
     else:
+        _require_own(budget, options.get("pooled", False))
         before = budget.limit
         _change(budget, limit, options, by)
     events.record(
@@ -86,8 +87,12 @@ def change_limit(
 
 
 @transaction.atomic
-def remove_limit(budget: Budget, *, by: User) -> None:
-    """Lift a limit. What was held under it is still settled; its windows stay on record."""
+def remove_limit(budget: Budget, *, by: User, pooled: bool = False) -> None:
+    """Lift a limit. What was held under it is still settled; its windows stay on record.
+
+    A share of a pool (`pooled`) is lifted by leaving the pool.
+    """
+    _require_own(budget, pooled)
     lock([budget.holder])
     removed = Budget.objects.standing().filter(pk=budget.pk).update(removed_at=timezone.now())
     if not removed:
@@ -138,6 +143,14 @@ def _check(resource: str, limit: int, period: str, options: dict[str, Any]) -> N
     marks = options.get("marks", [])
     if len(marks) > 10 or any(not 1 <= mark <= 100 for mark in marks):
         raise Invalid("Warnings are at most ten whole per cents from 1 to 100.")
+
+
+def _require_own(budget: Budget, pooled: bool) -> None:
+    if budget.pooled and not pooled:
+        raise Conflict(
+            f"{budget.scope} has this limit from a pool, which is dealt out by greediness every day. "
+            "An administrator can change the pool, or take the project out of it."
+        )
 
 
 def _locked(holder: Holder, resource: str, period: str, options: dict[str, Any]) -> Budget | None:

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -216,7 +217,7 @@ class Reservation(models.Model):
         indexes = [
             # What the reaper asks for, every few seconds.
             models.Index(fields=["expires_at"], condition=Q(state="held"), name="reservation_open"),
-            models.Index(fields=["ended_at"], name="reservation_ended"),
+            BrinIndex(fields=["created_at"], name="reservation_by_time"),
         ]
 
     def __str__(self) -> str:

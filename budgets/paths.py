@@ -62,12 +62,11 @@ def _draw(pool: Pool, ahead: list[int], cycle: Cycle, chance: random.Random) -> 
     """For each cycle ahead one of the past. Weekends not yet seen may be anything up to a working day."""
     weights = {number: chance.expovariate(1.0) * recency for number, recency in _recency(pool).items()}
     drawn: Pool = {}
-    for kind in (False, True):
+    for kind in sorted({_weekend(number, cycle) for number in ahead}):
         places = [number for number in ahead if _weekend(number, cycle) == kind]
         like = [number for number in pool if _weekend(number, cycle) == kind]
-        seen = len(like) >= 2 or not cycle.weekly
-        choice = like if seen else list(pool)
-        part = 1.0 if seen else chance.random()
+        choice = like if len(like) >= 2 else list(pool)
+        part = chance.random() if kind and len(like) < 2 else 1.0
         picks = chance.choices(choice, [weights[number] for number in choice], k=len(places))
         for place, pick in zip(places, picks, strict=True):
             drawn[place] = [part * total for total in pool[pick]]

@@ -16,15 +16,18 @@ from django.utils import timezone
 from budgets.models import LedgerEntry, Reservation, Window
 from budgets.resources import Period, Resource
 
+# Summed up once by everything, and then by each alone: the second time there are few rows.
 _BREAKDOWN = """
-SELECT grouping(project_id, label, machine_id, member_id, day), project_id, label, machine_id, member_id, day,
-       {sums}, count(*) FILTER (WHERE kind = 'assumed')
-FROM (
-    SELECT *, (created_at AT TIME ZONE %(zone)s)::date AS day FROM budgets_ledgerentry
+WITH part AS (
+    SELECT project_id, label, machine_id, member_id, (created_at AT TIME ZONE %(zone)s)::date AS day, {sums}
+    FROM budgets_ledgerentry
     WHERE project_id = ANY(%(projects)s::uuid[]) AND kind = ANY(%(kinds)s)
       AND created_at >= %(since)s AND created_at < %(until)s
-) AS e
-GROUP BY GROUPING SETS ((), (project_id), (label), (machine_id), (member_id), (day))
+    GROUP BY 1, 2, 3, 4, 5
+)
+SELECT grouping(project_id, label, machine_id, member_id, day), project_id, label, machine_id, member_id, day,
+       {totals}
+FROM part GROUP BY GROUPING SETS ((), (project_id), (label), (machine_id), (member_id), (day))
 """
 _KINDS = ("system", "hub", "project", "member", "machine")
 
@@ -60,7 +63,13 @@ class Used:
 
 
 AMOUNTS = tuple(one.name for one in fields(Used))
-_SUMS = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in AMOUNTS[:-1])
+_SUMS = ", ".join(
+    [
+        *(f"sum({name}) AS {name}" for name in AMOUNTS[:-1]),
+        "count(*) FILTER (WHERE kind = 'assumed') AS assumed",
+    ]
+)
+_TOTALS = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in AMOUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ def breakdown(projects: Iterable[UUID], *, since: datetime, until: datetime, zon
         0b11110: (4, found.days),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_BREAKDOWN.format(sums=_SUMS), asked)
+        cursor.execute(_BREAKDOWN.format(sums=_SUMS, totals=_TOTALS), asked)
         for bits, *row in cursor.fetchall():
             at, cut = cuts.get(bits, (0, whole))
             cut[row[at]] = Used(*row[5:])

@@ -1,4 +1,7 @@
-"""Requests for more: asked by a member or a machine, granted or denied by an owner. Permissions are the interfaces' part."""
+"""Requests for more: asked by a member or a machine, granted or denied by an owner.
+
+Permissions are the interfaces' part.
+"""
 
 from uuid import UUID
 
@@ -47,20 +50,27 @@ def ask(
 
 @transaction.atomic
 def ask_for(
-    budget: Budget, amount: int, *, by: User | None, machine_id: UUID | None = None, reason: str = ""
+    budget: Budget,
+    amount: int,
+    *,
+    by: User | None,
+    machine_id: UUID | None = None,
+    reason: str = "",
+    automatic: bool = False,
 ) -> BudgetRequest:
-    """`ask`, of one budget."""
+    """`ask`, of one budget. An `automatic` request is one that nobody made: the machine was paused for want of it."""
     if not 0 < amount <= LIMIT_MAX:
         raise Invalid("Ask for something: give an amount above 0.")
-    if budget.project is None:
+    if budget.project is None or budget.pooled:
         raise Conflict(f"{budget.scope} has a limit that only an administrator can raise.")
     limits.lock([budget.holder])
     pending = BudgetRequest.objects.filter(budget=budget, machine_id=machine_id, state=State.PENDING)
-    request = pending.first() if machine_id else None
+    request = pending.select_for_update().first() if machine_id else None
     if request is None:
         request = BudgetRequest(project=budget.project, budget=budget, machine_id=machine_id)
     changed = request.pk is None or request.amount != amount
-    request.amount, request.reason, request.asked_by = amount, reason[:500], by
+    request.amount, request.reason, request.automatic = amount, reason[:500], automatic
+    request.asked_by = request.asked_by or by
     request.save()
     if changed:
         _tell("budget.requested", request, by, amount=amount)
@@ -77,7 +87,7 @@ def ask_for_shortage(payer: Payer, needs: dict[str, int], *, reason: str) -> Bud
         for window in Window.objects.of(payer.holders).select_related("budget__project")
         if not window.is_rate and window.resource in needs and window.left < needs[window.resource]
     ]
-    grantable = [window for window in short if window.budget.project]
+    grantable = [window for window in short if window.budget.project and not window.budget.pooled]
     if not grantable:
         return None
     window = grantable[0]
@@ -88,6 +98,7 @@ def ask_for_shortage(payer: Payer, needs: dict[str, int], *, reason: str) -> Bud
         by=None,
         machine_id=payer.machine_id,
         reason=reason,
+        automatic=True,
     )
 
 
@@ -97,12 +108,11 @@ def grant(request: BudgetRequest, *, by: User, amount: int | None = None, answer
     more = request.amount if amount is None else amount
     if not 0 < more <= LIMIT_MAX:
         raise Invalid("Grant something: give an amount above 0, or deny the request.")
+    limits.lock([request.budget.holder])  # before the request's row, as who asks again does
     request.decide(State.GRANTED, by=by, sentence=DECIDED, granted=more, answer=answer[:300])
-    budget = request.budget
+    budget = Budget.objects.select_related("project").get(pk=request.budget_id)
     if budget.removed_at:
         raise Conflict("The limit has been lifted meanwhile; there is nothing to raise.")
-    limits.lock([budget.holder])
-    budget.refresh_from_db()
     holder = Holder(budget.holder, budget.scope, budget.project)
     raised = change_limit(
         holder, budget.resource, min(budget.limit + more, LIMIT_MAX), by=by, period=budget.period
@@ -119,8 +129,8 @@ def deny(request: BudgetRequest, *, by: User, answer: str = "") -> None:
 
 
 @transaction.atomic
-def withdraw(request: BudgetRequest, *, by: User) -> None:
-    """Take it back."""
+def withdraw(request: BudgetRequest, *, by: User | None) -> None:
+    """Take it back; `by` nobody where it has become pointless."""
     request.decide(State.WITHDRAWN, by=by, sentence=DECIDED)
     _tell("budget.request_withdrawn", request, by, amount=request.amount)
 

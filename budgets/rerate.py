@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
-from budgets import prices
+from budgets import book, prices
 from budgets.errors import UnknownPrice
 from budgets.models import LedgerEntry, Rerating
 from budgets.prices import Price, Usage
@@ -122,12 +122,10 @@ def _corrected(project: Project | None, since: datetime, until: datetime) -> dic
 
 
 def _price(model: str) -> Price | None:
-    for provider in ("anthropic", "openai"):
-        try:
-            return prices.price_of(model, provider=provider)
-        except UnknownPrice:
-            continue
-    return None
+    try:
+        return book.price_of(model)
+    except UnknownPrice:
+        return None
 
 
 def _usage(entry: LedgerEntry) -> Usage:

@@ -24,7 +24,7 @@ class Move(models.Model):
     def decide(self, to: str, *, by: User | None, sentence: str, **also: Any) -> None:
         """From pending to its end; the only writer of `state`. Raises `Conflict` with `sentence` when it has one."""
         also |= {"state": to, "decided_by": by, "decided_at": timezone.now()}
-        pending = type(self)._default_manager.filter(pk=self.pk, state="pending")
+        pending = type(self)._default_manager.filter(Q(state="pending"), pk=self.pk)
         if not pending.update(**also):
             raise Conflict(sentence)
         for name, value in also.items():
@@ -91,7 +91,7 @@ class BudgetRequest(Move):
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     machine_id = models.UUIDField(null=True)  # the machine that asks, or that it is asked for
-    automatic = models.BooleanField(default=False)  # made because the machine was paused; void when it goes on
+    automatic = models.BooleanField(default=False)  # because the machine was paused; void when it goes on
     granted = models.BigIntegerField(null=True)
     answer = models.CharField(max_length=300, blank=True)
 

@@ -5,7 +5,7 @@ Permissions are the interfaces' part, but for one: only an owner of a side agree
 """
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from budgets import limits, sentences
@@ -39,8 +39,9 @@ def propose(
     sides = [side for side in (giver, taker) if by.has_perm("projects.manage_budgets", side)]
     if not sides:
         raise PermissionDenied
+    own_key = f"{by.pk}:{key}" if key else None
     with transaction.atomic():
-        if key and (twin := Transfer.objects.select_for_update().filter(key=key).first()):
+        if own_key and (twin := _twin(own_key)):
             return twin
         transfer = Transfer.objects.create(
             giver=giver,
@@ -51,7 +52,7 @@ def propose(
             note=note[:300],
             proposed_by=by,
             proposed_for=sides[0],
-            key=key,
+            key=own_key,
         )
         _tell("transfer.proposed", transfer, by)
         if len(sides) == 2:
@@ -80,6 +81,13 @@ def withdraw(transfer: Transfer, *, by: User) -> None:
     _require(by, transfer.proposed_for)
     transfer.decide(State.WITHDRAWN, by=by, sentence=DECIDED)
     _tell("transfer.withdrawn", transfer, by)
+
+
+def _twin(key: str) -> Transfer | None:
+    """What was proposed with that key. Of two who ask at once, the second waits here for the first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    return Transfer.objects.filter(key=key).first()
 
 
 def _check(giver: Project, taker: Project, resource: str, amount: int, period: str) -> None:

@@ -15,18 +15,19 @@ from checkpoints.models import Checkpoint, CheckpointQuerySet
 from events import actions as events
 from guests import diagnoses
 from machines.models import Machine, MachineQuerySet
-from projects.models import User
+from projects.models import Project, ProjectQuerySet, User
 
 BEAT_SECONDS = 10.0
 COALESCE_SECONDS = 0.3
 SUBJECTS_MAX = 20
 
 SIGNED_OUT, NO_ACCESS = 4401, 4403
-MODELS: dict[str, Callable[[], MachineQuerySet | CheckpointQuerySet]] = {
+MODELS: dict[str, Callable[[], ProjectQuerySet | MachineQuerySet | CheckpointQuerySet]] = {
+    "project": Project.objects.all,
     "machine": Machine.objects.all,
     "checkpoint": Checkpoint.objects.all,
 }
-# Rings that no fleet page shows anything of.
+# Rings that no page of many things shows anything of.
 NOT_FOR_THE_FLEET = frozenset({"log", "operation.step"})
 
 
@@ -67,6 +68,11 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         elif events.FLEET in self._subjects and kind not in NOT_FOR_THE_FLEET:
             # Whose it was is not this page's to know: it may belong to somebody else.
             self._ring(events.FLEET, "changed")
+        elif kind not in NOT_FOR_THE_FLEET:
+            # It came by way of its project: machines and budgets ring there as well.
+            for project in self._subjects:
+                if project.startswith("project:"):
+                    self._ring(project, kind)
 
     async def layer_resync(self, message: dict[str, Any]) -> None:
         """Doorbells may have been lost."""

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Sum
+from django.db.models import Count
 
+from budgets import reports
 from budgets.models import Window
-from budgets.resources import Period, Resource
+from budgets.resources import Resource
 from checkpoints.models import Checkpoint
-from dashboard import needs
+from dashboard import needs, outlook
+from dashboard.budget import Line, headline
 from gateway.models import Call
 from machines import enforce
 from machines.models import Machine, MachineQuerySet
@@ -19,6 +22,7 @@ from projects.models import Project, User
 
 ROWS_PER_PAGE = 50
 NEEDS_SHOWN = 5
+FORECAST = 3
 
 
 @dataclass(frozen=True)
@@ -81,17 +85,32 @@ class Tile:
 
 @dataclass(frozen=True)
 class Purse:
-    """The money budgets of the visible projects in one currency, added up."""
+    """The money of the visible projects in one currency: of each, the limit that has least left."""
 
     currency: str
-    projects: int
-    limit: int
-    spent: int
-    reserved: int
+    lines: list[Line]
+    today: int  # spent since midnight
+
+    @property
+    def limit(self) -> int:
+        return sum(line.window.limit for line in self.lines)
+
+    @property
+    def spent(self) -> int:
+        return sum(line.window.consumed for line in self.lines)
+
+    @property
+    def reserved(self) -> int:
+        return sum(line.window.reserved for line in self.lines)
 
     @property
     def left(self) -> int:
-        return max(self.limit - self.spent - self.reserved, 0)
+        return sum(max(line.window.left, 0) for line in self.lines)
+
+    @property
+    def alarm(self) -> Line | None:
+        """The limit that will run out first, if one will."""
+        return headline(line for line in self.lines if line.outlook and line.outlook.tone in ("bad", "warn"))
 
 
 @dataclass(frozen=True)
@@ -138,15 +157,30 @@ def _tile(group: Group, counts: Mapping[str, int], asked: Filter) -> Tile:
 
 
 def _purses(projects: Iterable[Project]) -> list[Purse]:
-    holders = [f"project:{project.id}" for project in projects]
-    whole = Window.objects.of(holders).filter(resource=Resource.MONEY, budget__period=Period.TOTAL)
-    sums = whole.values("budget__project__currency").annotate(
-        projects=Count("pk"), of=Sum("limit"), gone=Sum("spent"), over=Sum("overrun"), held=Sum("reserved")
-    )
+    ids = [project.id for project in projects]
+    tightest: dict[UUID | None, Window] = {}
+    for window in reports.standing(ids):
+        budget = window.budget
+        if budget.kind == "project" and window.resource == Resource.MONEY and not window.is_rate:
+            before = tightest.get(budget.project_id)
+            if before is None or window.left < before.left:
+                tightest[budget.project_id] = window
+    today = dict[UUID | None, int](reports.spent_since(ids, reports.midnight()).items())
+    lines: dict[str, list[Line]] = {}
+    for window in tightest.values():
+        lines.setdefault(window.budget.project.currency if window.budget.project else "", []).append(
+            Line(window, None)
+        )
     return [
-        Purse(row["budget__project__currency"], row["projects"], row["of"], row["gone"] + row["over"], row["held"])
-        for row in sums.order_by("budget__project__currency")
+        Purse(currency, _told(found), sum(today.get(line.window.budget.project_id, 0) for line in found))
+        for currency, found in sorted(lines.items())
     ]
+
+
+def _told(lines: list[Line]) -> list[Line]:
+    """With a forecast for the few that are furthest used: it takes a while to reckon."""
+    fullest = sorted(lines, key=lambda line: -line.window.percent)
+    return [Line(line.window, outlook.of(line.window)) for line in fullest[:FORECAST]] + fullest[FORECAST:]
 
 
 def _rows(page: Page[Machine]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from budgets.models import LedgerEntry
 from checkpoints.states import State as CheckpointState
 from gateway.models import Call
 from machines.states import State as MachineState
@@ -40,5 +41,14 @@ CALLS: dict[str, Look] = {
     K.DONE: Look("ok", "check"),
     K.FAILED: Look("bad", "cross"),
     K.RELEASED: Look("neutral", "stop"),
+}
+E = LedgerEntry.Kind
+ENTRIES: dict[str, str] = {  # tones
+    E.USAGE: "neutral",
+    E.ASSUMED: "warn",
+    E.CORRECTION: "info",
+    E.RERATING: "info",
+    E.LIMIT: "accent",
+    E.TRANSFER: "accent",
 }
 UNKNOWN = Look("neutral", "question")

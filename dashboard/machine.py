@@ -5,11 +5,10 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
-from budgets.models import Window
-from budgets.resources import of_machine
+from budgets.resources import Resource
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
-from dashboard import history, progress, words
+from dashboard import budget, expected, history, progress, words
 from gateway.models import Call
 from machines import enforce, types
 from machines.models import Machine
@@ -54,7 +53,9 @@ class Totals:
 def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dict[str, Any]:
     """The context of the page and of its live fragment; the log has its own."""
     operable = user.has_perm("projects.operate_machines", machine.project)
+    limits = budget.of_machine_page(machine)
     points, hidden = _line(machine, operable, every=every_checkpoint)
+    sums = totals(machine)
     return {
         "machine": machine,
         "type": _type_title(machine.type),
@@ -66,8 +67,11 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "points_hidden": hidden,
         "points_count": len(points) + hidden,
         "calls": list(Call.objects.filter(machine=machine).order_by("-number")[:CALLS_SHOWN])[::-1],
-        "totals": totals(machine),
-        "cap": Window.objects.of([of_machine(machine.id)]).filter(resource="money").first(),
+        "totals": sums,
+        "expected": expected.of_machine(machine, sums),
+        "cap": next((line.window for line in limits if line.window.resource == Resource.MONEY), None),
+        "lines": limits,
+        "manages": user.has_perm("projects.manage_budgets", machine.project),
         "wall_words": words.elapsed(machine.wall_seconds),
         "events": history.of(machine),
     }

@@ -5,8 +5,31 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from budgets.money import MICROS
+from budgets.resources import Period, Resource
+from budgets.sentences import GB_HOUR
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CHF": "CHF\N{NO-BREAK SPACE}"}
+RESOURCES: dict[str, str] = {
+    Resource.MONEY: "Money",
+    Resource.TOKENS: "Tokens",
+    Resource.INPUT_TOKENS: "New input tokens",
+    Resource.CACHED_TOKENS: "Cached tokens",
+    Resource.OUTPUT_TOKENS: "Output tokens",
+    Resource.CALLS: "Model calls",
+    Resource.WALL: "Wall time",
+    Resource.CPU: "CPU time",
+    Resource.MEMORY: "Memory",
+    Resource.STORAGE: "Storage",
+    Resource.NETWORK: "Network",
+}
+PERIODS: dict[str, str] = {
+    Period.TOTAL: "for good",
+    Period.MINUTE: "a minute",
+    Period.HOUR: "an hour",
+    Period.DAY: "a day",
+    Period.WEEK: "a week",
+    Period.MONTH: "a month",
+}
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 
@@ -69,3 +92,25 @@ def tokens(amount: int) -> str:
     if amount < 10_000:
         return f"{amount:,}"
     return f"{amount / 1000:.0f}k" if amount < 1_000_000 else f"{amount / 1_000_000:.1f}M"
+
+
+def amount(quantity: int, resource: str, currency: str = "USD") -> str:
+    """A quantity of any resource, rounded to read: `$1.84`, `212k`, `4 h 41 min`, `12.5 GB-h`, `1.2 GB`."""
+    if resource == Resource.MONEY:
+        return money(quantity, currency)
+    if resource in (Resource.WALL, Resource.CPU):
+        return elapsed(quantity)
+    if resource in (Resource.MEMORY, Resource.STORAGE):
+        hours = quantity / GB_HOUR
+        return f"{hours:,.0f} GB-h" if hours >= 100 or not quantity else f"{hours:,.2f} GB-h"
+    if resource == Resource.NETWORK:
+        return size(quantity)
+    return f"{quantity:,}" if resource == Resource.CALLS else tokens(quantity)
+
+
+def day(at: datetime, now: datetime | None = None) -> str:
+    """`14:05` today, `27 November` this year and the next months, `3 March 2028` beyond."""
+    now = now or timezone.now().astimezone(at.tzinfo)
+    if at.date() == now.date():
+        return f"{at:%H:%M} today"
+    return f"{at.day} {at:%B}" if abs(at - now) < timedelta(days=180) else f"{at.day} {at:%B %Y}"

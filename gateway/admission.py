@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 
@@ -14,10 +14,11 @@ from budgets import book
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, FREE, OFFLINE_MODEL, Price, price_of
 from events import actions as events
-from gateway import database, sessions
+from gateway import database, sessions, waiting
 from gateway.calls import NOT_A_TOKEN
 from gateway.dialects.base import Dialect, Request
 from gateway.errors import Refused
+from gateway.identity import new_id
 from gateway.models import Call
 from gateway.settlement import Outcome, conclude
 from gateway.teller import Row, teller
@@ -31,7 +32,6 @@ from projects.models import Project
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
-TRY_EVERY_SECONDS = 0.5
 # Longer bodies are read in a thread: nobody's stream is to stand still meanwhile.
 LONG_BYTES = 1024**2
 
@@ -97,7 +97,7 @@ async def admit(token: str, body: bytes, dialect: Dialect) -> Admission:
         except Crowded:
             if clock() > until:
                 raise
-        await asyncio.sleep(TRY_EVERY_SECONDS)
+        await waiting.a_moment()
 
 
 async def _read(body: bytes, dialect: Dialect) -> Request:
@@ -124,7 +124,9 @@ async def _admit(token: str, request: Request) -> Admission:
     except Refused:
         if not await database.run(tokens.replays, session):
             raise
-        price = Price(request.model, "", ((0, FREE),), context_window=0)  # it was bounded when it was recorded
+        price = Price(
+            request.model, "", ((0, FREE),), context_window=0
+        )  # it was bounded when it was recorded
         asked = _asked(session, request, price, offline=offers.offline)
     if not (rows := await teller().admitting.ask(asked)):
         raise Refused(401, NOT_A_TOKEN)
@@ -163,7 +165,7 @@ def _price(request: Request, offers: Offers) -> Price:
 def _asked(session: str, request: Request, price: Price, *, offline: bool) -> dict[str, Any]:
     known = sessions.recall(session, request)
     lasts = timedelta(seconds=settings.GATEWAY_RESERVATION_SECONDS)
-    call_id = uuid4()
+    call_id = new_id()
     return {
         "id": call_id,
         "key": f"call:{call_id}",

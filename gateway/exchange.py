@@ -108,7 +108,7 @@ class Exchange:
             await self._answer.write(kept)
 
     async def _hear_out(self, response: Response) -> None:
-        """The agent is gone, but the answer may be here already: then it is charged by its figures, not by the bound."""
+        """The agent is gone, but the answer may be here already: then its figures are charged, and not the bound."""
         if self._meter is None or self._meter.final:
             return
         with contextlib.suppress(TimeoutError, NotSent, BrokenOff):

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db import connection
+
 from budgets import actions as budgets
 from budgets.prices import Usage
 from events import actions as events
-from gateway import database, sessions
+from gateway import database, sessions, waiting
 from gateway.models import Call
 from gateway.teller import teller
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TELL_EVERY_SECONDS = 0.25
+_ANSWERING = """
+UPDATE gateway_call AS g SET state = 'streaming', first_byte_ms = a.first_byte_ms
+FROM unnest(%s::uuid[], %s::int[]) AS a(id, first_byte_ms) WHERE g.id = a.id AND g.state = 'admitted'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ async def conclude(admission: "Admission", outcome: Outcome) -> None:
     await teller().concluding.ask(_hold(admission, outcome) | {"call": _call(admission, outcome)})
     if outcome.usage and not outcome.assumed and _counts_alike(admission, outcome):
         sessions.learn(admission.session, admission.request, outcome.usage)
-    _ringer().ring(admission.machine.id, admission.machine.project_id)
+    waiting.one_has_ended()
+    _ringer().ended(admission)
 
 
 def answering(admission: "Admission", first_byte_ms: int) -> None:
@@ -59,7 +66,7 @@ def answering(admission: "Admission", first_byte_ms: int) -> None:
 def _counts_alike(admission: "Admission", outcome: Outcome) -> bool:
     """Whether the agent's next call is counted as this one was.
 
-    Servers of unknown habits, the offline model and recordings count otherwise, and the word to wrap up is not repeated.
+    Servers of unknown habits, the offline model and recordings count otherwise; the word to wrap up is not repeated.
     """
     elsewhere = outcome.free or admission.offers.offline or admission.machine.replays_id
     return not (elsewhere or admission.landing)
@@ -110,8 +117,9 @@ class Ringer:
         self._answering: dict[UUID, tuple[UUID, UUID, int]] = {}
         self._work: asyncio.Task[None] | None = None
 
-    def ring(self, machine: UUID, project: UUID) -> None:
-        self._machines[machine] = project
+    def ended(self, admission: "Admission") -> None:
+        self._answering.pop(admission.call_id, None)  # it is written down already
+        self._machines[admission.machine.id] = admission.machine.project_id
         self._begin()
 
     def answering(self, admission: "Admission", first_byte_ms: int) -> None:
@@ -135,10 +143,11 @@ class Ringer:
 
 
 def _tell(answering: dict[UUID, tuple[UUID, UUID, int]], machines: dict[UUID, UUID]) -> None:
-    for call_id, (machine, project, first_byte_ms) in answering.items():
-        admitted = Call.objects.filter(pk=call_id, state=Call.State.ADMITTED)
-        if admitted.update(state=Call.State.STREAMING, first_byte_ms=first_byte_ms):
-            machines[machine] = project
+    if answering:
+        first = {call_id: milliseconds for call_id, (_, _, milliseconds) in answering.items()}
+        with connection.cursor() as cursor:
+            cursor.execute(_ANSWERING, [list(first), list(first.values())])
+        machines |= {machine: project for machine, project, _ in answering.values()}
     for machine, project in machines.items():
         events.ring("call", subject=f"machine:{machine}", project_id=project)
 

@@ -195,7 +195,8 @@ class Prediction(models.Model):
     """
 
     machine = models.OneToOneField(Machine, models.CASCADE, primary_key=True, related_name="prediction")
-    method = models.CharField(max_length=20)  # its version: figures of different ones are not compared
+    # Its version: figures of different ones are not compared. Empty where nothing was expected.
+    method = models.CharField(max_length=20)
     neighbours = models.PositiveSmallIntegerField(default=0)  # past machines that it was made from
     cost_micros = _range()
     tokens = _range()

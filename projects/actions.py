@@ -77,6 +77,13 @@ def find(slug: str, *, user: User | AnonymousUser) -> Project:
     raise NotThere(f"There is no project {slug!r} that you may see. Yours: {known}.")
 
 
+def named(slug: str) -> Project:
+    """The project of that name, for staff, who need not be its members."""
+    if project := Project.objects.filter(slug=slug).first():
+        return project
+    raise NotThere(f"There is no project {slug!r}.")
+
+
 def members(project: Project) -> QuerySet[User]:
     """Everybody who may see the project, by name."""
     found = get_users_with_perms(project, only_with_perms_in=["view_project"])

@@ -10,19 +10,25 @@ from rest_framework.views import APIView
 
 from projects import actions
 from projects.models import Project
-from projects.permissions import acting
+from projects.permissions import acting, require
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
-        fields = ["id", "slug", "name", "currency", "created_at"]
-        read_only_fields = ["id", "currency", "created_at"]
+        fields = ["id", "slug", "name", "currency", "greediness", "created_at"]
+        read_only_fields = ["id", "currency", "greediness", "created_at"]
 
 
 class NewProjectSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=40, help_text="Lower-case letters, digits, hyphens.")
     name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
+
+
+class GreedinessSerializer(serializers.Serializer[Any]):
+    greediness = serializers.DecimalField(
+        max_digits=3, decimal_places=2, min_value=0, max_value=1, help_text="From 0, nothing, to 1."
+    )
 
 
 class Projects(APIView):
@@ -53,3 +59,22 @@ class ProjectDetail(APIView):
     @extend_schema(responses=ProjectSerializer, tags=["projects"], operation_id="projects_show")
     def get(self, request: Request, slug: str) -> Response:
         return Response(ProjectSerializer(actions.find(slug, user=request.user)).data)
+
+
+class ProjectGreediness(APIView):
+    """How much a project wants of a pool that it shares with others."""
+
+    @extend_schema(
+        request=GreedinessSerializer,
+        responses=ProjectSerializer,
+        tags=["projects"],
+        operation_id="projects_greediness",
+    )
+    def put(self, request: Request, slug: str) -> Response:
+        """Set it. What is left of today's pool is dealt out anew within seconds."""
+        project = actions.find(slug, user=request.user)
+        require(request.user, "manage_budgets", project)
+        asked = GreedinessSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        actions.set_greediness(project, asked.validated_data["greediness"], by=acting(request.user))
+        return Response(ProjectSerializer(project).data)

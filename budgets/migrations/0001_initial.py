@@ -2,6 +2,7 @@
 
 import budgets.models
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.expressions
 import uuid
@@ -425,7 +426,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="reservation",
-            index=models.Index(fields=["ended_at"], name="reservation_ended"),
+            index=django.contrib.postgres.indexes.BrinIndex(
+                fields=["created_at"], name="reservation_by_time"
+            ),
         ),
         migrations.AddConstraint(
             model_name="reservation",

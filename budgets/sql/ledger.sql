@@ -178,13 +178,13 @@ DECLARE
     used jsonb;
     held smallint;
     sums bigint[];
+    ids uuid[];
+    held_on bigint[];
 BEGIN
-    PERFORM FROM budgets_reservation WHERE id IN (SELECT (a->>'id')::uuid FROM jsonb_array_elements(asked) AS a)
-        ORDER BY id FOR UPDATE;
-    PERFORM FROM budgets_window WHERE id IN (
-        SELECT unnest(r.windows) FROM budgets_reservation r
-        WHERE r.id IN (SELECT (a->>'id')::uuid FROM jsonb_array_elements(asked) AS a)
-    ) ORDER BY id FOR UPDATE;
+    SELECT array_agg((a->>'id')::uuid) INTO ids FROM jsonb_array_elements(asked) AS a;
+    PERFORM FROM budgets_reservation WHERE id = ANY(ids) ORDER BY id FOR UPDATE;
+    SELECT array_agg(DISTINCT w) INTO held_on FROM budgets_reservation r, unnest(r.windows) AS w WHERE r.id = ANY(ids);
+    PERFORM FROM budgets_window WHERE id = ANY(held_on) ORDER BY id FOR UPDATE;
     FOR c IN SELECT * FROM jsonb_to_recordset(asked) AS c("id" uuid, "to" text, kind text, in_full boolean, figures jsonb) LOOP
         SELECT * INTO r FROM budgets_reservation WHERE id = c.id;
         changed := r.state = 'held' OR (r.state = 'expired' AND c."to" = 'settled' AND NOT c.in_full);

@@ -1,7 +1,9 @@
 """Pills, icons, times and amounts in templates; the words come from `dashboard.words`."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.templatetags.static import static
@@ -10,6 +12,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from budgets import money as exact
+from budgets import sentences
+from budgets.models import LedgerEntry, Window
 from checkpoints.models import Checkpoint
 from dashboard import logs, look, words
 from gateway.models import Call
@@ -69,6 +73,47 @@ def money(micros: int | None, currency: str = "USD", places: int = 2) -> SafeStr
         exact.show(amount, currency),
         words.money(amount, currency, places),
     )
+
+
+@register.simple_tag
+def amount(quantity: int, resource: str, currency: str = "USD") -> SafeString:
+    """A quantity of any resource: rounded to read, exact in the title."""
+    return format_html(
+        '<span class="nowrap" title="{}">{}</span>',
+        sentences.amount(quantity, resource, currency),
+        words.amount(quantity, resource, currency),
+    )
+
+
+@register.simple_tag
+def share(percent: float) -> SafeString:
+    """A bar of so many per cent; the number stands beside it."""
+    bar = '<svg class="meter t-info" aria-hidden="true"><rect width="{}%" height="100%"/></svg>'
+    return format_html(bar, percent)
+
+
+@register.simple_tag
+def entry_kind(entry: LedgerEntry) -> SafeString:
+    """What kind of ledger entry it is; what deserves a second look stands out."""
+    tone = look.ENTRIES.get(entry.kind, "neutral")
+    return format_html('<span class="pill t-{}">{}</span>', tone, entry.get_kind_display())
+
+
+@register.filter
+def renews(window: Window) -> str:
+    """When its next period begins, where the budget is."""
+    assert window.ends_at is not None
+    return words.day(window.ends_at.astimezone(ZoneInfo(window.budget.timezone)))
+
+
+@register.filter
+def at(found: Mapping[Any, Any], key: Any) -> Any:
+    """The value of a variable key."""
+    return found.get(key)
+
+
+register.filter("resource", lambda name: words.RESOURCES[name])
+register.filter("period", lambda name: words.PERIODS[name])
 
 
 @register.simple_tag

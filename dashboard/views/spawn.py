@@ -4,14 +4,14 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from budgets.models import Window
 from budgets.resources import Resource, of_project
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from dashboard import forms
+from dashboard import expected, forms
 from dashboard.pages import PageRequest, page
 from machines import actions, types
 from projects import actions as projects
@@ -64,6 +64,21 @@ def branch(request: PageRequest, handle: str) -> HttpResponse:
         return _spawned(request, form, source.project, source)
     except Refusal as refusal:
         return _form(request, form, source=source, refusal=refusal)
+
+
+@require_POST
+@page
+def prediction(request: PageRequest) -> HttpResponse:
+    """What the form, as it is now, will probably cost. A POST, because prompts are long; it changes nothing."""
+    project = projects.find(request.POST.get("project", ""), user=request.user)
+    require(request.user, "operate_machines", project)
+    context = expected.of_form(
+        project,
+        request.user,
+        type_name=request.POST.get("type", ""),
+        prompt=request.POST.get("prompt", ""),
+    )
+    return render(request, "parts/expected.html", context)
 
 
 def _spawned(

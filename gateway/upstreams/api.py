@@ -7,7 +7,6 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,12 +14,7 @@ from rest_framework.views import APIView
 from gateway import secrets
 from gateway.models import Dialect, Upstream, UpstreamKey
 from gateway.upstreams import actions, probe, registry
-from projects.permissions import acting
-
-
-class ForStaff(BasePermission):
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user.is_staff or request.user.is_superuser)
+from projects.permissions import ForStaff, acting
 
 
 class KeySerializer(serializers.Serializer[Any]):

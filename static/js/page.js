@@ -63,6 +63,16 @@ document.addEventListener("click", event => {
 });
 document.addEventListener("click", event => { event.target.closest("[data-remove-file]")?.closest(".file").remove(); });
 
+// A suggestion that is taken is as if it had been typed.
+document.addEventListener("click", event => {
+  const filling = event.target.closest("[data-fill]");
+  if (!filling) return;
+  const field = document.getElementById(filling.dataset.fill);
+  field.value = filling.dataset.value;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.focus();
+});
+
 document.addEventListener("click", async event => {
   const copying = event.target.closest("[data-copy]");
   if (!copying) return;

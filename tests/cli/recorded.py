@@ -85,7 +85,7 @@ def _handler(recorded: Recorded) -> type[BaseHTTPRequestHandler]:
             if answer is not LOST:
                 self._write(status, answer)
 
-        do_GET = do_POST = do_PUT = handle_one
+        do_GET = do_POST = do_PUT = do_DELETE = handle_one
 
         def _write(self, status: int, answer: Any) -> None:
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
@@ -133,6 +133,8 @@ def machine(**changed: Any) -> dict[str, Any]:
     """A machine as the API shows it."""
     return {
         "id": "3f0c1a52-0c1f-4b7e-9c39-0d8d6a3f9e11",
+        "currency": "USD",
+        "prediction": None,
         "handle": "m12",
         "title": "Write a fizzbuzz",
         "project": "demo",
@@ -176,6 +178,32 @@ def operation(**changed: Any) -> dict[str, Any]:
         "created_at": "2025-05-06T07:09:00Z",
         "started_at": "2025-05-06T07:09:01Z",
         "finished_at": None,
+    } | changed
+
+
+def budget(**changed: Any) -> dict[str, Any]:
+    """A limit as the API shows it."""
+    return {
+        "id": 1,
+        "kind": "project",
+        "scope": "Project demo",
+        "machine_id": None,
+        "member_id": None,
+        "resource": "money",
+        "period": "total",
+        "timezone": "UTC",
+        "carry_over": False,
+        "landing_percent": 5,
+        "marks": [50, 75, 90],
+        "limit": 20_000_000,
+        "reserved": 0,
+        "spent": 0,
+        "overrun": 0,
+        "left": 20_000_000,
+        "percent": 0,
+        "starts_at": "2025-05-06T07:00:00Z",
+        "ends_at": None,
+        "exhausted_at": None,
     } | changed
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.recorded import PROGRAM, ROOT, Recorded, machine, operation, page
+from tests.cli.recorded import PROGRAM, ROOT, Recorded, budget, machine, operation, page
 
 CHECKPOINT = {
     "id": "0e0b0f0a-0000-4000-8000-000000000001",
@@ -33,10 +33,9 @@ CHECKPOINT = {
 BUDGETS = {
     "currency": "USD",
     "budgets": [
-        {"id": 1, "scope": "Project demo", "machine_id": None, "resource": "money", "limit": 20_000_000,
-         "reserved": 500_000, "spent": 1_234_500, "overrun": 0, "left": 18_265_500, "exhausted_at": None},
-        {"id": 2, "scope": "Machine m12", "machine_id": machine()["id"], "resource": "calls", "limit": 1000,
-         "reserved": 1, "spent": 7, "overrun": 0, "left": 992, "exhausted_at": None},
+        budget(id=1, spent=1_234_500, reserved=500_000, left=18_265_500),
+        budget(id=2, scope="Machine m12", kind="machine", machine_id=machine()["id"], resource="calls", limit=1000,
+               spent=7, reserved=1, left=992),
     ],
 }  # fmt: skip
 DIFF = "--- a/x.py\n+++ b/x.py\n@@ -1 +1,2 @@\n-one\n+two\n+three"
@@ -116,30 +115,6 @@ class TestShow:
         shown = cli("operation", "show", one["id"]).stdout
         assert shown.startswith("resume: thaw (failed)\n")
         assert "The storage is full." in shown
-
-
-class TestBudget:
-    def test_money_is_shown_in_the_currency(self, server: Recorded, cli: Cli) -> None:
-        server.answer("GET projects/demo/budgets/", BUDGETS)
-        shown = cli("budget", "show", "demo").stdout
-        assert "20.00 USD" in shown
-        assert "1.2345 USD" in shown
-
-    @pytest.mark.parametrize(
-        ("resource", "typed", "sent"),
-        [("money", "2.50", 2_500_000), ("money", "10", 10_000_000), ("calls", "10", 10)],
-    )
-    def test_it_is_set_in_the_api_s_units(
-        self, server: Recorded, cli: Cli, resource: str, typed: str, sent: int
-    ) -> None:
-        server.answer("PUT projects/demo/budgets/", BUDGETS)
-        assert cli("budget", "set", "demo", resource, typed).returncode == 0
-        assert server.asked[0].body == {"resource": resource, "limit": sent}
-
-    def test_a_machine_s_own_is_set_apart_from_its_project_s(self, server: Recorded, cli: Cli) -> None:
-        server.answer("PUT machines/m12/budgets/", BUDGETS)
-        assert cli("budget", "set", "demo", "calls", "6", "--machine", "m12").returncode == 0
-        assert [one.path for one in server.asked] == ["machines/m12/budgets/"]
 
 
 class TestContents:

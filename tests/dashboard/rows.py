@@ -9,7 +9,8 @@ from uuid import uuid4
 import zstandard
 from django.utils import timezone
 
-from budgets.models import Budget, LedgerEntry, Reservation
+from budgets.limits import Holder, change_limit
+from budgets.models import Budget
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State as CheckpointState
 from gateway.models import Call
@@ -18,6 +19,7 @@ from guests.states import State as GuestState
 from machines.models import LogLine, Machine, next_number
 from machines.states import State
 from projects.models import Project
+from tests.budgets.rows import entry
 
 
 def machine(project: Project, source: Checkpoint, state: str = State.RUNNING, **also: Any) -> Machine:
@@ -102,16 +104,7 @@ def call(of: Machine, *, cost_micros: int = 12_300, offline: bool = False, **als
     """The machine's next model call, done and in the ledger."""
     number = Call.objects.filter(machine=of).count() + 1
     model = "autovibe-offline" if offline else "claude-sonnet-4-5"
-    reservation = Reservation.objects.create(
-        key=f"call:{uuid4()}", project=of.project, machine_id=of.id, state=Reservation.State.SETTLED,
-        model=model, price_version="test", micros=cost_micros, input_tokens=900, output_tokens=400,
-        expires_at=timezone.now(),
-    )  # fmt: skip
-    LedgerEntry.objects.create(
-        key=f"{reservation.key}/usage", reservation=reservation, project=of.project, machine_id=of.id,
-        kind=LedgerEntry.Kind.USAGE, micros=cost_micros, calls=1, input_tokens=900, cached_tokens=4100,
-        cache_write_tokens=0, output_tokens=400, model=model, price_version="test",
-    )  # fmt: skip
+    entry(of.project, timezone.now(), cost_micros, machine_id=of.id, label=model).save()
     values = {
         "state": Call.State.DONE, "input_tokens": 900, "cached_tokens": 4100, "output_tokens": 400,
         "cost_micros": cost_micros, "first_byte_ms": 640, "duration_ms": 2400, "started_at": timezone.now(),
@@ -119,7 +112,7 @@ def call(of: Machine, *, cost_micros: int = 12_300, offline: bool = False, **als
     return Call.objects.create(
         machine=of,
         number=number,
-        reservation_id=reservation.id,
+        reservation_id=uuid4(),
         model=model,
         offline=offline,
         **values | also,
@@ -136,10 +129,14 @@ def log(of: Machine, *texts: str, stream: str = "out") -> None:
 
 
 def budget(
-    project: Project, limit_micros: int = 20_000_000, spent_micros: int = 0, reserved_micros: int = 0
+    project: Project,
+    limit_micros: int = 20_000_000,
+    spent_micros: int = 0,
+    reserved_micros: int = 0,
+    **options: Any,
 ) -> Budget:
     """The project's money."""
-    return Budget.objects.create(
-        project=project, scope=f"Project {project.slug}", resource="money", limit=limit_micros,
-        spent=spent_micros, reserved=reserved_micros,
-    )  # fmt: skip
+    holder = options.pop("holder", Holder.of_project(project))
+    made = change_limit(holder, "money", limit_micros, by=None, **options)
+    made.windows.update(spent=spent_micros, reserved=reserved_micros)
+    return made

@@ -3,16 +3,19 @@
 import pytest
 from django.test import Client
 
+from budgets.models import Budget, BudgetRequest, Transfer
 from checkpoints.models import Checkpoint
 from dashboard import urls
 from machines.models import Machine
 from operations.models import Operation, Status
+from projects.models import Project
 from tests.dashboard.conftest import Browser
 
 # name of the route → (method, alice owns, bob looks, charlie is outside)
 EXPECTED = {
     "fleet": ("get", 200, 200, 200),
     "spawn": ("get", 200, 200, 200),
+    "prediction": ("post", 404, 404, 404),  # its project is in what is sent; see test_prediction.py
     "machine": ("get", 200, 200, 404),
     "console": ("get", 200, 403, 404),
     "log_lines": ("get", 200, 200, 404),
@@ -22,6 +25,21 @@ EXPECTED = {
     "checkpoint": ("get", 200, 200, 404),
     "branch": ("get", 200, 403, 404),
     "give_up": ("post", 302, 403, 404),
+    "budgets": ("get", 200, 200, 200),
+    "limit_new": ("get", 200, 403, 404),
+    "limit": ("get", 200, 403, 404),
+    "limit_preview": ("get", 200, 403, 404),
+    "limit_raise": ("post", 302, 403, 404),
+    "limit_lift": ("get", 200, 403, 404),
+    "budget": ("get", 200, 200, 404),
+    "budget_history": ("get", 200, 200, 404),
+    "ask": ("get", 200, 403, 404),
+    "transfer": ("get", 200, 403, 404),
+    "request": ("post", 302, 403, 404),
+    "transfer_decide": ("post", 302, 403, 404),
+    "ledger": ("get", 200, 200, 404),
+    "ledger_csv": ("get", 200, 200, 404),
+    "prices": ("get", 200, 200, 200),
     "api": ("get", 200, 200, 200),
     "settings": ("get", 403, 403, 403),
     "stray": ("post", 403, 403, 403),
@@ -32,6 +50,7 @@ def address(name: str, machine: Machine, checkpoint: Checkpoint) -> str:
     return {
         "fleet": "/",
         "spawn": "/machines/new/",
+        "prediction": "/machines/new/prediction/",
         "machine": f"/machines/{machine.handle}/",
         "console": f"/machines/{machine.handle}/console/",
         "log_lines": f"/machines/{machine.handle}/log.json",
@@ -41,10 +60,44 @@ def address(name: str, machine: Machine, checkpoint: Checkpoint) -> str:
         "checkpoint": f"/checkpoints/{checkpoint.handle}/",
         "branch": f"/checkpoints/{checkpoint.handle}/branch/",
         "give_up": f"/operations/{_waiting(machine).id}/give-up/",
+        "budgets": "/budgets/",
+        "limit_new": "/budgets/limits/new/?project=demo",
+        "limit": f"/budgets/limits/{_limit(machine)}/",
+        "limit_preview": f"/budgets/limits/{_limit(machine)}/preview/?amount=1",
+        "limit_raise": f"/budgets/limits/{_limit(machine)}/raise/",
+        "limit_lift": f"/budgets/limits/{_limit(machine)}/lift/",
+        "budget": "/p/demo/budget/",
+        "budget_history": "/p/demo/budget/history/",
+        "ask": "/p/demo/budget/ask/",
+        "transfer": "/p/demo/budget/transfer/",
+        "request": f"/budgets/requests/{_request(machine)}/",
+        "transfer_decide": f"/budgets/transfers/{_transfer(machine)}/",
+        "ledger": "/p/demo/ledger/",
+        "ledger_csv": "/p/demo/ledger.csv",
+        "prices": "/prices/",
         "api": "/api/",
         "settings": "/settings/",
         "stray": "/settings/strays/77001/",
     }[name]
+
+
+def _limit(machine: Machine) -> int:
+    """The limit of its project's money."""
+    return Budget.objects.get(project=machine.project, resource="money").pk
+
+
+def _request(machine: Machine) -> int:
+    """Somebody asks for more money."""
+    budget = Budget.objects.get(pk=_limit(machine))
+    return BudgetRequest.objects.create(project=machine.project, budget=budget, amount=1).pk
+
+
+def _transfer(machine: Machine) -> int:
+    """Another project offers some."""
+    other = Project.objects.create(slug="other")
+    return Transfer.objects.create(
+        giver=other, taker=machine.project, resource="money", amount=1, proposed_for=other
+    ).pk
 
 
 def _waiting(machine: Machine) -> Operation:

@@ -85,6 +85,12 @@ class TestWhoMayListen:
         async with page(people["charlie"], running.subject) as socket:
             assert await socket.closes() == 4403
 
+    async def test_outsiders_hear_nothing_of_a_project(
+        self, project: Project, people: dict[str, User]
+    ) -> None:
+        async with page(people["charlie"], project.subject) as socket:
+            assert await socket.closes() == 4403
+
     async def test_members_are_greeted(self, running: Machine, people: dict[str, User]) -> None:
         async with page(people["bob"], running.subject) as socket:
             assert await socket.hears() == {"type": "hello"}
@@ -114,6 +120,23 @@ class TestWhatItSays:
             await ring(running, "machine.paused")
 
             assert await socket.hears() == {"type": "doorbell", "subject": "fleet"}
+
+    async def test_a_project_s_page_hears_of_its_machines_and_budgets_but_not_of_log_lines(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        project = await sync_to_async(lambda: running.project)()
+        async with page(people["bob"], project.subject) as socket:
+            await socket.hears()
+
+            await ring(running, "log", "call")
+            await sync_to_async(rows.budget)(project)
+
+            kinds: set[str] = set()
+            while not {"call", "budget.limit_set"} <= kinds:  # in one message or two
+                heard = await socket.hears()
+                assert heard["subject"] == project.subject
+                kinds |= set(heard["kinds"])
+            assert "log" not in kinds
 
     async def test_the_fleet_is_not_woken_by_log_lines(
         self, running: Machine, people: dict[str, User]

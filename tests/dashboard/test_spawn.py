@@ -74,7 +74,7 @@ class TestSpawn:
     def test_a_limit_of_its_own_becomes_a_budget(self, browser: Browser, form: dict) -> None:
         browser("alice").post("/machines/new/", form | {"cap": "2.50"})
 
-        assert Budget.objects.get(machine_id=spawned().id).limit == 2_500_000
+        assert Budget.objects.get(holder=f"machine:{spawned().id}").limit == 2_500_000
 
     def test_it_begins_at_the_checkpoint_that_is_named(
         self, browser: Browser, form: dict, project: Project, genesis: Checkpoint

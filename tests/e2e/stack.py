@@ -155,7 +155,7 @@ def _stack(home: Path, database: str, web_port: int, node_port: int, settings: d
         url=url,
         node_url=node_url,
         environment={
-            **{name: value for name, value in os.environ.items() if name != "ANTHROPIC_API_KEY"},
+            **{name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")},
             "DATABASE_URL": database,
             "SECRET_KEY": "only-for-tests-" + "x" * 40,
             "PROXMOX_URL": node_url,

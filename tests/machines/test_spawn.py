@@ -63,7 +63,7 @@ class TestSpawn:
     def test_a_limit_of_its_own_becomes_a_budget(self, spawn):
         machine = spawn(limits={"money": 500_000, "calls": 3})
 
-        own = Budget.objects.filter(machine_id=machine.id).order_by("resource")
+        own = Budget.objects.filter(holder=f"machine:{machine.id}").order_by("resource")
         assert [(budget.resource, budget.limit) for budget in own] == [("calls", 3), ("money", 500_000)]
 
 

@@ -1,0 +1,128 @@
+"""What the budget pages show: limits and what is left of them, what is held, and the chart of one of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from budgets import reports
+from budgets.models import Reservation, Window
+from budgets.resources import SYSTEM, Resource, of_machine
+from dashboard import burndown, outlook
+from dashboard.outlook import Outlook
+from machines import spending
+from machines.models import Machine
+from projects.models import Project, User
+
+MACHINES_SHOWN = 50
+HOLDS_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Line:
+    """A limit in the table, and what is ahead of it, where that was reckoned."""
+
+    window: Window
+    outlook: Outlook | None
+    machine: str = ""  # its handle, where the limit is a machine's
+
+    @property
+    def tone(self) -> str:
+        """As a meter has it."""
+        used = (self.window.consumed + self.window.reserved) / max(self.window.limit, 1)
+        return "bad" if used >= 0.95 else "warn" if used >= 0.75 else "ok"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Something under way that may cost up to so much."""
+
+    reservation: Reservation
+    machine: str
+
+    @property
+    def micros(self) -> int:
+        return self.reservation.held.get(Resource.MONEY, 0)
+
+
+def overview(user: User) -> dict[str, Any]:
+    """Every project that `user` may see; for staff, the limits of everything together as well."""
+    projects = list(Project.objects.permitted(user, "view_project"))
+    ids = [project.id for project in projects]
+    lines: dict[UUID | None, list[Line]] = {}
+    for window in reports.standing(ids):
+        if window.budget.kind == "project":
+            lines.setdefault(window.budget.project_id, []).append(Line(window, outlook.of(window)))
+    today = reports.spent_since(ids, reports.midnight())
+    return {
+        "projects": [(one, lines.get(one.id, []), today.get(one.id, 0)) for one in projects],
+        "manages": {one.id for one in projects if user.has_perm("projects.manage_budgets", one)},
+        "system": [Line(one, outlook.of(one)) for one in reports.of_holders([SYSTEM])]
+        if user.is_staff
+        else None,
+    }
+
+
+def view(project: Project, user: User, charted: str = "") -> dict[str, Any]:
+    """The limits of one project, of its members and its machines; what is held now; and a chart of one limit.
+
+    `charted` is the id of the limit to draw; else it is the one to speak of first.
+    """
+    own = [Line(window, outlook.of(window)) for window in reports.standing([project.id])]
+    held = list(reports.holds([project.id])[: HOLDS_SHOWN + 1])
+    handles = spending.handles(one.machine_id for one in held if one.machine_id)
+    funded = any(
+        line.window.resource == Resource.MONEY and line.window.budget.kind == "project" for line in own
+    )
+    return {
+        "project": project,
+        "manages": user.has_perm("projects.manage_budgets", project),
+        "lines": own + _of_machines(project),
+        "funded": funded,
+        "headline": headline(own),
+        "holds": [
+            Hold(one, handles.get(one.machine_id, "") if one.machine_id else "") for one in held[:HOLDS_SHOWN]
+        ],
+        "more_holds": len(held) > HOLDS_SHOWN,
+        **_chart(own, charted),
+    }
+
+
+def _of_machines(project: Project) -> list[Line]:
+    """The limits of machines that have not ended, the newest ones."""
+    live = Machine.objects.live().filter(project=project).order_by("-number")
+    handles = {of_machine(key): f"m{number}" for key, number in live.values_list("pk", "number")}
+    newest = list(handles)[:MACHINES_SHOWN]
+    return [Line(window, None, handles[window.holder]) for window in reports.of_holders(newest)]
+
+
+def headline(lines: Iterable[Line]) -> Line | None:
+    """The limit to speak of first: one that will not last before one that will, and money before the rest."""
+    tones = ("bad", "warn", "ok", "neutral")
+    told = [line for line in lines if line.outlook and line.window.budget.kind == "project"]
+    return min(
+        told,
+        key=lambda line: (
+            tones.index(line.outlook.tone) if line.outlook else 0,
+            Resource.values.index(line.window.resource),
+        ),
+        default=None,
+    )
+
+
+def _chart(lines: list[Line], asked: str) -> dict[str, Any]:
+    chartable = [line for line in lines if line.outlook]
+    chosen = next((line for line in chartable if str(line.window.budget_id) == asked), None)
+    chosen = chosen or headline(chartable) or next(iter(chartable), None)
+    drawn = chosen.outlook if chosen else None
+    return {
+        "charted": chosen,
+        "chartable": chartable,
+        "chart": burndown.draw(drawn.burn, drawn.sentence) if drawn else None,
+    }
+
+
+def of_machine_page(machine: Machine) -> list[Line]:
+    """The machine's own limits, money first."""
+    found = reports.of_holders([of_machine(machine.id)])
+    return [Line(window, outlook.of(window), machine.handle) for window in found]

@@ -1,0 +1,156 @@
+"""The burn-down of a budget as the geometry of an SVG: what was used, what is held, what is ahead, and the limit."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from budgets.burn import Burn
+from budgets.forecast import Forecast
+from budgets.resources import Resource
+from dashboard import words
+
+WIDTH, HEIGHT = 860, 260
+LEFT, RIGHT, TOP, BOTTOM = 76, 846, 18, 222
+HELD_WIDTH = 14  # of the step that shows what is held
+POINTS_MAX = 240
+# How far apart the marks of the time axis may be; the first that gives no more than so many is taken.
+STEPS = [timedelta(minutes=one) for one in (5, 10, 15, 30)] + [
+    timedelta(hours=one) for one in (1, 2, 3, 6, 12, 24, 48, 24 * 7, 24 * 14, 24 * 28, 24 * 84)
+]
+MARKS_MAX = 8
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the chart's table."""
+
+    at: datetime
+    consumed: int
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Everything in units of the viewBox; point lists are as `points` attributes have them."""
+
+    title: str
+    amounts: list[Tick]
+    times: list[Tick]
+    spent: str
+    now: float
+    now_text: str
+    limit: float
+    limit_text: str
+    held: tuple[float, float, float, float] | None  # x, y, width, height
+    middle: str
+    band: str
+    rows: list[Row]
+    zone: str
+
+
+def draw(burn: Burn, sentence: str) -> Chart:
+    """`sentence` says what the chart shows to those who cannot see it."""
+    window = burn.window
+    zone, currency = ZoneInfo(window.budget.timezone), _currency(burn)
+    line = _thinned(burn.line)
+    ahead = burn.forecast if isinstance(burn.forecast, Forecast) else None
+    begin, end = line[0][0], burn.until
+    tops = [window.limit, line[-1][1] + window.reserved, *([ahead.consumed.high] if ahead else [])]
+    step, ceiling = _scale(max(tops), window.resource)
+    x = _onto(begin.timestamp(), end.timestamp(), LEFT, RIGHT)
+    y = _onto(0, ceiling, BOTTOM, TOP)
+    now, consumed = line[-1]
+    return Chart(
+        title=sentence,
+        amounts=[
+            Tick(y(value), words.amount(value, window.resource, currency))
+            for value in range(0, ceiling + 1, step)
+        ],
+        times=[Tick(x(at.timestamp()), text) for at, text in _times(begin, end, zone)],
+        spent=_points((x(at.timestamp()), y(value)) for at, value in line),
+        now=x(now.timestamp()),
+        now_text=words.amount(consumed, window.resource, currency),
+        limit=y(window.limit),
+        limit_text=words.amount(window.limit, window.resource, currency),
+        held=_held(x(now.timestamp()), y, consumed, window.reserved),
+        middle=_middle(ahead, x, y),
+        band=_band(ahead, x, y),
+        rows=[Row(at.astimezone(zone), value) for at, value in line[:: max(1, len(line) // 30)]],
+        zone=str(zone),
+    )
+
+
+def _currency(burn: Burn) -> str:
+    project = burn.window.budget.project
+    return project.currency if project else "USD"
+
+
+Scale = Callable[[float], float]
+
+
+def _onto(low: float, high: float, start: float, stop: float) -> Scale:
+    """From data to the viewBox; one decimal is as fine as it shows."""
+    span = (high - low) or 1
+    return lambda value: round(start + (value - low) / span * (stop - start), 1)
+
+
+def _scale(top: int, resource: str) -> tuple[int, int]:
+    """The step between marks of the amount axis, and where it ends: at a round amount, four or five steps up."""
+    unit = {Resource.WALL: 3600, Resource.CPU: 3600, Resource.MEMORY: 3_600_000, Resource.STORAGE: 3_600_000}
+    whole = unit.get(Resource(resource), 1)
+    rough = max(top, 1) / whole / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    nice = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+    step = max(1, round(nice * whole))
+    return step, step * max(1, -(-top // step))
+
+
+def _times(begin: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[datetime, str]]:
+    step = next((one for one in STEPS if (end - begin) / one <= MARKS_MAX), STEPS[-1])
+    pattern = "%H:%M" if step < timedelta(days=1) else "%-d %b"
+    local = begin.astimezone(zone)
+    at = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    found: list[tuple[datetime, str]] = []
+    while at <= end.astimezone(zone):
+        if at >= local:
+            found.append((at, f"{at:{pattern}}"))
+        at += step
+    return found
+
+
+def _thinned(line: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
+    """Fewer points, the last of them kept."""
+    every = -(-len(line) // POINTS_MAX)
+    return [*line[:-1:every], line[-1]]
+
+
+def _held(x: float, y: Scale, consumed: int, reserved: int) -> tuple[float, float, float, float] | None:
+    if not reserved:
+        return None
+    top = y(consumed + reserved)
+    return x, top, HELD_WIDTH, round(max(y(consumed) - top, 1), 1)
+
+
+def _middle(ahead: Forecast | None, x: Scale, y: Scale) -> str:
+    if ahead is None:
+        return ""
+    return _points((x(mark.at.timestamp()), y(mark.consumed.middle)) for mark in ahead.marks)
+
+
+def _band(ahead: Forecast | None, x: Scale, y: Scale) -> str:
+    if ahead is None:
+        return ""
+    upper = [(x(mark.at.timestamp()), y(mark.consumed.high)) for mark in ahead.marks]
+    lower = [(x(mark.at.timestamp()), y(mark.consumed.low)) for mark in ahead.marks]
+    return _points([*upper, *reversed(lower)])
+
+
+def _points(points: object) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)  # type: ignore[attr-defined]

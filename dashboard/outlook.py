@@ -1,0 +1,89 @@
+"""What is ahead of a budget, in words. The forecast itself is `budgets.forecast`'s."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.core.cache import cache
+from django.utils import timezone
+
+from budgets import burn
+from budgets.burn import Burn
+from budgets.forecast import Forecast, TooShort
+from budgets.models import Window
+from budgets.resources import Period
+from dashboard import words
+
+FRESH_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Of one budget in its present period. `tone` is a class of components.css."""
+
+    burn: Burn
+    short: str  # for a table's cell
+    sentence: str
+    tone: str
+
+
+def of(window: Window) -> Outlook | None:
+    """None for rates, which nobody forecasts. At most a minute old: it takes a while to reckon."""
+    if window.is_rate:
+        return None
+    # Whoever changes the limit is told at once what that means.
+    key = f"outlook:{window.pk}:{window.limit}:{window.exhausted_at}"
+    found: Outlook | None = cache.get(key)
+    if found is None:
+        found = tell(burn.of(window, timezone.now()))
+        cache.set(key, found, FRESH_SECONDS)
+    return found
+
+
+def tell(found: Burn) -> Outlook:
+    """The forecast in words; one that was made for another limit, too."""
+    window, ahead = found.window, found.forecast
+    what = words.RESOURCES[window.budget.resource]
+    if window.unspent <= 0:
+        until = f" until {_day(window.ends_at, window)}" if window.ends_at else ""
+        return Outlook(found, "Used up", f"{what} is used up{until}.", "bad")
+    if isinstance(ahead, TooShort):
+        return Outlook(found, "Not enough history", str(ahead), "neutral")
+    return Outlook(found, *_ahead(what, ahead, window))
+
+
+def _ahead(what: str, ahead: Forecast, window: Window) -> tuple[str, str, str]:
+    early, middle, late = ahead.runs_out
+    if middle:
+        on = _day(middle, window)
+        between = f"between {_day(early or middle, window)} and {_day(late, window) if late else 'later'}"
+        rate = f"At the present rate, {what.lower()} runs out on {on}"
+        return f"Runs out {on}", f"{rate} (eight of ten times {between}).", "bad" if early else "warn"
+    band = ahead.consumed
+    used = f"{_amount(band.low, window)} to {_amount(band.high, window)} of {_amount(window.limit, window)}"
+    if early:
+        return (
+            f"May run out from {_day(early, window)}",
+            f"{what} may run out from {_day(early, window)} on: {used} will probably be used "
+            f"by {_day(ahead.until, window)}.",
+            "warn",
+        )
+    return (
+        f"Lasts {_span(window)}",
+        f"{what} lasts: {used} will probably be used by {_day(ahead.until, window)}.",
+        "ok",
+    )
+
+
+def _span(window: Window) -> str:
+    period = window.budget.period
+    return "for now" if period == Period.TOTAL else f"the {period}"
+
+
+def _day(at: datetime, window: Window) -> str:
+    return words.day(at.astimezone(ZoneInfo(window.budget.timezone)))
+
+
+def _amount(quantity: int, window: Window) -> str:
+    project = window.budget.project
+    return words.amount(quantity, window.resource, project.currency if project else "USD")

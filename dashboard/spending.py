@@ -1,0 +1,101 @@
+"""What was used in a span of days, as the tables of a project's budget page. They add up to their heading."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from budgets import reports
+from budgets.reports import Used
+from machines import spending, types
+from projects.models import Project, User
+
+# Days that may be asked for, and how they are called.
+SPANS = {1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days"}
+USUAL = 30
+SPENDERS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row: what or who, what it used, and how much of everything that was, in per cent."""
+
+    name: str
+    used: Used
+    percent: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A table. What `others` were left out of it is summed up in its last row."""
+
+    title: str
+    heading: str
+    parts: list[Part]
+    others: Part | None = None
+
+
+def span_of(asked: str) -> int:
+    return int(asked) if asked.isdecimal() and int(asked[:4]) in SPANS else USUAL
+
+
+def view(project: Project, days: int, now: datetime | None = None) -> dict[str, Any]:
+    """The context of the tables."""
+    until = now or timezone.now()
+    found = reports.breakdown([project.id], since=until - timedelta(days=days), until=until)
+    handles = spending.handles(key for key in found.machines if key)
+    ids = {key for key in found.members if key}
+    people = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
+    return {
+        "days": days,
+        "spans": SPANS,
+        "used": found.total,
+        "cuts": [
+            _cut("By model", "Model", found.labels, found.total),
+            _cut("By type of machine", "Type", _titled(spending.by_type(found)), found.total),
+            _cut("By member", "Member", _named(found.members, people), found.total),
+        ],
+        "spenders": _cut(
+            "Top spenders", "Machine", _named(found.machines, handles), found.total, shown=SPENDERS_SHOWN
+        ),
+        "daily": _by_day(found.days, found.total),
+    }
+
+
+def _cut(title: str, heading: str, cut: Mapping[str, Used], total: Used, shown: int = 20) -> Cut:
+    """The dearest first."""
+    ordered = sorted(cut.items(), key=lambda part: (-part[1].micros, -part[1].calls, part[0]))
+    parts = [_part(name or "–", used, total) for name, used in ordered]
+    if len(parts) <= shown:
+        return Cut(title, heading, parts)
+    rest = sum((part.used for part in parts[shown:]), Used())
+    return Cut(title, heading, parts[:shown], _part(f"{len(parts) - shown} others", rest, total))
+
+
+def _part(name: str, used: Used, total: Used) -> Part:
+    return Part(name, used, round(100 * used.micros / total.micros, 1) if total.micros else 0)
+
+
+def _by_day(days: Mapping[Any, Used], total: Used) -> list[Part]:
+    """The newest first; the bar is of the dearest day."""
+    dearest = max((used.micros for used in days.values()), default=0)
+    return [
+        Part(f"{day:%a} {day.day} {day:%b}", used, round(100 * used.micros / dearest, 1) if dearest else 0)
+        for day, used in sorted(days.items(), reverse=True)
+    ]
+
+
+def _named(cut: Mapping[Any, Used], names: Mapping[Any, str]) -> dict[str, Used]:
+    return {names.get(key, f"{key}") if key else "": used for key, used in cut.items()}
+
+
+def _titled(cut: Mapping[str, Used]) -> dict[str, Used]:
+    """Types of machine by title; two may have the same one."""
+    titles = {kind.name: kind.title for kind in types.all()}
+    titled: dict[str, Used] = {}
+    for name, used in cut.items():
+        title = titles.get(name, name)
+        titled[title] = titled.get(title, Used()) + used
+    return titled

@@ -1,0 +1,65 @@
+"""Budgets: of everything, of one project, its ledger, and the price book."""
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_safe
+
+from dashboard import budget, ledger, pricebook, requests, spending
+from dashboard.pages import PageRequest, page, show
+from machines.ledger_api import csv_of
+from projects import actions as projects
+from projects.models import Project
+
+
+@require_safe
+@page
+def index(request: PageRequest) -> HttpResponse:
+    return show(request, "dashboard/budget/index.html", "budgets", budget.overview(request.user))
+
+
+@require_safe
+@page
+def project(request: PageRequest, slug: str) -> HttpResponse:
+    """Limits and holds, and a chart of `?limit=`. What takes longer to reckon is `history`, and is asked for less."""
+    found = projects.find(slug, user=request.user)
+    context = budget.view(found, request.user, request.GET.get("limit", ""))
+    context |= requests.view(found, request.user)
+    if not request.htmx:
+        context |= _history(request, found)
+    return show(request, "dashboard/budget/project.html", "limits", context)
+
+
+@require_safe
+@page
+def history(request: PageRequest, slug: str) -> HttpResponse:
+    """What was used in the last `?days=`, cut every way."""
+    found = projects.find(slug, user=request.user)
+    context = {"project": found, **_history(request, found)}
+    return show(request, "dashboard/budget/history.html", "history", context)
+
+
+@require_safe
+@page
+def journal(request: PageRequest, slug: str) -> HttpResponse:
+    found = projects.find(slug, user=request.user)
+    context = ledger.view(found, request.user, request.GET)
+    return show(request, "dashboard/budget/ledger.html", "ledger", context)
+
+
+@require_safe
+@page
+def journal_file(request: PageRequest, slug: str) -> HttpResponseBase:
+    """All entries that the filter finds, as CSV."""
+    found = projects.find(slug, user=request.user)
+    return csv_of(found, ledger.asked(request.GET, request.user).filter)
+
+
+@require_safe
+@page
+def prices(request: PageRequest) -> HttpResponse:
+    context = pricebook.view(request.user, request.GET.get("model", "").strip())
+    return show(request, "dashboard/budget/prices.html", "prices", context)
+
+
+def _history(request: PageRequest, found: Project) -> dict[str, object]:
+    return spending.view(found, spending.span_of(request.GET.get("days", "")))

@@ -1,0 +1,135 @@
+"""The price book, and pricing the past anew."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from budgets import actions, book, prices, rerate
+from budgets.models import LedgerEntry, PriceOverride, Rerating, Window
+from budgets.prices import Usage, price_of
+from events.models import Event
+from projects.errors import Conflict, Invalid
+from projects.models import Project, User
+
+MODEL = "claude-sonnet-4-5"
+
+
+@pytest.fixture(autouse=True)
+def _closed_book() -> Iterator[None]:
+    yield
+    prices.use(prices.Book())
+
+
+class TestEnter:
+    def test_it_counts_from_now_on_and_the_list_counts_again_when_it_is_withdrawn(self, alice: User) -> None:
+        listed = price_of(MODEL)
+        book.enter(MODEL, {"input": "1", "output": "2"}, by=alice, note="contract")
+        book.refresh(now=True)
+        assert price_of(MODEL).needs(1, "")["money"] == (1_000_000, 2_000_000)
+        assert price_of(MODEL).version == f"{listed.version} + book {PriceOverride.objects.get().pk}"
+        book.withdraw(MODEL, by=alice)
+        book.refresh(now=True)
+        assert price_of(MODEL).tiers == listed.tiers
+
+    def test_a_model_that_nobody_knows_can_be_priced(self, alice: User) -> None:
+        book.enter("house-model", {"input": "0", "output": "0.000001"}, by=alice)
+        book.refresh(now=True)
+        assert price_of("house-model").cost_micros(Usage(10, output_tokens=1_000_000)) == 1
+
+    @pytest.mark.parametrize(
+        "rates",
+        [
+            {},
+            {"input": "1"},
+            {"input": "-1", "output": "2"},
+            {"input": "NaN", "output": "2"},
+            {"input": "cheap", "output": "2"},
+            {"input": "1", "output": "2", "tea": "3"},
+            {"input": "0.0000001", "output": "2"},
+        ],
+    )
+    def test_it_refuses_what_is_no_price(self, alice: User, rates: dict[str, str]) -> None:
+        with pytest.raises(Invalid):
+            book.enter(MODEL, rates, by=alice)
+
+    def test_what_is_not_in_it_cannot_be_withdrawn(self, alice: User) -> None:
+        with pytest.raises(Conflict, match="says nothing of"):
+            book.withdraw(MODEL, by=alice)
+
+    def test_every_edition_stays_on_record(self, alice: User) -> None:
+        for rate in ("1", "2"):
+            book.enter(MODEL, {"input": rate, "output": rate}, by=alice)
+        assert [page.prices["input"] for page in PriceOverride.objects.all()] == ["2", "1"]
+        assert [page.prices["input"] for page in book.current()] == ["2"]
+        assert Event.objects.filter(kind="price.entered").count() == 2
+
+
+class TestRerate:
+    USED = Usage(
+        1000, cache_write_tokens=100, cache_write_1h_tokens=100, cache_read_tokens=500, output_tokens=200
+    )
+
+    @pytest.fixture
+    def since(self, project: Project, alice: User) -> datetime:
+        """Three calls were made since then, at the list's price: 7,125 micros each."""
+        began = timezone.now() - timedelta(seconds=1)
+        actions.set_limit(project, "money", 40_000, by=alice)
+        actions.set_limit(project, "calls", 10, by=alice)
+        for number in range(3):
+            grant = actions.reserve_call(
+                f"call:{number}",
+                payer=actions.Payer(project.id),
+                price=price_of(MODEL),
+                input_tokens=2000,
+                output_tokens=200,
+                seconds=60,
+            )
+            assert isinstance(grant, actions.Grant)
+            assert actions.settle(grant.reservation_id, self.USED, price_of(MODEL)) == 7125
+        return began
+
+    def double(self, alice: User) -> None:
+        book.enter(
+            MODEL,
+            {"input": "6", "cache_read": "0.6", "cache_write": "7.5", "cache_write_1h": "12", "output": "30"},
+            by=alice,
+        )
+        book.refresh(now=True)
+
+    def test_at_the_same_prices_there_is_nothing_to_correct(self, since: datetime, alice: User) -> None:
+        assert rerate.rerate(None, since, timezone.now(), by=alice).entries == 0
+
+    def test_the_difference_is_entered_and_balances_follow(
+        self, since: datetime, alice: User, project: Project
+    ) -> None:
+        self.double(alice)
+        until = timezone.now()
+        assert rerate.preview(project, since, until) == rerate.Preview(3, 3 * 7125)
+        made = rerate.rerate(project, since, until, by=alice)
+        assert (made.entries, made.micros) == (3, 3 * 7125)
+        money = Window.objects.get(resource="money")
+        assert (money.spent, money.overrun) == (40_000, 2 * 3 * 7125 - 40_000)
+        assert Window.objects.get(resource="calls").spent == 3
+        assert LedgerEntry.objects.filter(kind="rerating").count() == 3
+        assert Event.objects.get(kind="ledger.rerated").data["micros"] == 3 * 7125
+        assert not actions.verify()
+
+    def test_doing_it_again_does_nothing_and_back_again_undoes_it(self, since: datetime, alice: User) -> None:
+        self.double(alice)
+        until = timezone.now()
+        rerate.rerate(None, since, until, by=alice)
+        assert rerate.rerate(None, since, until, by=alice).entries == 0
+        book.withdraw(MODEL, by=alice)
+        book.refresh(now=True)
+        assert rerate.rerate(None, since, until, by=alice).micros == -3 * 7125
+        assert Window.objects.get(resource="money").consumed == 3 * 7125
+        assert not actions.verify()
+        assert Rerating.objects.count() == 3
+
+    def test_only_the_past_is_re_rated(self, alice: User) -> None:
+        now = timezone.now()
+        for since, until in ((now, now), (now, now - timedelta(1)), (now, now + timedelta(days=1))):
+            with pytest.raises(Invalid):
+                rerate.rerate(None, since, until, by=alice)
