@@ -72,6 +72,7 @@ api = [
         for verb in transfers.VERBS
     ],
     path("budget-requests/", requests.BudgetRequests.as_view()),
+    path("budget-requests/<int:number>/", requests.BudgetRequestDetail.as_view()),
     path("budget-requests/<int:number>/grant/", requests.BudgetRequestGrant.as_view()),
     path("budget-requests/<int:number>/deny/", requests.BudgetRequestDeny.as_view()),
     path("budget-requests/<int:number>/withdraw/", requests.BudgetRequestWithdraw.as_view()),

@@ -1,11 +1,22 @@
-"""Budgets and the ledger in the Django admin: to be read. Limits are changed through `actions.change_limit`."""
+"""Budgets, the ledger and what moves limits, in the Django admin: to be read. Changes go through the actions."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from budgets.models import Budget, LedgerEntry, Reservation, Window
+from budgets.models import (
+    Budget,
+    BudgetRequest,
+    Deal,
+    LedgerEntry,
+    Pool,
+    PriceOverride,
+    Rerating,
+    Reservation,
+    Transfer,
+    Window,
+)
 
 
 class ReadOnly(admin.ModelAdmin[Any]):
@@ -43,3 +54,41 @@ class LedgerEntryAdmin(ReadOnly):
     list_display = ["key", "kind", "micros", "label", "price_version", "created_at"]
     list_filter = ["kind"]
     show_full_result_count = False  # millions
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnly):
+    list_display = ["giver", "taker", "resource", "period", "amount", "state", "created_at"]
+    list_filter = ["state", "resource"]
+    list_select_related = ["giver", "taker"]
+
+
+@admin.register(BudgetRequest)
+class BudgetRequestAdmin(ReadOnly):
+    list_display = ["budget", "amount", "state", "asked_by", "automatic", "granted", "created_at"]
+    list_filter = ["state", "project"]
+    list_select_related = ["budget", "asked_by"]
+
+
+@admin.register(Pool)
+class PoolAdmin(ReadOnly):
+    list_display = ["name", "amount", "timezone", "min_percent", "max_percent", "adjust"]
+
+
+@admin.register(Deal)
+class DealAdmin(ReadOnly):
+    list_display = ["pool", "day", "created_at"]
+    list_filter = ["pool"]
+    list_select_related = ["pool"]
+
+
+@admin.register(PriceOverride)
+class PriceOverrideAdmin(ReadOnly):
+    list_display = ["id", "model", "prices", "withdrawn", "actor", "created_at"]
+    search_fields = ["model"]
+
+
+@admin.register(Rerating)
+class ReratingAdmin(ReadOnly):
+    list_display = ["id", "project", "since", "until", "price_version", "entries", "micros", "actor"]
+    list_select_related = ["project"]

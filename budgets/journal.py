@@ -22,7 +22,8 @@ CSV_ROWS_AT_ONCE = 2_000
 
 # The sum keeps the planner from walking along the ids; by time there is an index of whole blocks.
 _IDS = """
-SELECT coalesce(min(id + 0), 0), coalesce(max(id + 0), -1) FROM budgets_ledgerentry WHERE created_at >= %s AND created_at < %s
+SELECT coalesce(min(id + 0), 0), coalesce(max(id + 0), -1) FROM budgets_ledgerentry
+WHERE created_at >= %s AND created_at < %s
 """
 
 # Gives machines their names.

@@ -37,21 +37,22 @@ class Preview:
 
 
 def preview(project: Project | None, since: datetime, until: datetime) -> Preview:
-    """How many entries would be corrected, and by how much in all; nothing is entered."""
+    """How many entries would be corrected, and by how much in all; nothing is entered. Raises `Invalid`."""
+    _check(since, until)
     found = list(_differences(project, since, until))
     return Preview(len(found), sum(one.micros for one in found))
 
 
-def rerate(project: Project | None, since: datetime, until: datetime, *, by: User) -> Rerating:
+def rerate(project: Project | None, since: datetime, until: datetime, *, by: User | None) -> Rerating:
     """Enter what calls from `since` to `until` cost more or less by today's prices; of one project, or of all.
 
     It starts from what earlier re-ratings made of them, so doing it again does nothing. Calls whose model has no
     price any more stay as they are. Raises `Invalid`.
     """
-    if since >= until or until > timezone.now():
-        raise Invalid("A span of the past is re-rated: from one moment to a later one, not beyond now.")
+    _check(since, until)
+    actor = by.username if by else events.SYSTEM
     made = Rerating.objects.create(
-        project=project, since=since, until=until, price_version=prices.version(), actor=by.username
+        project=project, since=since, until=until, price_version=prices.version(), actor=actor
     )
     batch: list[Difference] = []
     for one in _differences(project, since, until):
@@ -64,7 +65,7 @@ def rerate(project: Project | None, since: datetime, until: datetime, *, by: Use
         "ledger.rerated",
         subject=f"rerating:{made.pk}",
         project_id=project.pk if project else None,
-        by=by.username,
+        by=actor,
         since=since.isoformat(),
         until=until.isoformat(),
         entries=made.entries,
@@ -72,6 +73,11 @@ def rerate(project: Project | None, since: datetime, until: datetime, *, by: Use
         price_version=made.price_version,
     )
     return made
+
+
+def _check(since: datetime, until: datetime) -> None:
+    if since >= until or until > timezone.now():
+        raise Invalid("A span of the past is re-rated: from one moment to a later one, not beyond now.")
 
 
 @transaction.atomic

@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {
 class TransferSerializer(serializers.ModelSerializer[Transfer]):
     giver = serializers.CharField(source="giver.slug")
     taker = serializers.CharField(source="taker.slug")
+    currency = serializers.CharField(source="giver.currency")
     waits_for = serializers.SerializerMethodField(help_text="The project whose owners have still to agree.")
     proposed_by = serializers.CharField(source="proposed_by.username", default=None)
     decided_by = serializers.CharField(source="decided_by.username", default=None)
@@ -39,8 +40,8 @@ class TransferSerializer(serializers.ModelSerializer[Transfer]):
     class Meta:
         model = Transfer
         fields = [
-            "id", "giver", "taker", "resource", "period", "amount", "note", "state", "waits_for", "proposed_by",
-            "created_at", "decided_by", "decided_at",
+            "id", "giver", "taker", "resource", "period", "amount", "currency", "note", "state", "waits_for",
+            "proposed_by", "created_at", "decided_by", "decided_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -45,21 +45,25 @@ class Hold:
         return self.reservation.held.get(Resource.MONEY, 0)
 
 
+def lines(windows: list[Window], machine: str = "") -> list[Line]:
+    """With what is ahead of each."""
+    ahead = outlook.of(windows)
+    return [Line(window, ahead.get(window.pk), machine) for window in windows]
+
+
 def overview(user: User) -> dict[str, Any]:
     """Every project that `user` may see; for staff, the limits of everything together as well."""
     projects = list(Project.objects.permitted(user, "view_project"))
     ids = [project.id for project in projects]
-    lines: dict[UUID | None, list[Line]] = {}
-    for window in reports.standing(ids):
-        if window.budget.kind == "project":
-            lines.setdefault(window.budget.project_id, []).append(Line(window, outlook.of(window)))
+    standing = [window for window in reports.standing(ids) if window.budget.kind == "project"]
+    of: dict[UUID | None, list[Line]] = {}
+    for line in lines(standing):
+        of.setdefault(line.window.budget.project_id, []).append(line)
     today = reports.spent_since(ids, reports.midnight())
     return {
-        "projects": [(one, lines.get(one.id, []), today.get(one.id, 0)) for one in projects],
+        "projects": [(one, of.get(one.id, []), today.get(one.id, 0)) for one in projects],
         "manages": {one.id for one in projects if user.has_perm("projects.manage_budgets", one)},
-        "system": [Line(one, outlook.of(one)) for one in reports.of_holders([SYSTEM])]
-        if user.is_staff
-        else None,
+        "system": lines(reports.of_holders([SYSTEM])) if user.is_staff else None,
     }
 
 
@@ -68,7 +72,7 @@ def view(project: Project, user: User, charted: str = "") -> dict[str, Any]:
 
     `charted` is the id of the limit to draw; else it is the one to speak of first.
     """
-    own = [Line(window, outlook.of(window)) for window in reports.standing([project.id])]
+    own = lines(reports.standing([project.id]))
     held = list(reports.holds([project.id])[: HOLDS_SHOWN + 1])
     handles = spending.handles(one.machine_id for one in held if one.machine_id)
     funded = any(
@@ -124,5 +128,4 @@ def _chart(lines: list[Line], asked: str) -> dict[str, Any]:
 
 def of_machine_page(machine: Machine) -> list[Line]:
     """The machine's own limits, money first."""
-    found = reports.of_holders([of_machine(machine.id)])
-    return [Line(window, outlook.of(window), machine.handle) for window in found]
+    return lines(reports.of_holders([of_machine(machine.id)]), machine.handle)

@@ -12,8 +12,9 @@ from budgets import reports
 from budgets.models import Window
 from budgets.resources import Resource
 from checkpoints.models import Checkpoint
-from dashboard import needs, outlook
+from dashboard import needs
 from dashboard.budget import Line, headline
+from dashboard.budget import lines as told
 from gateway.models import Call
 from machines import enforce
 from machines.models import Machine, MachineQuerySet
@@ -180,7 +181,7 @@ def _purses(projects: Iterable[Project]) -> list[Purse]:
 def _told(lines: list[Line]) -> list[Line]:
     """With a forecast for the few that are furthest used: it takes a while to reckon."""
     fullest = sorted(lines, key=lambda line: -line.window.percent)
-    return [Line(line.window, outlook.of(line.window)) for line in fullest[:FORECAST]] + fullest[FORECAST:]
+    return told([line.window for line in fullest[:FORECAST]]) + fullest[FORECAST:]
 
 
 def _rows(page: Page[Machine]) -> list[Row]:

@@ -1,5 +1,6 @@
 """What is ahead of a budget, in words. The forecast itself is `budgets.forecast`'s."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -27,17 +28,20 @@ class Outlook:
     tone: str
 
 
-def of(window: Window) -> Outlook | None:
-    """None for rates, which nobody forecasts. At most a minute old: it takes a while to reckon."""
-    if window.is_rate:
-        return None
-    # Whoever changes the limit is told at once what that means.
-    key = f"outlook:{window.pk}:{window.limit}:{window.exhausted_at}"
-    found: Outlook | None = cache.get(key)
-    if found is None:
-        found = tell(burn.of(window, timezone.now()))
-        cache.set(key, found, FRESH_SECONDS)
-    return found
+def of(windows: Iterable[Window]) -> dict[int, Outlook]:
+    """By the window's id. Rates, which nobody forecasts, are left out. At most a minute old: it takes a while."""
+    wanted = {_key(window): window for window in windows if not window.is_rate}
+    found: dict[str, Outlook] = cache.get_many(wanted)
+    missing = {key: window for key, window in wanted.items() if key not in found}
+    burns = burn.of_all(missing.values(), timezone.now())
+    fresh = {key: tell(burns[window.pk]) for key, window in missing.items()}
+    cache.set_many(fresh, FRESH_SECONDS)
+    return {wanted[key].pk: outlook for key, outlook in (found | fresh).items()}
+
+
+def _key(window: Window) -> str:
+    """Whoever changes the limit is told at once what that means."""
+    return f"outlook:{window.pk}:{window.limit}:{window.exhausted_at and window.exhausted_at.timestamp()}"
 
 
 def tell(found: Burn) -> Outlook:

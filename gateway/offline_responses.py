@@ -84,7 +84,7 @@ def _item(block: dict[str, Any], mark: str) -> Item:
     if block["type"] == "tool_use":
         call = {"call_id": block["id"], "name": block["name"], "arguments": json.dumps(block["input"])}
         return {"type": "function_call", "id": f"fc_{mark}", "status": "completed", **call}
-    part = {"type": "output_text", "text": block["text"], "annotations": []}
+    part = {"type": "output_text", "text": block["text"], "annotations": [], "logprobs": []}
     return {
         "type": "message",
         "id": f"msg_{mark}",
@@ -117,8 +117,8 @@ def _argument_events(at: dict[str, Any], arguments: str) -> Iterator[tuple[str, 
 def _text_events(at: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "response.content_part.added", {**at, "part": {**part, "text": ""}}
     for piece in pieces(part["text"]):
-        yield "response.output_text.delta", {**at, "delta": piece}
-    yield "response.output_text.done", {**at, "text": part["text"]}
+        yield "response.output_text.delta", {**at, "delta": piece, "logprobs": []}
+    yield "response.output_text.done", {**at, "text": part["text"], "logprobs": []}
     yield "response.content_part.done", {**at, "part": part}
 
 

@@ -72,6 +72,7 @@ def begin(machine: Machine, now: datetime | None = None) -> None:
         _end(lease, now)
     rates = rates_of(machine)
     if rates and (shortage := _hold(machine, rates, now, now, least=_least(rates))):
+        _hold(machine, rates, now, now, least=0)  # what there is, for as long as pausing takes
         _pause(machine, shortage, rates)
 
 

@@ -24,6 +24,7 @@ from projects.permissions import acting, require
 
 class BudgetRequestSerializer(serializers.ModelSerializer[BudgetRequest]):
     project = serializers.CharField(source="project.slug")
+    currency = serializers.CharField(source="project.currency")
     scope = serializers.CharField(source="budget.scope", help_text="Whose limit is to be raised.")
     resource = serializers.CharField(source="budget.resource")
     period = serializers.CharField(source="budget.period")
@@ -36,8 +37,8 @@ class BudgetRequestSerializer(serializers.ModelSerializer[BudgetRequest]):
     class Meta:
         model = BudgetRequest
         fields = [
-            "id", "project", "scope", "resource", "period", "amount", "reason", "machine", "automatic", "state",
-            "asked_by", "created_at", "granted", "answer", "decided_by", "decided_at",
+            "id", "project", "currency", "scope", "resource", "period", "amount", "reason", "machine", "automatic",
+            "state", "asked_by", "created_at", "granted", "answer", "decided_by", "decided_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -108,6 +109,14 @@ class BudgetRequests(ListAPIView[BudgetRequest]):
             project, by=acting(request.user), machine_id=machine.id if machine else None, **asked
         )
         return _shown(made.pk, request, status=201)
+
+
+class BudgetRequestDetail(APIView):
+    """One request."""
+
+    @extend_schema(responses=BudgetRequestSerializer, tags=["requests"], operation_id="budget_requests_show")
+    def get(self, request: Request, number: int) -> Response:
+        return _shown(number, request)
 
 
 class BudgetRequestGrant(APIView):

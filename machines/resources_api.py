@@ -175,7 +175,7 @@ class ProjectResources(APIView):
             "machines": _parts(_named(found.machines, handles))[:MACHINES_SHOWN],
             "members": _parts(_named(found.members, people)),
             "days": [{"name": f"{day}", "used": used} for day, used in sorted(found.days.items())],
-            "budgets": [_with_forecast(window) for window in reports.standing([project.id])],
+            "budgets": _with_forecasts(reports.standing([project.id])),
             "holds": [_hold(one, handles) for one in held],
         }
         return Response(ProjectResourcesSerializer(answer).data)
@@ -215,7 +215,8 @@ def _hold(one: Reservation, handles: dict[UUID, str]) -> dict[str, Any]:
     }
 
 
-def _with_forecast(window: Window) -> dict[str, Any]:
+def _with_forecasts(windows: list[Window]) -> list[dict[str, Any]]:
     """Rates are not forecast: what does not fit into a minute waits for the next."""
-    ahead = None if window.is_rate else burn.of(window, timezone.now()).forecast
-    return {**budgets.balance(window), "forecast": ahead if isinstance(ahead, Forecast) else None}
+    burns = burn.of_all([window for window in windows if not window.is_rate], timezone.now())
+    ahead = {key: found.forecast for key, found in burns.items() if isinstance(found.forecast, Forecast)}
+    return [{**budgets.balance(window), "forecast": ahead.get(window.pk)} for window in windows]

@@ -138,7 +138,7 @@ BEGIN
         INTO usual, utmost, funded, short
         FROM (
             SELECT w.id, w.resource, w."limit" - w.reserved - w.spent - w.overrun AS room,
-                   w."limit" / 100 * w.landing_percent AS kept, c.needs->w.resource AS need
+                   div(w."limit"::numeric * w.landing_percent, 100)::bigint AS kept, c.needs->w.resource AS need
             FROM budgets_window w
             WHERE w.holder = ANY(c.holders) AND w.closed_at IS NULL AND c.needs ? w.resource
         ) AS w;

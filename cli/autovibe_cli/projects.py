@@ -20,6 +20,14 @@ def add(commands: Commands) -> None:
     create.add_argument("slug", metavar="SLUG", help="lower-case letters, digits, hyphens")
     create.add_argument("--name", help="as people call it")
     _add_recording(project)
+    greediness = project.verb(
+        "greediness",
+        _greediness,
+        "How much a project wants of a pool that it shares with others, from 0 to 1.",
+        examples=["project greediness demo 0.7"],
+    )
+    greediness.add_argument("project", metavar="PROJECT")
+    greediness.add_argument("value", metavar="VALUE", nargs="?", help="to set it; else it is shown")
     commands.verb("types", _types, "The types of agent that a machine can run.")
     operation = commands.noun("operation", "One operation: show it.")
     operation.verb("show", _show_operation, "How far an operation is, and how it ended.").add_argument(
@@ -51,6 +59,15 @@ def _recording(session: Session, args: Namespace) -> None:
         policy,
         lambda one: session.out.fields([("recording", one["mode"]), ("kept for", f"{one['days']} days")]),
     )
+
+
+def _greediness(session: Session, args: Namespace) -> None:
+    address = ("projects", args.project)
+    if args.value is None:
+        found = session.client.get(*address)
+    else:
+        found = session.client.put(*address, "greediness", body={"greediness": args.value})
+    session.out.show(found, lambda one: session.out.line(f"Greediness of {one['slug']}: {one['greediness']}"))
 
 
 def _list(session: Session, args: Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What is said on the way to a budget's end: each mark once, overruns as they grow, and periods that begin by themselves."""
+"""What is said on the way to the end of a budget; overruns as they grow; and periods that begin by themselves."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

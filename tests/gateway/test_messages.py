@@ -248,15 +248,23 @@ class TestInputBound:
 
 
 class TestMinimum:
-    def test_thinking_has_to_fit(self) -> None:
-        request = read(max_tokens=32_000, thinking={"type": "enabled", "budget_tokens": 16_000})
-        assert request.minimum_output_tokens == 16_001
+    def test_some_thinking_has_to_fit_and_an_answer(self) -> None:
+        request = read(max_tokens=32_000, thinking={"type": "enabled", "budget_tokens": 31_999})
+        assert request.minimum_output_tokens == 2048
 
     def test_it_is_never_more_than_was_asked_for(self) -> None:
         assert read(max_tokens=10).minimum_output_tokens == 10
 
 
 class TestBody:
+    @pytest.mark.parametrize(
+        ("granted", "thinking"), [(32_000, 16_000), (20_000, 16_000), (8_000, 6_976), (2_048, 1_024)]
+    )
+    def test_thinking_is_cut_with_the_answer_that_it_is_part_of(self, granted: int, thinking: int) -> None:
+        request = read(max_tokens=32_000, thinking={"type": "enabled", "budget_tokens": 16_000})
+        sent = json.loads(request.body(granted))
+        assert (sent["max_tokens"], sent["thinking"]["budget_tokens"]) == (granted, thinking)
+
     def test_it_is_what_was_read_written_anew(self) -> None:
         raw = b' {"model":"m", "max_tokens":9000,  "max_tokens":50,"messages":[]}\n'
         assert MESSAGES.read(raw).body(50) == b'{"model":"m","max_tokens":50,"messages":[]}'

@@ -239,12 +239,17 @@ class TestEnd:
         machine.refresh_from_db()
         assert machine.state == State.RUNNING
 
-    def test_one_that_cannot_even_begin_is_paused_at_once(self, machine: Machine, limit: Limit) -> None:
+    def test_one_that_cannot_even_begin_is_paused_at_once_and_charged_until_it_is(
+        self, machine: Machine, limit: Limit, clock: Clock
+    ) -> None:
         wall = limit("wall_seconds", 12)
         compute.begin(machine)
         machine.refresh_from_db()
         assert (machine.state, machine.awaiting) == (State.PAUSING, {"wall_seconds": 13})
-        assert balance(wall) == (0, 0, 0)
+        clock.shift(2)
+        stop(machine)
+        compute.tick()
+        assert balance(wall) == (0, 2, 0)
 
     def test_machines_share_what_is_left(
         self, machine: Machine, spawn: Callable[..., Machine], limit: Limit, clock: Clock

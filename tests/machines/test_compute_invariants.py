@@ -64,6 +64,8 @@ class World:
             compute.tick()
             Machine.objects.update(state=State.RUNNING, paused_at=None)
             compute.begin(self.machine)
+            if self._state() == State.PAUSING:  # there is nothing left to charge it to
+                self.stop()
 
     def measure(self, minutes: int = 10_000) -> None:
         """Some of the minutes that are over, the oldest first."""

@@ -75,6 +75,9 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 
+# https://docs.claude.com/en/docs/build-with-claude/extended-thinking: the least that the API takes.
+THINKING_TOKENS_MIN = 1024
+
 
 @dataclass(frozen=True)
 class MessagesRequest(Request):
@@ -86,9 +89,13 @@ class MessagesRequest(Request):
 
     @cached_property
     def minimum_output_tokens(self) -> int:
-        """Thinking has to fit into the answer."""
-        thinking = (self.parsed.get("thinking") or {}).get("budget_tokens") or 0
-        return min(self.output_tokens, max(thinking + 1, USEFUL_OUTPUT_TOKENS))
+        """Thinking has to fit into the answer; it is cut with it, but not below what the API takes."""
+        thinking = min(self._thinking_tokens, THINKING_TOKENS_MIN)
+        return min(self.output_tokens, thinking + USEFUL_OUTPUT_TOKENS)
+
+    @property
+    def _thinking_tokens(self) -> int:
+        return int((self.parsed.get("thinking") or {}).get("budget_tokens") or 0)
 
     @property
     def converses(self) -> bool:
@@ -151,6 +158,9 @@ class MessagesRequest(Request):
         changes: dict[str, Any] = {}
         if output_tokens != self.output_tokens:
             changes["max_tokens"] = output_tokens
+            if self._thinking_tokens > output_tokens - USEFUL_OUTPUT_TOKENS:
+                cut = max(output_tokens - USEFUL_OUTPUT_TOKENS, THINKING_TOKENS_MIN)
+                changes["thinking"] = {**self.parsed["thinking"], "budget_tokens": cut}
         if notice:
             changes["messages"] = _with_notice(self.parsed.get("messages") or [], notice)
         return changes
