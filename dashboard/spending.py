@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from django.core.cache import cache
 from django.utils import timezone
 
 from budgets import reports
-from budgets.reports import Used
+from budgets.reports import Breakdown, Used
 from machines import spending, types
 from projects.models import Project, User
 
@@ -16,6 +17,7 @@ from projects.models import Project, User
 SPANS = {1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days"}
 USUAL = 30
 SPENDERS_SHOWN = 10
+FRESH_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,9 @@ def span_of(asked: str) -> int:
     return int(asked) if asked.isdecimal() and int(asked[:4]) in SPANS else USUAL
 
 
-def view(project: Project, days: int, now: datetime | None = None) -> dict[str, Any]:
-    """The context of the tables."""
-    until = now or timezone.now()
-    found = reports.breakdown([project.id], since=until - timedelta(days=days), until=until)
+def view(project: Project, days: int) -> dict[str, Any]:
+    """The context of the tables; at most a minute old, as a long ledger takes a while to add up."""
+    found = cache.get_or_set(f"spending:{project.pk}:{days}", lambda: _read(project, days), FRESH_SECONDS)
     handles = spending.handles(key for key in found.machines if key)
     ids = {key for key in found.members if key}
     people = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
@@ -62,6 +63,11 @@ def view(project: Project, days: int, now: datetime | None = None) -> dict[str, 
         ),
         "daily": _by_day(found.days, found.total),
     }
+
+
+def _read(project: Project, days: int) -> Breakdown:
+    until = timezone.now()
+    return reports.breakdown([project.id], since=until - timedelta(days=days), until=until)
 
 
 def _cut(title: str, heading: str, cut: Mapping[str, Used], total: Used, shown: int = 20) -> Cut:

@@ -11,7 +11,7 @@ turns (their thinking, before all) is more with every turn. And the new turns ha
 Where that reasoning fails, nothing is learned: the same bytes may be another prompt, because they name what is kept
 elsewhere (an address, a file, an earlier response), or the provider clears or truncates as it sees fit; or the first
 new turn is not the model's, so that it may be joined to the one before. The caller keeps away from here what a server
-of unknown habits has counted, and calls that were told to wrap up: the agent's next does not repeat that.
+of unknown habits has counted.
 
 Each process remembers what it has seen; elsewhere the plain bound is used.
 A session is one start of a machine, as its token says.

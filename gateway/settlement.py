@@ -64,12 +64,11 @@ def answering(admission: "Admission", first_byte_ms: int) -> None:
 
 
 def _counts_alike(admission: "Admission", outcome: Outcome) -> bool:
-    """Whether the agent's next call is counted as this one was.
+    """Whether the agent's next call is counted as this one was: not by servers of unknown habits, nor by recordings.
 
-    Servers of unknown habits, the offline model and recordings count otherwise; the word to wrap up is not repeated.
+    With the word to wrap up, which the agent's next does not repeat, it was counted a little higher: still a bound.
     """
-    elsewhere = outcome.free or admission.offers.offline or admission.machine.replays_id
-    return not (elsewhere or admission.landing)
+    return not (outcome.free or admission.offers.offline or admission.machine.replays_id)
 
 
 def _hold(admission: "Admission", outcome: Outcome) -> dict[str, Any]:

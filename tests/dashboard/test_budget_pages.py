@@ -227,6 +227,28 @@ class TestOverview:
         assert "$2.34 spent today" in page
         assert "secret" not in page
 
+    def test_it_costs_as_many_queries_for_many_limits_as_for_two(
+        self, browser: Browser, project: Project, alice: User, django_assert_max_num_queries
+    ) -> None:
+        def populate(name: str, resources: list[str]) -> None:
+            made = projects.create(slug=name, by=alice)
+            for resource in resources:
+                actions.set_limit(made, resource, 1_000_000, by=alice)
+
+        asking = browser("alice")
+        populate("first", ["money", "calls"])
+        asking.get("/budgets/")
+        cache.clear()
+        with django_assert_max_num_queries(20) as few:
+            asking.get("/budgets/")
+        for number in range(5):
+            populate(f"more-{number}", ["money", "calls", "tokens", "wall_seconds"])
+        cache.clear()
+        with django_assert_max_num_queries(20) as many:
+            asking.get("/budgets/")
+
+        assert len(many) == len(few)
+
     def test_limits_of_everything_are_for_staff(
         self, browser: Browser, project: Project, people: dict[str, User]
     ) -> None:
