@@ -183,7 +183,7 @@ def _quantiles(values: list[float]) -> tuple[float, float]:
 
 def _medians(rounds: list[Figures]) -> Figures:
     def middle(name: str) -> float:
-        return statistics.median(getattr(each, name) for each in rounds)
+        return float(statistics.median(getattr(each, name) for each in rounds))
 
     return Figures(
         cpu_ms={part: statistics.median(each.cpu_ms[part] for each in rounds) for part in rounds[0].cpu_ms},

@@ -68,7 +68,7 @@ def _await_answer(process: "subprocess.Popen[bytes]", address: str, log: Path) -
         if _answers(address):
             return
         time.sleep(0.1)
-    raise RuntimeError(f"{process.args} does not start:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"{process.args!r} does not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def _answers(address: str) -> bool:

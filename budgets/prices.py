@@ -160,7 +160,7 @@ def use(book: Book) -> None:
 
 @lru_cache(maxsize=512)
 def _price(model: str, provider: str, day: date, version: str) -> Price:
-    if override := _book.prices.get(model) or settings.PRICE_OVERRIDES.get(model):
+    if override := _override(model, provider):
         return _from_override(model, override, version)
     if model == OFFLINE_MODEL:
         return _from_override(model, OFFLINE_PRICE, version)
@@ -170,6 +170,23 @@ def _price(model: str, provider: str, day: date, version: str) -> Price:
         if ceiling := settings.PRICE_CEILING:
             return _from_override(model, ceiling, f"{version} + ceiling")
         raise
+
+
+def _override(model: str, provider: str) -> Mapping[str, str] | None:
+    """What was entered for the model, by whichever of its names."""
+    entered: dict[str, Mapping[str, str]] = {**settings.PRICE_OVERRIDES, **_book.prices}
+    if model in entered:
+        return entered[model]
+    same = _identity(model, provider)
+    return next((prices for name, prices in entered.items() if _identity(name, provider) == same), None)
+
+
+def _identity(model: str, provider: str) -> str:
+    """The list's name for it, or its own where the list does not know it; upper case makes no other model."""
+    try:
+        return get_snapshot().find_provider_model(model, None, provider, None)[1].id
+    except LookupError:
+        return model.lower()
 
 
 def _from_override(model: str, prices: Mapping[str, str], version: str) -> Price:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from projects.errors import Invalid
 from projects.models import Project, User
 
 AT_ONCE = 500
+LOCK = 0x72657261  # "rera"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,15 @@ def preview(project: Project | None, since: datetime, until: datetime) -> Previe
 def rerate(project: Project | None, since: datetime, until: datetime, *, by: User | None) -> Rerating:
     """Enter what calls from `since` to `until` cost more or less by today's prices; of one project, or of all.
 
-    It starts from what earlier re-ratings made of them, so doing it again does nothing. Calls whose model has no
-    price any more stay as they are. Raises `Invalid`.
+    It starts from what earlier re-ratings made of them, so doing it again does nothing, and one that was interrupted
+    is gone on with. Calls whose model has no price any more stay as they are. Raises `Invalid`.
     """
     _check(since, until)
-    actor = by.username if by else events.SYSTEM
+    with _one_at_a_time():
+        return _rerate(project, since, until, by.username if by else events.SYSTEM)
+
+
+def _rerate(project: Project | None, since: datetime, until: datetime, actor: str) -> Rerating:
     made = Rerating.objects.create(
         project=project, since=since, until=until, price_version=prices.version(), actor=actor
     )
@@ -78,6 +84,18 @@ def rerate(project: Project | None, since: datetime, until: datetime, *, by: Use
 def _check(since: datetime, until: datetime) -> None:
     if since >= until or until > timezone.now():
         raise Invalid("A span of the past is re-rated: from one moment to a later one, not beyond now.")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two at once would both find the same differences. Not a lock of the transaction: calls are to go on meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 @transaction.atomic
@@ -135,6 +153,7 @@ def _price(model: str) -> Price | None:
 
 
 def _usage(entry: LedgerEntry) -> Usage:
+    """Searches are not in the ledger: the gateway lets no call make any."""
     return Usage(
         input_tokens=entry.input_tokens,
         cache_read_tokens=entry.cached_tokens,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from budgets import money
 from budgets.models import Window
-from budgets.resources import SYSTEM, Period, Resource
+from budgets.resources import CALLS, SYSTEM, Period, Resource
 from projects.models import Project
 
 # By resource, the least that can be held for the call: its whole prompt, and an answer just long enough to be of use.
@@ -34,7 +34,7 @@ def too_little(window: Window, project: Project, needs: Amounts) -> str:
     resource, currency = window.resource, project.currency
     left = amount(max(window.unspent, 0), resource, currency)
     limit = amount(window.limit, resource, currency) + _per(window)
-    others = ", enough for other calls" if window.has_room else ""
+    others = ", enough for other calls" if window.has_room and resource in CALLS else ""
     return (
         f"{window.budget.scope} has {left} of its {limit} left{others}; "
         f"{_asks(window)} {amount(needs[resource], resource, currency)}. "
@@ -45,9 +45,10 @@ def too_little(window: Window, project: Project, needs: Amounts) -> str:
 def held_elsewhere(window: Window, project: Project, needs: Amounts) -> str:
     """The budget would do, if calls under way did not hold so much of it."""
     resource, currency = window.resource, project.currency
+    free, held = (amount(max(some, 0), resource, currency) for some in (window.left, window.reserved))
+    who = "calls under way hold" if resource in CALLS else "others hold"
     return (
-        f"{window.budget.scope} has {amount(max(window.left, 0), resource, currency)} free while calls under way hold "
-        f"{amount(window.reserved, resource, currency)}; {_asks(window)} "
+        f"{window.budget.scope} has {free} free while {who} {held}; {_asks(window)} "
         f"{amount(needs[resource], resource, currency)}. Try again when they have ended."
     )
 
@@ -93,7 +94,7 @@ def _options(window: Window) -> str:
 
 
 def _asks(window: Window) -> str:
-    if window.resource in (Resource.MONEY, Resource.CALLS) or window.resource.endswith("tokens"):
+    if window.resource in CALLS:
         return "even a short answer to this call may cost"
     return "to go on for a moment may take"
 

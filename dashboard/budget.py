@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from budgets import reports
+from budgets import breaker, reports
 from budgets.models import Reservation, Window
 from budgets.resources import SYSTEM, Resource, of_machine
 from dashboard import burndown, outlook
@@ -62,7 +62,7 @@ def overview(user: User) -> dict[str, Any]:
     today = reports.spent_since(ids, reports.midnight())
     return {
         "projects": [(one, of.get(one.id, []), today.get(one.id, 0)) for one in projects],
-        "manages": {one.id for one in projects if user.has_perm("projects.manage_budgets", one)},
+        "manages": set(Project.objects.permitted(user, "manage_budgets").values_list("pk", flat=True)),
         "system": lines(reports.of_holders([SYSTEM])) if user.is_staff else None,
     }
 
@@ -82,6 +82,7 @@ def view(project: Project, user: User, charted: str = "") -> dict[str, Any]:
         "project": project,
         "manages": user.has_perm("projects.manage_budgets", project),
         "lines": own + _of_machines(project),
+        "breaker": breaker.find(project),
         "funded": funded,
         "headline": headline(own),
         "holds": [

@@ -102,8 +102,14 @@ def _pause() -> list[str]:
 def _resume(machine: Machine) -> list[str]:
     if machine.paused_for == Machine.PausedFor.BUDGET:
         return [
-            "It was paused because its budget ended. Raise the limit first, or its next call is refused again.",
+            "It was paused because a budget ended, and goes on by itself once there is room again. "
+            "Before that its next call is refused as the last one was.",
             "The agent starts again in the same conversation, with its files as they are.",
+        ]
+    if machine.paused_for == Machine.PausedFor.BREAKER:
+        return [
+            "It was paused because its project spent too fast, and goes on by itself when the circuit breaker closes. "
+            "Before that its calls are refused.",
         ]
     if machine.paused_for == Machine.PausedFor.GUEST:
         return [

@@ -7,14 +7,11 @@ from django.utils.functional import SimpleLazyObject
 
 from dashboard import needs
 from gateway import upstreams
-from machines.models import Machine
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context processor. The count costs a query, and only where a template shows it."""
     return {
         "offline_model": SimpleLazyObject(upstreams.nobody_answers),
-        "needing": SimpleLazyObject(
-            lambda: needs.attention(Machine.objects.permitted(request.user, "view_project")).count()
-        ),
+        "needing": SimpleLazyObject(lambda: needs.count(request.user)),
     }

@@ -146,7 +146,10 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
         "waiting": [
             (machine, needs.why(machine), enforce.is_silent(machine)) for machine in waiting[:NEEDS_SHOWN]
         ],
-        "waiting_count": len(waiting),
+        "requests": list(needs.requests(user)[:NEEDS_SHOWN]),
+        "transfers": list(needs.transfers(user)[:NEEDS_SHOWN]),
+        "more_waiting": len(waiting) > NEEDS_SHOWN,
+        "waiting_count": needs.count(user),
         "purses": _purses(projects),
         "page": page,
         "rows": _rows(page),

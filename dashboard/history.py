@@ -23,6 +23,14 @@ SENTENCES = {
     "machine.out_of_budget": "Out of budget",
     "console.opened": "Console opened",
     "console.closed": "Console closed after {seconds} s",
+    "machine.held_back": "Held back: its project spends too fast",
+    "machine.switched_off": "Its VM was switched off from outside",
+    "machine.landing": "Told to wrap up: a budget is nearly used up",
+    "machine.refunded": "There is room in its budgets again",
+    "budget.requested": "Asked for more of the limit of {scope}",
+    "budget.request_granted": "Was granted more of the limit of {scope}",
+    "budget.request_denied": "Was denied more of the limit of {scope}",
+    "budget.request_withdrawn": "No more is asked for",
     "checkpoint.missed": "The checkpoint before call {call} could not be asked for",
 }
 # What somebody asked for; the rest followed from it.

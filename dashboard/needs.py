@@ -1,23 +1,28 @@
-"""Which machines wait for a person, and why."""
+"""What waits for a person, and why: machines, requests for more, and transfers."""
 
 from datetime import timedelta
 
-from django.db.models import CharField, OuterRef, Q, Subquery, Value
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
+from budgets.models import BudgetRequest, Transfer
 from guests.models import Guest
 from machines.enforce import SILENT_AFTER
 from machines.models import Machine, MachineQuerySet
 from machines.states import LIVE, State
 from operations.models import Operation, Status
+from projects.models import Project, User
 
 # A failure that nobody acted upon for a day is history; it stays in the list.
 FAILURE_FRESH_FOR = timedelta(days=1)
+# A person who paused a machine knows.
+UNASKED = [Machine.PausedFor.BUDGET, Machine.PausedFor.BREAKER, Machine.PausedFor.GUEST]
 
 
 def attention(machines: MachineQuerySet) -> MachineQuerySet:
-    """Those that failed lately, were paused by a limit or a loss of power, are silent, or need an operator.
+    """Those that failed lately, were paused by a limit, a breaker or a loss of power, are silent, or need an operator.
 
     The longest waiting first.
     """
@@ -29,13 +34,33 @@ def attention(machines: MachineQuerySet) -> MachineQuerySet:
         machines.annotate(operator=Subquery(stuck.values("error")[:1]))
         .filter(
             Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR)
-            | Q(state=State.PAUSED, paused_for__in=[Machine.PausedFor.BUDGET, Machine.PausedFor.GUEST])
+            | Q(state=State.PAUSED, paused_for__in=UNASKED)
             | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
             | (Q(state__in=LIVE) & ~Q(guest__drift=[]))
             | Q(operator__isnull=False)
         )
         .order_by(Coalesce("ended_at", "heard_at", "created_at"))
     )
+
+
+def requests(user: User | AnonymousUser) -> QuerySet[BudgetRequest]:
+    """What an owner has to decide. A machine that asks because it was paused is listed itself."""
+    managed = Project.objects.permitted(user, "manage_budgets")
+    pending = BudgetRequest.objects.filter(project__in=managed, state="pending", automatic=False)
+    return pending.select_related("budget__project", "asked_by").order_by("pk")
+
+
+def transfers(user: User | AnonymousUser) -> QuerySet[Transfer]:
+    """What was proposed to an owner by another project's."""
+    managed = Project.objects.permitted(user, "manage_budgets")
+    pending = Transfer.objects.filter(Q(giver__in=managed) | Q(taker__in=managed), state="pending")
+    return pending.exclude(proposed_for__in=managed).select_related("giver", "taker").order_by("pk")
+
+
+def count(user: User | AnonymousUser) -> int:
+    """How many things wait for this person."""
+    machines = attention(Machine.objects.permitted(user, "view_project"))
+    return machines.count() + requests(user).count() + transfers(user).count()
 
 
 def why(machine: Machine) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from budgets import prices, reports
+from budgets import book, prices, reports
 from budgets.errors import UnknownPrice
 from budgets.models import PriceOverride
 from budgets.prices import Rates
@@ -15,7 +15,6 @@ from projects.models import Project, User
 
 BACK = timedelta(days=30)
 HISTORY_SHOWN = 50
-PROVIDERS = ("anthropic", "openai")
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Priced:
 
 def view(user: User, asked: str) -> dict[str, Any]:
     """The context of the page."""
+    book.refresh()
     now = timezone.now()
     visible = Project.objects.permitted(user, "view_project").values_list("pk", flat=True)
     used = reports.breakdown(visible, since=now - BACK, until=now).labels
@@ -38,6 +38,7 @@ def view(user: User, asked: str) -> dict[str, Any]:
         "asked": asked,
         "found": [priced(asked)] if asked else [],
         "models": [priced(model) for model in models],
+        "by_hand": {page.model for page in book.current()},
         "overrides": list(PriceOverride.objects.all()[:HISTORY_SHOWN]),
         "ceiling": settings.PRICE_CEILING,
         "version": prices.version(),
@@ -47,12 +48,8 @@ def view(user: User, asked: str) -> dict[str, Any]:
 
 def priced(model: str) -> Priced:
     """Of whichever provider lists it."""
-    sentence = ""
-    for provider in PROVIDERS:
-        try:
-            found = prices.price_of(model, provider=provider)
-        except UnknownPrice as error:
-            sentence = sentence or str(error)
-        else:
-            return Priced(model, found.tiers, found.version)
-    return Priced(model, unknown=sentence)
+    try:
+        found = book.price_of(model)
+    except UnknownPrice as error:
+        return Priced(model, unknown=str(error))
+    return Priced(model, found.tiers, found.version)

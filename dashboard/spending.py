@@ -45,7 +45,9 @@ def span_of(asked: str) -> int:
 
 def view(project: Project, days: int) -> dict[str, Any]:
     """The context of the tables; at most a minute old, as a long ledger takes a while to add up."""
-    found = cache.get_or_set(f"spending:{project.pk}:{days}", lambda: _read(project, days), FRESH_SECONDS)
+    key = f"spending:{project.pk}:{days}"
+    found: Breakdown = cache.get(key) or _read(project, days)
+    cache.add(key, found, FRESH_SECONDS)
     handles = spending.handles(key for key in found.machines if key)
     ids = {key for key in found.members if key}
     people = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))

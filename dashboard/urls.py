@@ -45,6 +45,7 @@ urlpatterns = [
     path("p/<slug:slug>/budget/transfer/", requests.transfer, name="transfer"),
     path("budgets/requests/<int:request_id>/", requests.decide, name="request"),
     path("budgets/transfers/<int:transfer_id>/", requests.settle_transfer, name="transfer_decide"),
+    path("p/<slug:slug>/breaker/close/", budgets.close_breaker, name="breaker_close"),
     path("p/<slug:slug>/ledger/", budgets.journal, name="ledger"),
     path("p/<slug:slug>/ledger.csv", budgets.journal_file, name="ledger_csv"),
     path("prices/", budgets.prices, name="prices"),

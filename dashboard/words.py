@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from budgets.money import MICROS
+from budgets.money import show as exact
 from budgets.resources import Period, Resource
 from budgets.sentences import GB_HOUR
 
@@ -44,6 +45,12 @@ def money(micros: int, currency: str = "USD", places: int = 2) -> str:
         return f"{symbol}0.00"
     units, rest = divmod(abs(micros), MICROS)
     return f"{sign}{symbol}{units:,}.{rest // smallest:0{places}d}"
+
+
+def price(micros: int, currency: str = "USD") -> str:
+    """`$15.00`, `$0.125`: with as many decimals as say something."""
+    symbol = SYMBOLS.get(currency, f"{currency}\N{NO-BREAK SPACE}")
+    return f"{symbol}{exact(micros, '').strip()}"
 
 
 def elapsed(seconds: float) -> str:

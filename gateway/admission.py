@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from budgets import actions as budgets
-from budgets import book
+from budgets import book, breaker
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, FREE, OFFLINE_MODEL, Price, price_of
 from events import actions as events
@@ -24,7 +24,7 @@ from gateway.settlement import Outcome, conclude
 from gateway.teller import Row, teller
 from gateway.upstreams import Offers, choice, registry
 from machines import actions as machines
-from machines import tokens, types
+from machines import landing, tokens, types
 from machines.models import Machine, MachineToken
 from machines.states import CALLING
 from projects.models import Project
@@ -132,6 +132,8 @@ async def _admit(token: str, request: Request) -> Admission:
         raise Refused(401, NOT_A_TOKEN)
     admission = await _admitted(rows[0], session, asked, request, price, offers)
     try:
+        if admission.landing:
+            await database.run(_landing, admission)
         checkpoint_id = await _checkpoint(admission) if request.converses else None
     except Exception:
         await conclude(
@@ -188,7 +190,9 @@ async def _admitted(
 ) -> Admission:
     """What the database said. Raises `Refused` where it said no."""
     caller = Caller(*row[1:9])
-    number, reservation, units, landing, short = row[9:]
+    number, reservation, units, is_landing, short, held_back = row[9:]
+    if held_back:
+        raise await database.run(_held_back, caller)
     if reservation is None and short is None:
         raise Refused(400, f"Prices are in {CURRENCY}; this project keeps its books in another currency.")
     if reservation is None:
@@ -204,7 +208,7 @@ async def _admitted(
         price=price.free if caller.replays_id else price,
         offers=offers,
         output_tokens=units,
-        landing=landing,
+        landing=is_landing,
         checkpoint_id=None,
         started_at=datetime.now(UTC),
     )
@@ -220,6 +224,23 @@ def _refusal(caller: Caller, short: list[int], needs: dict[str, int]) -> Refused
         return Crowded(shortage.sentence, shortage.retry_after_seconds or 10)
     machines.out_of_budget(_machine(caller), shortage.sentence, shortage.needs)
     return Refused(402, shortage.sentence)
+
+
+def _held_back(caller: Caller) -> Refused:
+    """The project spends too fast; its machines go on when the circuit breaker is closed again."""
+    sentence = breaker.refusal(caller.project_id, caller.id)
+    if not sentence:  # closed at this very moment
+        return Crowded("The circuit breaker of this project was just closed. Try again.", 1)
+    machines.held_back(_machine(caller), sentence)
+    return Refused(402, sentence)
+
+
+def _landing(admission: Admission) -> None:
+    """Worth an event, but no reason to fail the call."""
+    try:
+        landing.begun(_machine(admission.machine), admission.reservation_id)
+    except Exception:
+        logger.exception("Machine %s is landing, which could not be said", admission.machine.handle)
 
 
 async def _checkpoint(admission: Admission) -> UUID | None:

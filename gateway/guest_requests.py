@@ -7,8 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from budgets import requests
-from budgets.models import BudgetRequest
 from budgets.resources import Period
+from events.models import Event
 from gateway import calls
 from gateway.errors import Refused
 from machines.models import Machine
@@ -25,7 +25,9 @@ def take(token: str, body: bytes) -> dict[str, Any]:
     machine = calls.authenticate(token)
     sent = _read(body)
     if _asked_lately(machine) >= HOURLY_MAX:
-        raise Refused(429, "Enough requests for this hour. The owners have seen them.", retry_after_seconds=600)
+        raise Refused(
+            429, "Enough requests for this hour. The owners have seen them.", retry_after_seconds=600
+        )
     try:
         made = requests.ask(
             machine.project,
@@ -42,8 +44,9 @@ def take(token: str, body: bytes) -> dict[str, Any]:
 
 
 def _asked_lately(machine: Machine) -> int:
+    """Also what changed a pending request: the owners hear of each."""
     since = timezone.now() - timedelta(hours=1)
-    return BudgetRequest.objects.filter(machine_id=machine.id, created_at__gte=since).count()
+    return Event.objects.filter(subject=machine.subject, kind="budget.requested", at__gte=since).count()
 
 
 def _read(body: bytes) -> dict[str, Any]:

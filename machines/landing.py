@@ -27,7 +27,7 @@ def begun(machine: Machine, reservation_id: UUID) -> int:
 
 
 def _is_breached(window: Window) -> bool:
-    return window.left < window.limit // 100 * window.landing_percent
+    return window.left < window.limit * window.landing_percent // 100
 
 
 def _is_said(machine: Machine, window: Window) -> bool:

@@ -47,7 +47,7 @@ BEGIN
     FROM budgets_budget b WHERE b.id = w.budget_id;
 END $$;
 
--- Open the first window of a budget.
+-- Open a window of a budget, for the period that `at` lies in.
 CREATE OR REPLACE FUNCTION budgets_open(of bigint, carried bigint, who text, at timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     b budgets_budget;
@@ -60,22 +60,27 @@ BEGIN
             CASE WHEN b.period = 'total' THEN at ELSE budgets_begin(b.period, b.timezone, at) END,
             budgets_end(b.period, b.timezone, at), 0, b.landing_percent, 0, 0, 0, 0, 0)
     RETURNING id INTO new;
-    PERFORM budgets_move_limit(new, LEAST(b."limit"::numeric + carried, 4611686018427387904)::bigint, 'limit',
+    PERFORM budgets_move_limit(new, LEAST(GREATEST(b."limit"::numeric + carried, 0), 4611686018427387904)::bigint, 'limit',
                                'window:' || new || ':opened', who, at);
     RETURN new;
 END $$;
 
--- Close a window whose period is over, and open the one that `at` lies in. Unused periods in between count as unused.
+-- Close a window whose period is not now, and open the one that `at` lies in. Unused periods in between count as unused.
+-- A period that was open before, because a clock went wrong, has what it had left then; and what was used in a period
+-- that is still to come was used now.
 CREATE OR REPLACE FUNCTION budgets_roll(of bigint, at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     w budgets_window;
     b budgets_budget;
     carried numeric := 0;
+    used numeric;
     until timestamptz;
 BEGIN
     UPDATE budgets_window SET closed_at = at WHERE id = of RETURNING * INTO w;
     SELECT * INTO b FROM budgets_budget WHERE id = w.budget_id;
-    IF b.carry_over THEN
+    SELECT coalesce(sum(e.spent + e.overrun + e.reserved), 0) INTO used FROM budgets_window e
+        WHERE e.budget_id = b.id AND (e.starts_at = budgets_begin(b.period, b.timezone, at) OR e.id = of AND w.starts_at > at);
+    IF b.carry_over AND w.starts_at <= at THEN
         carried := GREATEST(w."limit" - w.reserved - w.spent - w.overrun, 0);
         until := budgets_end(b.period, b.timezone, w.ends_at);
         WHILE until <= at LOOP
@@ -83,10 +88,11 @@ BEGIN
             until := budgets_end(b.period, b.timezone, until);
         END LOOP;
     END IF;
-    PERFORM budgets_open(b.id, LEAST(carried, 4611686018427387904)::bigint, 'system', at);
+    PERFORM budgets_open(b.id, LEAST(carried - used, 4611686018427387904)::bigint, 'system', at);
 END $$;
 
--- Lock every open window of these holders, in order; on return none of them is of a period that is over.
+-- Lock every open window of these holders, in order; on return none of them is of a period that is over, or, but for
+-- clocks that differ a little, still to come.
 CREATE OR REPLACE FUNCTION budgets_lock(holders text[], at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     locked bigint[];
@@ -96,7 +102,8 @@ BEGIN
             SELECT id FROM budgets_window WHERE holder = ANY(holders) AND closed_at IS NULL ORDER BY id FOR UPDATE
         ) AS w;
         PERFORM budgets_roll(id, at) FROM budgets_window
-            WHERE id = ANY(locked) AND closed_at IS NULL AND ends_at <= at ORDER BY id;
+            WHERE id = ANY(locked) AND closed_at IS NULL
+                AND (ends_at <= at OR ends_at IS NOT NULL AND starts_at > at + interval '10 minutes') ORDER BY id;
         -- Whoever waited for a row that was closed meanwhile does not see the one that took its place: look again.
         EXIT WHEN NOT EXISTS (
             SELECT FROM budgets_window WHERE holder = ANY(holders) AND closed_at IS NULL AND id <> ALL(coalesce(locked, '{}'))

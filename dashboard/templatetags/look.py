@@ -23,6 +23,7 @@ _CODE = (("", ""), (mark_safe("<code>"), mark_safe("</code>")))
 register.filter("plain", logs.plain)
 register.filter("size", words.size)
 register.filter("tokens", words.tokens)
+register.filter("price", words.price)
 register.filter("milliseconds", words.milliseconds)
 
 

@@ -1,14 +1,19 @@
 """Budgets: of everything, of one project, its ledger, and the price book."""
 
+from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
 
+from budgets import breaker
 from dashboard import budget, ledger, pricebook, requests, spending
 from dashboard.pages import PageRequest, page, show
 from machines.ledger_api import csv_of
 from projects import actions as projects
+from projects.errors import Refusal
 from projects.models import Project
+from projects.permissions import require
 
 
 @require_safe
@@ -36,6 +41,20 @@ def history(request: PageRequest, slug: str) -> HttpResponse:
     found = projects.find(slug, user=request.user)
     context = {"project": found, **_history(request, found)}
     return show(request, "dashboard/budget/history.html", "history", context)
+
+
+@require_POST
+@page
+def close_breaker(request: PageRequest, slug: str) -> HttpResponse:
+    """Let a project go on that was stopped for spending too fast."""
+    found = projects.find(slug, user=request.user)
+    require(request.user, "manage_budgets", found)
+    try:
+        breaker.close(found, by=request.user)
+        messages.success(request, f"The circuit breaker of {found.slug} is closed; its machines go on.")
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return redirect("dashboard:budget", found.slug)
 
 
 @require_safe

@@ -72,14 +72,20 @@ def output_limit(parsed: dict[str, Any], *names: str) -> tuple[str, int]:
         raise Refused(400, f"{given[0]}, {given[1]}: only one of them may be given.")
     if given:
         return given[0], shapes.count(given[0], parsed[given[0]], OUTPUT_TOKENS_MAX)
-    model = str(parsed["model"])
+    model = kind_of(str(parsed["model"]))
     found = (limit for pattern, limit in _OUTPUT_LIMITS if pattern.match(model))
     return names[0], next(found, _OUTPUT_LIMIT_ELSEWHERE)
 
 
+def kind_of(model: str) -> str:
+    """The model without what a fine-tuned one is called besides, in the spelling of this file: no provider minds."""
+    return model.lower().removeprefix("ft:")
+
+
 def image_tokens(model: str, address: Any) -> int:
     """What an image adds to the bytes that were counted for it."""
-    largest = next((n for name, n in IMAGE_TOKENS_BY_MODEL.items() if model.startswith(name)), IMAGE_TOKENS)
+    kind = kind_of(model)
+    largest = next((n for name, n in IMAGE_TOKENS_BY_MODEL.items() if name in kind), IMAGE_TOKENS)
     return largest - (len(address) if is_inline(address) else 0)
 
 
@@ -91,7 +97,7 @@ def is_inline(address: Any) -> bool:
 def check_common(parsed: dict[str, Any]) -> None:
     """Refuse what both APIs charge beside tokens. Raises `Refused` (400)."""
     name = shapes.model(parsed)
-    if "-search" in name or "deep-research" in name:
+    if "-search" in name.lower() or "deep-research" in name.lower():
         raise Refused(400, f"model: {name} searches the web at a price per search, which no hold covers.")
     shapes.expect("stream", parsed.get("stream"), bool)
     shapes.object_at("stream_options", parsed, "stream_options")

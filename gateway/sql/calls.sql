@@ -2,10 +2,11 @@
 
 -- `asked` is what `budgets_reserve` takes, without whose budgets they are, and with {digest: of the machine's token, currency,
 -- dialect, model, offline}. One row per call whose token is a living one, with its place in the list; without a
--- reservation it was refused: for want of budget, or, where `short` is null, because its books are in another currency.
+-- reservation it was refused: because the project's circuit breaker holds it back, for want of budget, or, where `short` is
+-- null, because its books are in another currency.
 CREATE OR REPLACE FUNCTION gateway_admit(asked jsonb, at timestamptz) RETURNS TABLE (
     place bigint, machine uuid, handle int, machine_type text, state text, continues boolean, project uuid,
-    replays uuid, run uuid, number int, reservation uuid, units bigint, landing boolean, short bigint[]
+    replays uuid, run uuid, number int, reservation uuid, units bigint, landing boolean, short bigint[], held_back boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -15,8 +16,8 @@ BEGIN
     SELECT coalesce(jsonb_agg(a.value || jsonb_build_object(
         'place', a.ordinality, 'machine', m.id, 'handle', m.number, 'type', m.type, 'state', m.state,
         'continues', m.continues, 'project', m.project_id, 'member', m.created_by_id, 'replays', m.replays_id, 'run', m.run,
-        'payable', p.currency = a.value->>'currency',
-        'holders', CASE WHEN p.currency = a.value->>'currency' THEN to_jsonb(array_remove(ARRAY[
+        'payable', p.currency = a.value->>'currency', 'held_back', b.project_id IS NOT NULL,
+        'holders', CASE WHEN p.currency = a.value->>'currency' AND b.project_id IS NULL THEN to_jsonb(array_remove(ARRAY[
             'system', 'project:' || m.project_id, 'machine:' || m.id, 'member:' || m.project_id || ':' || m.created_by_id
         ], NULL)) ELSE '[]' END,
         -- What a replay plays was paid for when it was recorded.
@@ -25,7 +26,8 @@ BEGIN
     FROM jsonb_array_elements(asked) WITH ORDINALITY AS a
         JOIN machines_machinetoken t ON t.digest = a.value->>'digest' AND t.revoked_at IS NULL
         JOIN machines_machine m ON m.id = t.machine_id
-        JOIN projects_project p ON p.id = m.project_id;
+        JOIN projects_project p ON p.id = m.project_id
+        LEFT JOIN budgets_breaker b ON b.project_id = m.project_id AND b.state <> 'closed' AND b.probe IS DISTINCT FROM m.id;
     FOR c IN
         SELECT k.value AS call, r.* FROM jsonb_array_elements(known) WITH ORDINALITY AS k
         JOIN budgets_reserve(known, at) WITH ORDINALITY AS r(reservation, units, landing, short, ordinality) USING (ordinality)
@@ -36,6 +38,7 @@ BEGIN
         project := c.call->>'project'; replays := c.call->>'replays'; run := c.call->>'run';
         reservation := c.reservation; units := c.units; landing := c.landing;
         short := CASE WHEN (c.call->>'payable')::boolean THEN c.short END;
+        held_back := c.call->>'held_back';
         number := NULL;
         IF reservation IS NOT NULL THEN
             -- The project's budget for money is locked since, so numbers are given one at a time.

@@ -1,9 +1,11 @@
 """The price book, and pricing the past anew."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from budgets import actions, book, prices, rerate
@@ -57,6 +59,12 @@ class TestEnter:
     def test_what_is_not_in_it_cannot_be_withdrawn(self, alice: User) -> None:
         with pytest.raises(Conflict, match="says nothing of"):
             book.withdraw(MODEL, by=alice)
+
+    @pytest.mark.parametrize("alias", ["claude-sonnet-4-5-20250929", "CLAUDE-SONNET-4-5"])
+    def test_it_counts_for_every_name_of_the_model(self, alice: User, alias: str) -> None:
+        book.enter(MODEL, {"input": "30", "output": "150"}, by=alice)
+        book.refresh(now=True)
+        assert price_of(alias).needs(1, "")["money"] == (30_000_000, 150_000_000)
 
     def test_every_edition_stays_on_record(self, alice: User) -> None:
         for rate in ("1", "2"):
@@ -127,6 +135,21 @@ class TestRerate:
         assert Window.objects.get(resource="money").consumed == 3 * 7125
         assert not actions.verify()
         assert Rerating.objects.count() == 3
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_at_once_enter_it_once(self, since: datetime, alice: User) -> None:
+        self.double(alice)
+        until = timezone.now()
+
+        def again(_: int) -> int:
+            try:
+                return rerate.rerate(None, since, until, by=alice).entries
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            assert sorted(threads.map(again, range(4))) == [0, 0, 0, 3]
+        assert not actions.verify()
 
     def test_only_the_past_is_re_rated(self, alice: User) -> None:
         now = timezone.now()

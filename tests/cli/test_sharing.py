@@ -19,7 +19,10 @@ REQUEST = {
     "state": "pending", "asked_by": None, "created_at": AT, "granted": None, "answer": "", "decided_by": None,
     "decided_at": None,
 }  # fmt: skip
-RATES = {"input": "3", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6", "output": "15", "web_search": "0"}  # fmt: skip
+RATES = {
+    "input": "3", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6", "output": "15",
+    "web_search": "0",
+}  # fmt: skip
 PRICE = {
     "model": "gpt-4o", "source": "book", "version": "genai-prices 1 + book 4", "currency": "USD",
     "tiers": [{"above_tokens": 0, "rates": RATES}, {"above_tokens": 200_000, "rates": {**RATES, "input": "6"}}],
@@ -36,7 +39,10 @@ class TestTransfer:
         ("typed", "sent"),
         [
             ("demo other money 5", {"resource": "money", "amount": 5_000_000, "period": "total", "note": ""}),
-            ("demo other wall 90m --per day --note x", {"resource": "wall_seconds", "amount": 5400, "period": "day", "note": "x"}),
+            (
+                "demo other wall 90m --per day --note x",
+                {"resource": "wall_seconds", "amount": 5400, "period": "day", "note": "x"},
+            ),
         ],
     )  # fmt: skip
     def test_propose_sends_amounts_in_the_api_s_unit(
@@ -49,7 +55,9 @@ class TestTransfer:
         assert server.asked[0].body == {"giver": "demo", "taker": "other", **sent}
         assert done.stdout == "Transfer 7 waits for an owner of other.\n"
 
-    @pytest.mark.parametrize(("verb", "state"), [("accept", "made"), ("decline", "declined"), ("withdraw", "withdrawn")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("verb", "state"), [("accept", "made"), ("decline", "declined"), ("withdraw", "withdrawn")]
+    )
     def test_it_is_decided_by_its_number(self, server: Recorded, cli: Cli, verb: str, state: str) -> None:
         server.answer(f"POST transfers/7/{verb}/", {**TRANSFER, "state": state, "waits_for": None})
 
@@ -74,8 +82,11 @@ class TestTransfer:
 class TestRequest:
     @pytest.mark.parametrize(
         ("typed", "whose"),
-        [("demo memory 2 --reason big", {"project": "demo"}), ("demo memory 2 --machine m12 --reason big", {"machine": "m12"})],
-    )  # fmt: skip
+        [
+            ("demo memory 2 --reason big", {"project": "demo"}),
+            ("demo memory 2 --machine m12 --reason big", {"machine": "m12"}),
+        ],
+    )
     def test_ask_is_for_a_project_or_a_machine(
         self, server: Recorded, cli: Cli, typed: str, whose: dict[str, str]
     ) -> None:
@@ -142,7 +153,7 @@ class TestPrice:
     def test_what_a_refused_call_suggests_is_understood(self, server: Recorded, cli: Cli) -> None:
         server.answer("POST prices/", PRICE, status=201)
 
-        assert cli(*"price set MODEL --input 3 --output 15".split()).returncode == 0
+        assert cli("price", "set", "MODEL", "--input", "3", "--output", "15").returncode == 0
         assert cli("price", "set", "MODEL", "--input", "3").returncode == 2
 
     def test_show_has_a_line_per_tier_and_says_where_it_comes_from(self, server: Recorded, cli: Cli) -> None:

@@ -7,7 +7,8 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from budgets import actions, journal
+from budgets import actions, book, breaker, journal
+from budgets.breaker_models import Breaker
 from budgets.limits import Holder
 from budgets.models import Budget, LedgerEntry, Window
 from budgets.prices import Price, Rates
@@ -122,6 +123,28 @@ class TestTheProjectsPage:
         assert "$0.0015" in held
         assert f"hold-{grant.reservation_id}" not in freed
         assert "Nothing is under way." in freed
+
+    def test_an_open_circuit_breaker_is_said_and_closed_in_one_click(
+        self, browser: Browser, project: Project
+    ) -> None:
+        rows.budget(project)
+        Breaker.objects.create(
+            project=project,
+            state="open",
+            until=timezone.now() + timedelta(minutes=9),
+            sentence="Far too fast.",
+        )
+
+        owner, viewer = (browser(who).get(PAGE).content.decode() for who in ("alice", "bob"))
+        refused = browser("bob").post("/p/demo/breaker/close/")
+        browser("alice").post("/p/demo/breaker/close/")
+
+        assert "Far too fast." in owner
+        assert "Far too fast." in viewer
+        assert "Close it" in owner
+        assert "Close it" not in viewer
+        assert refused.status_code == 403
+        assert breaker.find(project).state == "closed"
 
     def test_the_fragment_leaves_out_what_takes_long(self, browser: Browser, project: Project) -> None:
         rows.budget(project)
@@ -275,7 +298,7 @@ class TestTheLedger:
         page = text(browser("bob").get("/p/demo/ledger/").content.decode())
 
         assert f"Usage claude-sonnet-4-5 {machine.handle} alice 900 4,100 400 $0.0123 test" in page
-        assert "Project demo, money for good from then on by alice + $5.00" in page
+        assert "Project demo, money for good newly set by alice + $5.00" in page
 
     def test_it_is_filtered_and_the_filter_survives_the_next_page(
         self, browser: Browser, project: Project
@@ -342,6 +365,20 @@ class TestThePriceBook:
         page = text(browser("bob").get("/prices/").content.decode())
 
         assert "claude-sonnet-4-5 $3.00 $0.30 $3.75 $6.00 $15.00 genai-prices" in page
+
+    def test_prices_that_an_admin_entered_are_told_from_the_list_s(
+        self, browser: Browser, project: Project, alice: User
+    ) -> None:
+        entry(project, timezone.now(), label="claude-sonnet-4-5").save()
+        book.enter("claude-sonnet-4-5", {"input": "1.125", "output": "2"}, by=alice, note="Our contract")
+        book.refresh(now=True)
+
+        page = text(browser("bob").get("/prices/").content.decode())
+        book.withdraw("claude-sonnet-4-5", by=alice)
+        book.refresh(now=True)
+
+        assert "claude-sonnet-4-5 $1.125 $1.125 $1.125 $1.125 $2.00 entered by hand" in page
+        assert "Our contract" in page
 
     def test_what_has_no_price_is_unknown_and_not_free(self, browser: Browser, project: Project) -> None:
         page = text(browser("bob").get("/prices/?model=no-such-model-9").content.decode())

@@ -210,7 +210,6 @@ class TestOutOfBudget:
         assert (own["spent"], own["left"]) == (2, 0)
 
         stack.call("PUT", f"machines/{handle}/budgets/", json={"resource": "calls", "limit": 50})
-        stack.post(f"machines/{handle}/resume/")
 
         assert stack.await_state(handle, "terminated")["exit_code"] == 0
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from budgets import actions as budgets
-from budgets.models import LedgerEntry, Reservation, Window
+from budgets.models import Breaker, LedgerEntry, Reservation, Window
 from budgets.prices import price_of
 from gateway import calls, database, teller
 from gateway.admission import Admission, admit
@@ -167,8 +167,7 @@ class TestRefusing:
     ) -> None:
         """Its agent would ask the same again; all others have their money still."""
         Window.objects.update(limit=2_000_000)
-        thinking = {"type": "enabled", "budget_tokens": 255_999}
-        answer = call(max_tokens=256_000, thinking=thinking)
+        answer = call(messages=[{"role": "user", "content": "x" * 700_000}])
         assert answer.status_code == 402
         assert (
             "has 2.00 USD of its 2.00 USD left, enough for other calls" in answer.json()["error"]["message"]
@@ -370,3 +369,22 @@ class TestFreeCalls:
         )
         assert answer.json() == {"input_tokens": 7}
         assert not Call.objects.exists()
+
+
+class TestCircuitBreaker:
+    def test_while_it_is_open_no_call_is_let_in_and_the_machine_is_set_aside(
+        self, provider: Provider, call: Calling, machine: Machine
+    ) -> None:
+        Breaker.objects.create(project=machine.project, state="open", sentence="It spends ten times as fast.")
+        refused = call()
+        assert (refused.status_code, refused.json()["error"]["message"]) == (402, "It spends ten times as fast.")
+        machine.refresh_from_db()
+        assert (machine.state, machine.paused_for) == ("pausing", "breaker")
+        assert not provider.received
+        assert books_are_right()
+
+    def test_the_one_machine_on_probation_is_let_in(
+        self, provider: Provider, call: Calling, machine: Machine
+    ) -> None:
+        Breaker.objects.create(project=machine.project, state="half_open", sentence="Too fast.", probe=machine.id)
+        assert call().status_code == 200

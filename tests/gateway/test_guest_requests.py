@@ -1,11 +1,13 @@
 """A machine asks for more of its budget from inside its guest, over real HTTP; and prices that change meanwhile."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
 from budgets import actions as budgets
+from budgets import prices
 from budgets import requests as actions
 from budgets.models import BudgetRequest, PriceOverride, Reservation
 from budgets.prices import OFFLINE_MODEL
@@ -80,14 +82,23 @@ class TestAsk:
     def test_strangers_ask_for_nothing(self, ask) -> None:
         assert ask(token="avm_invented").status_code == 401
 
-    def test_nobody_can_be_asked_for_ever(self, ask, owner: User) -> None:
-        for _ in range(guest_requests.HOURLY_MAX):
-            ask()
-            actions.deny(BudgetRequest.objects.get(state="pending"), by=owner)
-        answer = ask()
+    def test_nobody_can_be_asked_for_ever_be_it_changed_or_anew(self, ask, owner: User) -> None:
+        for number in range(guest_requests.HOURLY_MAX):
+            assert ask(amount=number + 1).status_code == 200
+            if number == 5:
+                actions.deny(BudgetRequest.objects.get(), by=owner)
+        answer = ask(amount=1000)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "600")
+        assert Event.objects.filter(kind="budget.requested").count() == guest_requests.HOURLY_MAX
 
 
+@pytest.fixture
+def _closed_book() -> Iterator[None]:
+    yield
+    prices.use(prices.Book())
+
+
+@pytest.mark.usefixtures("_closed_book")
 def test_a_price_that_another_process_entered_counts_within_seconds(call: Call) -> None:
     """Nothing tells this process: it is as if the row had been written elsewhere."""
     assert call().status_code == 200

@@ -117,7 +117,7 @@ class World:
         return budgets.set_limit(self.machine.project, resource, limit, by=self.alice)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=st.lists(steps, min_size=8, max_size=16))
 def test_nothing_is_overdrawn_and_each_second_is_charged_once(
     machine: Machine, alice: User, script: list[tuple[str, int]]

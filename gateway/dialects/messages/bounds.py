@@ -7,7 +7,8 @@ Thinking that comes back sealed is longer in its seal than in tokens, even if it
 Should a bound fail all the same, the ledger records an overrun and raises an alarm (`budgets.ledger`).
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.dialects import encoding
@@ -20,7 +21,8 @@ KNOWN_TOOL_TOKENS = 1024
 # https://docs.claude.com/en/docs/build-with-claude/vision: images are scaled down to 4784 tokens at most.
 IMAGE_TOKENS = 5000
 
-_SPECIAL_TYPES = frozenset({"tool_reference", "tool_addition", "container_upload"})
+_TOOLS = ("tool_reference", "tool_addition")
+_SPECIAL_TYPES = frozenset({*_TOOLS, "container_upload"})
 _SPECIAL_NAMES = (b'"source":', *(f'"{name}"'.encode() for name in _SPECIAL_TYPES))
 
 Block = dict[str, Any]
@@ -40,10 +42,11 @@ def request_size(length: int, request: dict[str, Any], special: list[Block]) -> 
 def turns_size(length: int, request: dict[str, Any], special: list[Block]) -> Size:
     """Of some turns of a request, `length` bytes long together, with these special blocks in them."""
     tokens, certain = length, True
+    defined = _definitions(request) if any(block.get("type") in _TOOLS for block in special) else {}
     for block in special:
         kind = block.get("type")
-        if kind in ("tool_reference", "tool_addition"):
-            tokens += _unfolded_tokens(block, request)
+        if kind in _TOOLS:
+            tokens += _unfolded_tokens(block, defined)
             certain = certain and "toolset" not in str(inline_definition(block).get("type"))
         elif isinstance(source := block.get("source"), dict):
             extra, known = _source_tokens(block, source)
@@ -110,11 +113,19 @@ def _source_tokens(block: Block, source: Block) -> tuple[int, bool]:
     return 0, kind in ("text", "content")
 
 
-def _unfolded_tokens(block: Block, request: dict[str, Any]) -> int:
+def _definitions(request: dict[str, Any]) -> Mapping[str, int]:
+    """How long the definitions are that go by a name. Made once: as many references may be there as definitions."""
+    lengths: Counter[str] = Counter()
+    for defined in [*tools(request), *map(inline_definition, blocks(request.get("messages")))]:
+        if isinstance(name := defined.get("name"), str):
+            lengths[name] += len(encoding.encode(defined))
+    return lengths
+
+
+def _unfolded_tokens(block: Block, defined: Mapping[str, int]) -> int:
     """A reference unfolds into the definition of the tool, once more for each reference."""
     if definition := inline_definition(block):
         return KNOWN_TOOL_TOKENS if definition.get("type") not in (None, "custom") else 0
     tool = block.get("tool")
     name = block.get("tool_name") or (tool.get("name") if isinstance(tool, dict) else None)
-    inline = [inline_definition(each) for each in blocks(request.get("messages"))]
-    return sum(len(encoding.encode(each)) for each in [*tools(request), *inline] if each.get("name") == name)
+    return defined.get(name, 0) if isinstance(name, str) else 0

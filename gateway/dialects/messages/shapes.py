@@ -30,6 +30,7 @@ def _check_content(name: Name, content: Any, depth: int = 0) -> None:
     if depth > NESTING_MAX:
         raise Refused(400, f"messages: content is nested deeper than {NESTING_MAX} levels.")
     for inner, block in objects(name, content) if isinstance(content, list) else ():
+        expect((inner, "type"), block.get("type"), str)
         if block.get("type") == "tool_use":
             expect((inner, "id"), block.get("id"), str, required=True)
             expect((inner, "name"), block.get("name"), str, required=True)

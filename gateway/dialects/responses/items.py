@@ -90,6 +90,7 @@ def check_tool(name: shapes.Name, tool: Item) -> None:
     what = str(tool.get("type") or "function")
     by_agent = what in CLIENT_TOOLS
     if what == "shell":
+        shapes.expect((name, "environment"), tool.get("environment"), dict)
         by_agent = (tool.get("environment") or {}).get("type") == "local"
     elif what == "tool_search":
         by_agent = tool.get("execution") == "client"
