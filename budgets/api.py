@@ -14,7 +14,7 @@ from budgets.limits import Holder
 from budgets.models import Budget
 from budgets.prices import CURRENCY
 from budgets.reports import of_holders
-from budgets.resources import SYSTEM, Period, Resource
+from budgets.resources import Period, Resource
 from projects import actions as projects
 from projects.errors import NotThere
 from projects.models import Project
@@ -133,37 +133,41 @@ class ProjectBudgets(APIView):
         return _of(project)
 
 
-class SystemBudgets(APIView):
-    """The limits of everything together; for staff."""
+class SharedBudgets(APIView):
+    """The limits of everything together, or of all projects of one hub; for staff."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if not acting(request.user).is_staff:
             raise PermissionDenied
 
-    @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_system_list")
-    def get(self, request: Request) -> Response:
-        found = [actions.balance(window) for window in of_holders([SYSTEM])]
+    @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_shared_list")
+    def get(self, request: Request, hub: str) -> Response:
+        found = [actions.balance(window) for window in of_holders([_shared(hub).key])]
         return Response(BudgetsSerializer({"currency": CURRENCY, "budgets": found}).data)
 
     @extend_schema(
         request=LimitSerializer,
         responses=BudgetsSerializer,
         tags=["budgets"],
-        operation_id="budgets_system_set",
+        operation_id="budgets_shared_set",
     )
-    def put(self, request: Request) -> Response:
-        """Set one limit of the whole system."""
-        set_limit(Holder.of_system(), checked(LimitSerializer, request.data), request)
-        return self.get(request)
+    def put(self, request: Request, hub: str) -> Response:
+        """Set one limit of the whole system, or of a hub."""
+        set_limit(_shared(hub), checked(LimitSerializer, request.data), request)
+        return self.get(request, hub)
 
     @extend_schema(
-        parameters=WHICH, responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_system_remove"
+        parameters=WHICH, responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_shared_remove"
     )
-    def delete(self, request: Request) -> Response:
-        """Lift one limit of the whole system."""
-        remove_limit(Holder.of_system(), checked(WhichSerializer, request.query_params), request)
-        return self.get(request)
+    def delete(self, request: Request, hub: str) -> Response:
+        """Lift one limit of the whole system, or of a hub."""
+        remove_limit(_shared(hub), checked(WhichSerializer, request.query_params), request)
+        return self.get(request, hub)
+
+
+def _shared(hub: str) -> Holder:
+    return Holder.of_hub(hub) if hub else Holder.of_system()
 
 
 def set_limit(holder: Holder, asked: dict[str, Any], request: Request) -> None:

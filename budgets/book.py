@@ -21,6 +21,7 @@ from projects.models import User
 
 REFRESH_SECONDS = 2.0
 NAMES = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "web_search")
+PROVIDERS = ("anthropic", "openai")
 SOURCES = ("book", "settings", "list", "invented", "ceiling")
 _REQUIRED = ("input", "output")
 
@@ -76,21 +77,30 @@ def current() -> list[PriceOverride]:
 
 def price_of(model: str) -> Price:
     """Today's price, of whichever provider lists the model. Raises `UnknownPrice`."""
-    try:
-        return prices.price_of(model, provider="anthropic")
-    except UnknownPrice:
-        return prices.price_of(model, provider="openai")
+    found, unknown = [], None
+    for provider in PROVIDERS:
+        try:
+            found.append(prices.price_of(model, provider=provider))
+        except UnknownPrice as error:
+            unknown = unknown or error
+    if unknown and not found:
+        raise unknown
+    return min(found, key=_is_ceiling)  # which is what every provider has that does not know the model
 
 
 def source_of(price: Price) -> str:
     """Where the price comes from: one of `SOURCES`, as `prices.price_of` looks for it."""
-    if price.model in {page.model for page in current()}:
-        return "book"
-    if price.model in settings.PRICE_OVERRIDES:
-        return "settings"
+    entered = {"book": {page.model for page in current()}, "settings": set(settings.PRICE_OVERRIDES)}
+    for source, names in entered.items():
+        if any(prices.entered_as(price.model, provider, names) for provider in PROVIDERS):
+            return source
     if price.model == prices.OFFLINE_MODEL:
         return "invented"
-    return "ceiling" if price.version.endswith("ceiling") else "list"
+    return "ceiling" if _is_ceiling(price) else "list"
+
+
+def _is_ceiling(price: Price) -> bool:
+    return price.version.endswith("+ ceiling")
 
 
 def typed(rate: int) -> str:

@@ -35,8 +35,8 @@ class Holder:
         return cls(SYSTEM, "The whole system", None)
 
     @classmethod
-    def of_hub(cls, hub_id: UUID, name: str) -> "Holder":
-        return cls(resources.of_hub(hub_id), f"Hub {name}", None)
+    def of_hub(cls, name: str) -> "Holder":
+        return cls(resources.of_hub(name), f"Hub {name}", None)
 
     @classmethod
     def of_project(cls, project: Project) -> "Holder":

@@ -5,7 +5,7 @@ Prices are micro-units per million tokens, so that one token at 3 USD per millio
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -172,13 +172,18 @@ def _price(model: str, provider: str, day: date, version: str) -> Price:
         raise
 
 
-def _override(model: str, provider: str) -> Mapping[str, str] | None:
-    """What was entered for the model, by whichever of its names."""
-    entered: dict[str, Mapping[str, str]] = {**settings.PRICE_OVERRIDES, **_book.prices}
+def entered_as(model: str, provider: str, entered: Collection[str]) -> str | None:
+    """The name among those `entered` that stands for this model: its own, or another of its names."""
     if model in entered:
-        return entered[model]
+        return model
     same = _identity(model, provider)
-    return next((prices for name, prices in entered.items() if _identity(name, provider) == same), None)
+    return next((name for name in entered if _identity(name, provider) == same), None)
+
+
+def _override(model: str, provider: str) -> Mapping[str, str] | None:
+    entered: dict[str, Mapping[str, str]] = {**settings.PRICE_OVERRIDES, **_book.prices}
+    name = entered_as(model, provider, entered)
+    return entered[name] if name else None
 
 
 def _identity(model: str, provider: str) -> str:

@@ -139,6 +139,11 @@ def standing(projects: Iterable[UUID]) -> list[Window]:
     return in_order(found.exclude(holder__startswith="machine:"))
 
 
+def above_projects() -> list[Window]:
+    """The open windows of the whole system and of its hubs."""
+    return in_order(Window.objects.open().filter(budget__project=None))
+
+
 def of_holders(holders: Iterable[str]) -> list[Window]:
     """The open windows of these holders, in the order to show them in."""
     return in_order(Window.objects.of(list(holders)))

@@ -48,7 +48,7 @@ class Payer:
     project_id: UUID
     machine_id: UUID | None = None
     member_id: int | None = None
-    hub_id: UUID | None = None
+    hub: str = ""
 
     @property
     def holders(self) -> list[str]:
@@ -57,8 +57,8 @@ class Payer:
             held.append(of_machine(self.machine_id))
         if self.member_id:
             held.append(of_member(self.project_id, self.member_id))
-        if self.hub_id:
-            held.append(of_hub(self.hub_id))
+        if self.hub:
+            held.append(of_hub(self.hub))
         return held
 
 
@@ -75,8 +75,9 @@ def of_machine(machine_id: UUID) -> str:
     return f"machine:{machine_id}"
 
 
-def of_hub(hub_id: UUID) -> str:
-    return f"hub:{hub_id}"
+def of_hub(name: str) -> str:
+    """What all projects of one hub may use together."""
+    return f"hub:{name}"
 
 
 # In millionths of the resource's unit: what is used whatever happens, and what each further unit uses.

@@ -75,7 +75,7 @@ def command(window: Window, project: Project, needs: Amounts) -> str:
     """The command that makes room: twice the limit, or as much as the call needs if that is more."""
     resource, budget = window.resource, window.budget
     limit = max(2 * budget.limit, budget.limit - window.unspent + 2 * needs[resource])
-    owner = SYSTEM if budget.kind == SYSTEM else project.slug
+    owner = budget.holder if budget.kind in (SYSTEM, "hub") else project.slug
     return f"bin/autovibe budget set {owner} {resource} {_typed(limit, resource)}{_options(window)}"
 
 

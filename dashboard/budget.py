@@ -7,7 +7,7 @@ from uuid import UUID
 
 from budgets import breaker, reports
 from budgets.models import Reservation, Window
-from budgets.resources import SYSTEM, Resource, of_machine
+from budgets.resources import Resource, of_machine
 from dashboard import burndown, outlook
 from dashboard.outlook import Outlook
 from machines import spending
@@ -52,7 +52,7 @@ def lines(windows: list[Window], machine: str = "") -> list[Line]:
 
 
 def overview(user: User) -> dict[str, Any]:
-    """Every project that `user` may see; for staff, the limits of everything together as well."""
+    """Every project that `user` may see; for staff, the limits of everything together and of hubs as well."""
     projects = list(Project.objects.permitted(user, "view_project"))
     ids = [project.id for project in projects]
     standing = [window for window in reports.standing(ids) if window.budget.kind == "project"]
@@ -63,7 +63,7 @@ def overview(user: User) -> dict[str, Any]:
     return {
         "projects": [(one, of.get(one.id, []), today.get(one.id, 0)) for one in projects],
         "manages": set(Project.objects.permitted(user, "manage_budgets").values_list("pk", flat=True)),
-        "system": lines(reports.of_holders([SYSTEM])) if user.is_staff else None,
+        "system": lines(reports.above_projects()) if user.is_staff else None,
     }
 
 

@@ -19,7 +19,7 @@ from gateway.errors import Refused
 from gateway.http import Answer, RawHeaders
 from gateway.models import Call
 from gateway.settlement import Outcome
-from gateway.upstreams.failover import Attempts, Outgoing
+from gateway.upstreams.failover import MAYBE_BILLED, Attempts, Outgoing
 from gateway.upstreams.transport import BrokenOff, NotSent, Response
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Exchange:
             if seen := await self._metered(chunk):
                 await self._answer.write(seen)
         self._recorder.end()
-        if self._meter and (kept := self._meter.end()):
+        if kept := await self._ended():
             await self._answer.write(kept)
 
     async def _hear_out(self, response: Response) -> None:
@@ -117,16 +117,28 @@ class Exchange:
                     self._recorder.chunk(chunk)
                     self._meter.feed(chunk)
                 self._recorder.end()
+                self._meter.end()
 
     async def _metered(self, chunk: bytes) -> bytes:
         """What of it the agent is to see."""
         if self._meter is None:
             return chunk
         seen = self._meter.feed(chunk)
-        # Before the agent can know that the answer is complete: its next call finds the books closed.
-        if self._meter.final and not self._settled:
-            await _to_its_end(self._settle())
+        await self._settle_if_final(self._meter)
         return seen
+
+    async def _ended(self) -> bytes:
+        """What was kept back until now."""
+        if self._meter is None:
+            return b""
+        kept = self._meter.end()
+        await self._settle_if_final(self._meter)
+        return kept
+
+    async def _settle_if_final(self, meter: Meter) -> None:
+        """Before the agent can know that the answer is complete: its next call finds the books closed."""
+        if meter.final and not self._settled:
+            await _to_its_end(self._settle())
 
     async def _hold(self) -> None:
         """Keep the answer back until the checkpoint is taken. What arrives meanwhile waits in the socket."""
@@ -151,8 +163,8 @@ class Exchange:
     def _concluded(self) -> Outcome:
         """What is known: the provider's figures, or the prompt's with the most it can have answered, or nothing."""
         self._note(**_who_answered(self._attempts))
-        status, meter = self._outcome.status, self._meter
-        if not meter and (status is not None or not self._attempts.pending):
+        meter = self._meter
+        if not meter and not self._may_be_billed():
             return replace(self._outcome, state=Call.State.RELEASED)
         if meter and meter.final:
             self._attempts.corrected(meter.usage())
@@ -162,6 +174,13 @@ class Exchange:
             usage = replace(meter.usage(), output_tokens=self._admission.output_tokens)
             return replace(self._outcome, usage=usage, assumed=True)
         return replace(self._outcome, in_full=True)
+
+    def _may_be_billed(self) -> bool:
+        """Without an answer: whether somebody may have worked on one all the same."""
+        status, target = self._outcome.status, self._attempts.target
+        if status is None:
+            return self._attempts.pending
+        return status in MAYBE_BILLED and not (target and target.free)
 
     def _note(self, **facts: object) -> None:
         self._outcome = replace(self._outcome, **facts)  # type: ignore[arg-type]
@@ -173,7 +192,8 @@ def _outgoing(admission: Admission, path: str, headers: RawHeaders) -> Outgoing:
         dialect=request.dialect.name,
         model=request.model,
         path=path,
-        headers=headers,
+        headers=request.headers(headers, admission.price),
+        whose=str(admission.machine.project_id),
         body=request.body(admission.output_tokens, notice=LANDING if admission.landing else ""),
         patience_seconds=_patience(headers),
     )

@@ -6,7 +6,7 @@ from machines.models import Machine
 
 
 def payer_of(machine: Machine) -> Payer:
-    return Payer(machine.project_id, machine.id, machine.created_by_id)
+    return Payer(machine.project_id, machine.id, machine.created_by_id, machine.project.hub)
 
 
 def holder_of(machine: Machine) -> Holder:

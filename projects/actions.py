@@ -11,7 +11,7 @@ from guardian.shortcuts import assign_perm, get_users_with_perms
 
 from events import actions as events
 from projects.errors import Conflict, Invalid, NotThere
-from projects.models import Project, User
+from projects.models import NAME, Project, User
 
 OWNER = ("view_project", "operate_machines", "manage_budgets", "manage_project")
 OPERATOR = ("view_project", "operate_machines")
@@ -65,6 +65,28 @@ def set_greediness(project: Project, greediness: Decimal, *, by: User) -> None:
         by=by.username,
         greediness=str(greediness),
         before=str(before),
+    )
+
+
+@transaction.atomic
+def set_hub(project: Project, hub: str, *, by: User) -> None:
+    """Give the project to another hub, whose limits hold for it from its next call on. Raises `Invalid`."""
+    try:
+        NAME(hub)
+    except ValidationError as error:
+        raise Invalid(error.messages[0]) from None
+    if len(hub) > 40:
+        raise Invalid("The name of a hub has at most 40 characters.")
+    before = project.hub
+    Project.objects.filter(pk=project.pk).update(hub=hub)
+    project.refresh_from_db(fields=["hub"])
+    events.record(
+        "project.hub_set",
+        subject=project.subject,
+        project_id=project.id,
+        by=by.username,
+        hub=hub,
+        before=before,
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -16,8 +17,8 @@ from projects.permissions import acting, require
 class ProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
-        fields = ["id", "slug", "name", "currency", "greediness", "created_at"]
-        read_only_fields = ["id", "currency", "greediness", "created_at"]
+        fields = ["id", "slug", "name", "currency", "greediness", "hub", "created_at"]
+        read_only_fields = ["id", "currency", "greediness", "hub", "created_at"]
 
 
 class NewProjectSerializer(serializers.Serializer[Any]):
@@ -29,6 +30,10 @@ class GreedinessSerializer(serializers.Serializer[Any]):
     greediness = serializers.DecimalField(
         max_digits=3, decimal_places=2, min_value=0, max_value=1, help_text="From 0, nothing, to 1."
     )
+
+
+class HubSerializer(serializers.Serializer[Any]):
+    hub = serializers.CharField(max_length=40, help_text="Lower-case letters, digits, hyphens.")
 
 
 class Projects(APIView):
@@ -77,4 +82,21 @@ class ProjectGreediness(APIView):
         asked = GreedinessSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         actions.set_greediness(project, asked.validated_data["greediness"], by=acting(request.user))
+        return Response(ProjectSerializer(project).data)
+
+
+class ProjectHub(APIView):
+    """The hub that orchestrates a project, and whose limits hold for it."""
+
+    @extend_schema(
+        request=HubSerializer, responses=ProjectSerializer, tags=["projects"], operation_id="projects_hub"
+    )
+    def put(self, request: Request, slug: str) -> Response:
+        """Give the project to another hub; for staff, as it changes which limits hold for it."""
+        project = actions.find(slug, user=request.user)
+        if not acting(request.user).is_staff:
+            raise PermissionDenied
+        asked = HubSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        actions.set_hub(project, asked.validated_data["hub"], by=acting(request.user))
         return Response(ProjectSerializer(project).data)

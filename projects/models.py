@@ -35,6 +35,12 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return cast("ProjectQuerySet", granted)
 
 
+HUB = "primary"
+NAME = RegexValidator(
+    r"^[a-z][a-z0-9-]*$", "Use lower-case letters, digits and hyphens, starting with a letter."
+)
+
+
 class Project(models.Model):
     """What is being evolved; owns machines, checkpoints and budgets."""
 
@@ -42,16 +48,14 @@ class Project(models.Model):
     slug = models.CharField(
         max_length=40,
         unique=True,
-        validators=[
-            RegexValidator(
-                r"^[a-z][a-z0-9-]*$", "Use lower-case letters, digits and hyphens, starting with a letter."
-            )
-        ],
+        validators=[NAME],
     )
     name = models.CharField(max_length=100)
     currency = models.CharField(max_length=3, default="USD")
     # How much it wants of a pool that it shares with others: 0 to 1.
     greediness = models.DecimalField(max_digits=3, decimal_places=2, default=Decimal("0.5"))
+    # The hub that orchestrates it. Limits can be set for all projects of a hub together.
+    hub = models.CharField(max_length=40, default=HUB)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

@@ -10,7 +10,8 @@ from autovibe_cli.client import Json
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
 
-SYSTEM = "system"
+SYSTEM, HUB = "system", "hub:"
+OWNER = "a project; or, for staff, “system” for everything together, “hub:NAME” for all projects of a hub"
 METER_WIDTH = 20
 PERIODS = ("total", "minute", "hour", "day", "week", "month")
 
@@ -23,7 +24,7 @@ def add(commands: Commands) -> None:
         "Limits, and what is spent, held and left of each.",
         examples=["budget show demo", "budget show demo --machine m12", "budget show system"],
     )
-    show.add_argument("owner", metavar="OWNER", help="a project, or “system” for everything together (staff)")
+    show.add_argument("owner", metavar="OWNER", help=OWNER)
     show.add_argument("--machine", metavar="REF", help="only this machine's own")
     put = budget.verb(
         "set",
@@ -36,6 +37,7 @@ def add(commands: Commands) -> None:
             "budget set demo money 5 --member alice --per week",
             "budget set demo wall 2h --machine m12",
             "budget set system money 500 --per month",
+            "budget set hub:primary money 200 --per month",
         ],
     )
     _add_which(put)
@@ -78,9 +80,7 @@ def add(commands: Commands) -> None:
 
 
 def _add_which(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "owner", metavar="OWNER", help="a project, or “system” for everything together (staff)"
-    )
+    parser.add_argument("owner", metavar="OWNER", help=OWNER)
     parser.add_argument("resource", choices=[*formats.RESOURCES, *formats.SHORT], metavar="RESOURCE",
                         help=f"{', '.join(formats.RESOURCES)}; or {', '.join(formats.SHORT)} for short")  # fmt: skip
     parser.add_argument(
@@ -129,10 +129,10 @@ def _which(args: Namespace) -> dict[str, str]:
 
 
 def _path(args: Namespace) -> tuple[str, ...]:
-    if args.owner == SYSTEM:
+    if args.owner == SYSTEM or args.owner.startswith(HUB):
         if args.machine or getattr(args, "member", None):
-            raise Usage("A machine or member belongs to a project; name that instead of “system”.")
-        return "budgets", SYSTEM
+            raise Usage(f"A machine or member belongs to a project; name that instead of “{args.owner}”.")
+        return "budgets", args.owner
     return ("machines", args.machine, "budgets") if args.machine else ("projects", args.owner, "budgets")
 
 

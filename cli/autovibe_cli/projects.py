@@ -28,6 +28,14 @@ def add(commands: Commands) -> None:
     )
     greediness.add_argument("project", metavar="PROJECT")
     greediness.add_argument("value", metavar="VALUE", nargs="?", help="to set it; else it is shown")
+    hub = project.verb(
+        "hub",
+        _hub,
+        "The hub that a project belongs to, and whose limits hold for it; for staff to set.",
+        examples=["project hub demo", "project hub demo research"],
+    )
+    hub.add_argument("project", metavar="PROJECT")
+    hub.add_argument("name", metavar="NAME", nargs="?", help="to give it to another; else it is shown")
     commands.verb("types", _types, "The types of agent that a machine can run.")
     operation = commands.noun("operation", "One operation: show it.")
     operation.verb("show", _show_operation, "How far an operation is, and how it ended.").add_argument(
@@ -68,6 +76,15 @@ def _greediness(session: Session, args: Namespace) -> None:
     else:
         found = session.client.put(*address, "greediness", body={"greediness": args.value})
     session.out.show(found, lambda one: session.out.line(f"Greediness of {one['slug']}: {one['greediness']}"))
+
+
+def _hub(session: Session, args: Namespace) -> None:
+    address = ("projects", args.project)
+    if args.name is None:
+        found = session.client.get(*address)
+    else:
+        found = session.client.put(*address, "hub", body={"hub": args.name})
+    session.out.show(found, lambda one: session.out.line(f"Hub of {one['slug']}: {one['hub']}"))
 
 
 def _list(session: Session, args: Namespace) -> None:

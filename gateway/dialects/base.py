@@ -9,6 +9,7 @@ from budgets.prices import Price, Usage
 from gateway.dialects import encoding
 from gateway.dialects.prints import Prints, prints_of
 from gateway.errors import Refused
+from gateway.http import RawHeaders
 
 # An answer cut shorter than this is of no use to an agent; better to say that the money is gone.
 USEFUL_OUTPUT_TOKENS = 1024
@@ -165,6 +166,10 @@ class Request(ABC):
                 f"{self.model} is not known either. Send documents as text.",
             )
         return max(sizes[0].tokens + NOTICE_BYTES, window)
+
+    def headers(self, came: RawHeaders, price: Price) -> RawHeaders:
+        """Those that are sent: without what would make the answer dearer than `price` says."""
+        return came
 
     def body(self, output_tokens: int, *, notice: str = "") -> bytes:
         """What to send, when the answer may have so many tokens. A notice is cut to `NOTICE_BYTES`."""

@@ -7,32 +7,46 @@ import orjson
 
 from budgets.prices import Usage
 
+# Read at once, and meanwhile nobody else's answer moves. Longer ones, which ask for probabilities of every token, are
+# charged at their bound.
+READ_BYTES_MAX = 16 * 1024**2
+# No answer has more; what is above is no figure.
+COUNT_MAX = 10**12
+
 
 class WholeMeter:
-    """For any dialect: `written` is what it calls the tokens of the answer, `usage_of` reads its figures."""
+    """For any dialect: `counted` is what it calls the tokens of prompt and answer, `usage_of` reads its figures.
+
+    The last piece is kept back until all is read, so that the books are closed before the agent has its answer.
+    """
 
     begun = False
 
-    def __init__(self, written: str, usage_of: Callable[[dict[str, Any]], Usage]) -> None:
-        self._written, self._usage_of = written, usage_of
+    def __init__(self, counted: tuple[str, str], usage_of: Callable[[dict[str, Any]], Usage]) -> None:
+        self._counted, self._usage_of = counted, usage_of
+        self.final = False
+        self._figures: dict[str, Any] = {}
         self._chunks: list[bytes] = []
+        self._length = 0
+        self._kept = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        self._chunks.append(chunk)
-        return chunk
+        self._length += len(chunk)
+        if self._length <= READ_BYTES_MAX:
+            self._chunks.append(chunk)
+        else:
+            self._chunks.clear()
+        kept, self._kept = self._kept, chunk
+        return kept
 
     def end(self) -> bytes:
-        return b""
-
-    @property
-    def final(self) -> bool:
-        return isinstance(self._figures().get(self._written), int)
+        self._figures = a_dict(an_object(b"".join(self._chunks)).get("usage"))
+        self.final = all(is_count(self._figures.get(name)) for name in self._counted)
+        kept, self._kept = self._kept, b""
+        return kept
 
     def usage(self) -> Usage:
-        return self._usage_of(self._figures())
-
-    def _figures(self) -> dict[str, Any]:
-        return a_dict(an_object(b"".join(self._chunks)).get("usage"))
+        return self._usage_of(self._figures)
 
 
 def an_object(raw: bytes) -> dict[str, Any]:
@@ -48,4 +62,10 @@ def a_dict(value: Any) -> dict[str, Any]:
 
 
 def a_count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return int(value) if is_count(value) else 0
+
+
+def is_count(value: Any) -> bool:
+    """A whole number, even if a proxy has written it as 12.0."""
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    return whole and 0 <= value <= COUNT_MAX

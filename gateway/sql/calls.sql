@@ -18,7 +18,7 @@ BEGIN
         'continues', m.continues, 'project', m.project_id, 'member', m.created_by_id, 'replays', m.replays_id, 'run', m.run,
         'payable', p.currency = a.value->>'currency', 'held_back', b.project_id IS NOT NULL,
         'holders', CASE WHEN p.currency = a.value->>'currency' AND b.project_id IS NULL THEN to_jsonb(array_remove(ARRAY[
-            'system', 'project:' || m.project_id, 'machine:' || m.id, 'member:' || m.project_id || ':' || m.created_by_id
+            'system', 'hub:' || p.hub, 'project:' || m.project_id, 'machine:' || m.id, 'member:' || m.project_id || ':' || m.created_by_id
         ], NULL)) ELSE '[]' END,
         -- What a replay plays was paid for when it was recorded.
         'needs', CASE WHEN m.replays_id IS NULL THEN a.value->'needs' ELSE (a.value->'needs') || '{"money": [0, 0]}' END

@@ -18,8 +18,9 @@ from gateway.upstreams.choice import Offers
 from gateway.upstreams.registry import Target
 from gateway.upstreams.transport import BrokenOff, NotSent, RawHeaders, Response
 
-# The provider's own errors: no provider charges for those. Not 408, 504 and 524: whoever says that has waited for an
-# answer that somebody may have been writing all the time.
+# Whoever says that has waited for an answer, which somebody may have been writing all the time.
+MAYBE_BILLED = frozenset({408, 504, 524})
+# The provider's own errors: no provider charges for those.
 _PASSING = frozenset({429, 500, 502, 503, 520, 521, 522, 523, 529})
 # About the key or its account, and nothing that the agent could mend.
 _OUR_TROUBLE = frozenset({401, 402, 403})
@@ -30,7 +31,11 @@ _BYTES_PER_TOKEN = 4  # typical; only for limits per minute, and put right after
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is to be sent. `metered`: it counts for limits of tokens per minute."""
+    """What is to be sent, and for which project (`whose`).
+
+    `metered`: it counts for limits per minute. What does not is about nothing but itself: providers limit it apart, and
+    no budget keeps a guest from asking until it is refused.
+    """
 
     dialect: str
     model: str
@@ -40,6 +45,7 @@ class Outgoing:
     method: str = "POST"
     metered: bool = True
     patience_seconds: float = 0.0
+    whose: str = ""
 
 
 class Attempts:
@@ -90,19 +96,25 @@ class Attempts:
         usable = [
             target
             for target in self._offers.targets
-            if target.identity not in self._out and not health.is_aside(target)
+            if target.identity not in self._out and not health.is_aside(target, self._outgoing.whose)
         ]
         return sorted(usable, key=health.is_troubled)
 
     def _wait_for(self, target: Target) -> float:
         asked_for = self._not_before.get(target.identity, 0.0) - time.monotonic()
-        return max(asked_for, health.seconds_until_usable(target, self._outgoing.model, self._tokens))
+        if not self._outgoing.metered:
+            return asked_for
+        return max(
+            asked_for,
+            health.seconds_until_usable(target, self._outgoing.model, self._tokens, self._outgoing.whose),
+        )
 
     async def _try(self, target: Target, held: AsyncExitStack) -> Response | None:
         """Ask one. Returns what can be answered with; None: somebody else may do better."""
         self.target, self.pending = target, True
         self.count += 1
-        health.taken(target, self._tokens)
+        if self._outgoing.metered:
+            health.taken(target, self._tokens)
         try:
             async with AsyncExitStack() as attempt:
                 response = await attempt.enter_async_context(self._ask(target))
@@ -142,15 +154,17 @@ class Attempts:
         if response.status in _OUR_TROUBLE:
             self._out.add(target.identity)
             self._sentence = refusals.sentence(target, response.status)
-            refusals.look_into(target, response.status)
+            refusals.look_into(target, response.status, self._outgoing.whose)
             return
         self._last = response
         if response.status == 404 or not response.retryable:
             self._out.add(target.identity)
             return
         wait = self._put_off(target, response.retry_after)
+        if not self._outgoing.metered:
+            return
         if response.status == 429:
-            health.cool(target, self._outgoing.model, wait)
+            health.cool(target, self._outgoing.model, wait, self._outgoing.whose)
         else:
             health.troubled(target)
 

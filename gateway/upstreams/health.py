@@ -4,6 +4,7 @@ Nothing here is shared between processes but a key that was put aside (`Upstream
 gateway processes each allows itself the limits per minute, and the provider's own 429 has the last word.
 """
 
+import heapq
 import time
 from dataclasses import dataclass, field
 
@@ -17,6 +18,27 @@ TROUBLE_SECONDS = 10.0
 ASIDE_SECONDS = 600.0
 BRIDGE_SECONDS = 5.0  # until the row has been written and read again
 _REMEMBERED = 4096
+
+
+class Hearsay:
+    """How long not to ask, as projects were told. One believes what it was told itself, or what two others were.
+
+    What a guest sends can be refused for what it is, with the same words: so one project alone silences nobody else.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def told(self, whose: str, seconds: float) -> None:
+        now = time.monotonic()
+        if len(self._until) >= _REMEMBERED:
+            self._until = {one: until for one, until in self._until.items() if until > now}
+        self._until[whose] = now + seconds
+
+    def seconds(self, whose: str) -> float:
+        """Below 0: it can be asked."""
+        _, second = heapq.nlargest(2, [*self._until.values(), 0.0, 0.0])
+        return max(self._until.get(whose, 0.0), second) - time.monotonic()
 
 
 class Bucket:
@@ -48,7 +70,8 @@ class _State:
     requests: Bucket | None = None
     tokens: Bucket | None = None
     aside_until: float = 0.0
-    cooled: dict[str, float] = field(default_factory=dict)  # by model: limits are theirs, too
+    cooled: dict[str, Hearsay] = field(default_factory=dict)  # by model: limits are theirs, too
+    unpaid: Hearsay = field(default_factory=Hearsay)  # no credit
     troubled_until: float = 0.0
 
 
@@ -61,22 +84,24 @@ def reset() -> None:
     _states.clear()
 
 
-def seconds_until_usable(target: Target, model: str, tokens: int) -> float:
-    """How long not to ask this target for this model: its limits, or its provider's word. 0: it can be asked."""
+def seconds_until_usable(target: Target, model: str, tokens: int, whose: str) -> float:
+    """How long that project is not to ask this target for this model: its limits, or its provider's word. 0: not at all."""
     state = _of(target)
-    now = time.monotonic()
+    cooled = state.cooled.get(model)
     return max(
-        state.cooled.get(model, 0.0) - now,
+        cooled.seconds(whose) if cooled else 0.0,
         state.requests.seconds_until(1) if state.requests else 0.0,
         state.tokens.seconds_until(tokens) if state.tokens else 0.0,
         0.0,
     )
 
 
-def is_aside(target: Target) -> bool:
+def is_aside(target: Target, whose: str) -> bool:
     """Its key was refused lately."""
-    until = target.cooled_until
-    return _of(target).aside_until > time.monotonic() or (until is not None and until > timezone.now())
+    state, until = _of(target), target.cooled_until
+    if state.unpaid.seconds(whose) > 0:
+        return True
+    return state.aside_until > time.monotonic() or (until is not None and until > timezone.now())
 
 
 def is_troubled(target: Target) -> bool:
@@ -99,12 +124,19 @@ def corrected(target: Target, tokens: int) -> None:
         bucket.take(tokens)
 
 
-def cool(target: Target, model: str, seconds: float) -> None:
-    """It answered 429."""
+def cool(target: Target, model: str, seconds: float, whose: str) -> None:
+    """It answered 429 to a call of that project."""
     cooled = _of(target).cooled
     if len(cooled) >= _REMEMBERED:
         cooled.clear()
-    cooled[model] = time.monotonic() + min(seconds, COOL_SECONDS_MAX)
+    cooled.setdefault(model, Hearsay()).told(whose, min(seconds, COOL_SECONDS_MAX))
+
+
+def no_credit(target: Target, whose: str) -> bool:
+    """It answered 402 to a call of that project. True when others were told so, too: then everybody believes it."""
+    unpaid = _of(target).unpaid
+    unpaid.told(whose, ASIDE_SECONDS)
+    return unpaid.seconds("") > 0
 
 
 def troubled(target: Target) -> None:

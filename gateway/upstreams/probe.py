@@ -119,6 +119,7 @@ async def _called(target: Target, dialect: Dialect, model: str, models: int | No
         return Report(target.label, sentence, status=response.status, model=model, models=models)
     meter = request.meter(streams=False)
     meter.feed(said)
+    meter.end()
     usage = meter.usage()
     return Report(
         key=target.label,

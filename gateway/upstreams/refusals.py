@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 _SENTENCES = {
     401: "The model provider refuses the gateway's key.",
-    402: "The model provider's account that the gateway's key belongs to has no credit left.",
+    402: "The model provider's account that the gateway's key belongs to has no credit left, or too little for this.",
     403: "The model provider does not let the gateway's key do this.",
 }
 _looking: dict[str, asyncio.Task[None]] = {}  # by the target's identity
@@ -28,10 +28,15 @@ def sentence(target: Target, status: int) -> str:
     return f"{_SENTENCES[status]} An operator should check {target.key_name}."
 
 
-def look_into(target: Target, status: int) -> None:
-    """Find out, beside the call, whether it is the key: it is no use to others then."""
+def look_into(target: Target, status: int, whose: str) -> None:
+    """Find out, beside the call, whether it is the key: it is no use to others then.
+
+    402 cannot be found out for nothing: some answer it where one call asks for more than the credit that is left. So
+    the project that was told so believes it, and everybody once a second one was.
+    """
+    for_all = health.no_credit(target, whose) if status == 402 else None
     if target.identity not in _looking:
-        task = asyncio.create_task(_look_into(target, status))
+        task = asyncio.create_task(_look_into(target, status, for_all))
         _looking[target.identity] = task
         task.add_done_callback(lambda _: _looking.pop(target.identity, None))
 
@@ -44,11 +49,14 @@ async def stop() -> None:
     await asyncio.gather(*looking, return_exceptions=True)
 
 
-async def _look_into(target: Target, status: int) -> None:
+async def _look_into(target: Target, status: int, for_all: bool | None) -> None:
     try:
-        if status == 402 or await _is_refused(target):
+        if for_all is None and not await _is_refused(target):
+            return
+        if for_all is not False:
             health.put_aside(target)
-            await database.run(_put_aside, target, status)
+            await database.run(_put_aside, target)
+        await database.run(_tell, target, status)
     except Exception:
         logger.exception("Whether %s is refused could not be found out", target.key_name)
 
@@ -67,14 +75,19 @@ async def _is_refused(target: Target) -> bool:
         return False
 
 
-def _put_aside(target: Target, status: int) -> None:
-    """Told once per time, however many processes notice."""
+def _put_aside(target: Target) -> None:
+    """Where it has a row, for all processes."""
+    until = timezone.now() + timedelta(seconds=health.ASIDE_SECONDS)
+    UpstreamKey.objects.filter(pk=target.key_id).update(cooled_until=until)
+
+
+def _tell(target: Target, status: int) -> None:
+    """Once per time, however many processes notice."""
     now = timezone.now()
     said = _SENTENCES[status]
     if target.key_id is not None:
-        free = UpstreamKey.objects.filter(Q(cooled_until=None) | Q(cooled_until__lt=now), pk=target.key_id)
-        until = now + timedelta(seconds=health.ASIDE_SECONDS)
-        if not free.update(cooled_until=until, refused_at=now, last_error=said):
+        told = Q(refused_at__gte=now - timedelta(seconds=health.ASIDE_SECONDS))
+        if not UpstreamKey.objects.filter(~told, pk=target.key_id).update(refused_at=now, last_error=said):
             return
     logger.error("%s: %s", target.key_name, said)
     events.record(

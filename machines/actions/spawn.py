@@ -127,7 +127,7 @@ def _require_money(project: Project, limits: dict[str, int], by: User) -> None:
     """A machine that could not make a single call is not spawned at all."""
     if empty := [resource for resource, limit in limits.items() if limit <= 0]:
         raise Invalid(f"A limit of 0 {empty[0]} lets the machine make no call: give more, or leave it out.")
-    if not budgets.has_room(budgets.Payer(project.id, member_id=by.pk)):
+    if not budgets.has_room(budgets.Payer(project.id, member_id=by.pk, hub=project.hub)):
         raise Exhausted(
             f"Project {project.slug} has nothing left to spend. Raise its limit: "
             f"bin/autovibe budget set {project.slug} money 10"

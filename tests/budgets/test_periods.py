@@ -10,6 +10,7 @@ from budgets import actions
 from budgets.models import Budget, LedgerEntry, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant, Shortage
+from projects import actions as projects
 from projects.errors import Invalid
 from projects.models import Project, User
 from tests.budgets.conftest import Ask, balance, window
@@ -165,6 +166,32 @@ class TestSeveralAtOnce:
         assert isinstance(short, Shortage)
         assert "Project demo has 0.00 USD free" in short.sentence
         assert list(Window.objects.order_by("id").values_list("reserved", flat=True)) == [400, 400, 400, 200]
+
+    def test_a_hubs_limit_holds_for_all_its_projects_together(
+        self, project: Project, alice: User, price: Price
+    ) -> None:
+        other = projects.create(slug="other", by=alice)
+        elsewhere = projects.create(slug="elsewhere", by=alice)
+        projects.set_hub(elsewhere, "research", by=alice)
+        for one in (project, other, elsewhere):
+            actions.set_limit(one, "money", 10_000, by=alice)
+        actions.change_limit(actions.Holder.of_hub("primary"), "money", 300, by=alice)
+        asked = [
+            actions.reserve_call(
+                one.slug,
+                payer=actions.Payer(one.id, hub=one.hub),
+                price=price,
+                input_tokens=100,
+                output_tokens=50,
+                minimum_output_tokens=50,
+                seconds=60,
+            )
+            for one in (project, other, elsewhere)
+        ]
+        assert [isinstance(one, Grant) for one in asked] == [True, False, True]
+        short = asked[1]
+        assert isinstance(short, Shortage)
+        assert short.sentence.startswith("Hub primary has 0.0001 USD free")
 
 
 class TestRemoveLimit:

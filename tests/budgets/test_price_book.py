@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from budgets import actions, book, prices, rerate
 from budgets.models import LedgerEntry, PriceOverride, Rerating, Window
@@ -72,6 +73,34 @@ class TestEnter:
         assert [page.prices["input"] for page in PriceOverride.objects.all()] == ["2", "1"]
         assert [page.prices["input"] for page in book.current()] == ["2"]
         assert Event.objects.filter(kind="price.entered").count() == 2
+
+
+class TestFind:
+    @pytest.fixture
+    def _priced_anew(self) -> Iterator[None]:
+        """The ceiling is a setting: prices that were found without it are kept otherwise."""
+        prices._price.cache_clear()
+        yield
+        prices._price.cache_clear()
+
+    @pytest.mark.usefixtures("db", "_priced_anew")
+    def test_a_ceiling_is_for_models_that_no_provider_lists(self, settings: Settings) -> None:
+        settings.PRICE_CEILING = None
+        listed = price_of("gpt-4o", provider="openai")
+        settings.PRICE_CEILING = {"input": "20", "output": "100"}
+        assert book.price_of("gpt-4o").tiers == listed.tiers
+        unlisted = book.price_of("house-model")
+        assert (unlisted.needs(1, "")["money"], book.source_of(unlisted)) == (
+            (20_000_000, 100_000_000),
+            "ceiling",
+        )
+
+    @pytest.mark.parametrize("name", [MODEL, "claude-sonnet-4-5-20250929"])
+    def test_where_a_price_comes_from_is_said_for_every_name(self, alice: User, name: str) -> None:
+        assert book.source_of(book.price_of(name)) == "list"
+        book.enter(MODEL, {"input": "1", "output": "2"}, by=alice)
+        book.refresh(now=True)
+        assert book.source_of(book.price_of(name)) == "book"
 
 
 class TestRerate:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from budgets import requests, transfers
 from checkpoints.models import Checkpoint
 from guests.models import Guest
 from machines.models import Machine
@@ -129,6 +130,23 @@ class TestNeedsYou:
             assert f'id="needs-{machine.handle}"' in page
         assert f'id="needs-{fine.handle}"' not in page
         assert "The disk was full." in page
+
+    def test_what_others_ask_for_is_listed_for_those_who_decide(
+        self, browser: Browser, project: Project, genesis: Checkpoint, people: dict[str, User]
+    ) -> None:
+        rows.machine(project, genesis)
+        asked = requests.ask_for(rows.budget(project), 2_500_000, by=people["bob"], reason="Long tests")
+        shop = projects.create(slug="shop", by=people["charlie"])
+        offered = transfers.propose(shop, project, "money", 1_000_000, by=people["charlie"])
+
+        owner, viewer, other = (browser(who).get("/").content.decode() for who in ("alice", "bob", "charlie"))
+
+        assert 'data-problems="2"' in owner
+        assert f'id="needs-request-{asked.pk}"' in owner
+        assert f'id="needs-transfer-{offered.pk}"' in owner
+        assert "Long tests" in owner
+        assert "needs-request" not in viewer + other
+        assert "needs-transfer" not in viewer + other
 
     def test_it_lets_old_failures_be(self, browser: Browser, project: Project, genesis: Checkpoint) -> None:
         rows.machine(project, genesis, State.FAILED, ended_at=timezone.now() - timedelta(days=2))

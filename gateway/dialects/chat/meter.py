@@ -4,7 +4,9 @@ from typing import Any
 
 from budgets.prices import Usage
 from gateway.dialects import openai
-from gateway.dialects.whole import WholeMeter, a_dict, an_object
+from gateway.dialects.whole import WholeMeter, a_dict, an_object, is_count
+
+_COUNTED = ("prompt_tokens", "completion_tokens")
 
 
 class StreamMeter:
@@ -49,8 +51,8 @@ class StreamMeter:
         choices = said.get("choices")
         alone = choices == []
         if isinstance(figures := said.get("usage"), dict):
-            self._figures, self.begun = figures, True
-            self.final |= alone
+            self._figures, self.begun = figures, all(is_count(figures.get(name)) for name in _COUNTED)
+            self.final |= alone and self.begun
             if alone and self._hides:
                 return self._release(b"")
         if _finishes(choices):
@@ -64,7 +66,7 @@ class StreamMeter:
 
 
 def whole_meter() -> WholeMeter:
-    return WholeMeter("completion_tokens", openai.usage_of)
+    return WholeMeter(_COUNTED, openai.usage_of)
 
 
 def _finishes(choices: Any) -> bool:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from budgets.prices import Usage
-from gateway.dialects.whole import WholeMeter, a_count, a_dict, an_object
+from gateway.dialects.whole import WholeMeter, a_count, a_dict, an_object, is_count
+
+_COUNTED = ("input_tokens", "output_tokens")
 
 
 class StreamMeter:
@@ -42,12 +44,15 @@ class StreamMeter:
         if not isinstance(figures, dict):
             return
         self._figures.update((name, value) for name, value in figures.items() if value is not None)
-        self.begun |= start
-        self.final |= not start and a_dict(event.get("delta")).get("stop_reason") is not None
+        self.begun |= start and is_count(figures.get("input_tokens"))
+        self.final |= (
+            a_dict(event.get("delta")).get("stop_reason") is not None
+            and all(is_count(self._figures.get(name)) for name in _COUNTED)
+        )
 
 
 def whole_meter() -> WholeMeter:
-    return WholeMeter("output_tokens", usage_of)
+    return WholeMeter(_COUNTED, usage_of)
 
 
 def usage_of(figures: dict[str, Any]) -> Usage:

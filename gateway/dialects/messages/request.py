@@ -16,6 +16,7 @@ from gateway.dialects.messages import shapes as message_shapes
 from gateway.dialects.messages.meter import StreamMeter, whole_meter
 from gateway.dialects.prints import unmarked
 from gateway.errors import Refused
+from gateway.http import RawHeaders
 
 # Left out on purpose: `mcp_servers` and `container` (the provider runs tools and bills every round), `fallbacks`
 # (another model), `thread` (the conversation is not in the request), `compaction` (billed beside the usage).
@@ -47,6 +48,7 @@ SURCHARGES = {"speed": "standard", "inference_geo": "global"}
 # Tools that the agent runs. Of all others the provider does, at a price per use and in rounds nobody can count.
 CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 LARGE_WINDOW_TOKENS = 1_000_000
+_BETA, _LARGE_WINDOW = b"anthropic-beta", "context-1m"
 # These do not make the prompt longer or shorter.
 _ASIDE = frozenset(
     {
@@ -147,9 +149,17 @@ class MessagesRequest(Request):
 
     def _window(self, price: Price) -> int | None:
         """A beta makes some models' larger. https://docs.claude.com/en/docs/build-with-claude/context-windows"""
-        if price.context_window and "context-1m" in self._betas:
+        if price.context_window and _LARGE_WINDOW in self._betas.lower() and _prices_large_window(price):
             return max(price.context_window, LARGE_WINDOW_TOKENS)
         return price.context_window
+
+    def headers(self, came: RawHeaders, price: Price) -> RawHeaders:
+        """Prompts of more than 200,000 tokens cost double. Where the list does not know that, none may be so long."""
+        if _LARGE_WINDOW not in self._betas.lower() or _prices_large_window(price):
+            return came
+        kept = [beta for beta in self._betas.split(",") if _LARGE_WINDOW not in beta.lower()]
+        others = [(name, value) for name, value in came if name.lower() != _BETA]
+        return [*others, *([(_BETA, ",".join(kept).encode("latin-1"))] if kept else [])]
 
     def _continues(self, turn: Turn) -> bool:
         return turn.get("role") == "assistant"
@@ -206,6 +216,11 @@ def _as_blocks(message: Turn) -> Turn:
     return (
         {**message, "content": [{"type": "text", "text": content}]} if isinstance(content, str) else message
     )
+
+
+def _prices_large_window(price: Price) -> bool:
+    """Whether long prompts have a price of their own, or are nothing special with this model."""
+    return len(price.tiers) > 1 or (price.context_window or 0) >= LARGE_WINDOW_TOKENS
 
 
 def _with_notice(messages: list[Turn], notice: str) -> list[Turn]:

@@ -5,10 +5,12 @@ from typing import Any
 
 from budgets.prices import Usage
 from gateway.dialects import openai
-from gateway.dialects.whole import WholeMeter, a_dict, an_object
+from gateway.dialects.whole import WholeMeter, a_dict, an_object, is_count
 
 # The last event of a stream has the whole response in it. Whatever the server calls the event, it says so in the data.
 _LAST = re.compile(rb'"type"\s*:\s*"response\.(completed|incomplete|failed)"')
+
+_COUNTED = ("input_tokens", "output_tokens")
 
 
 class StreamMeter:
@@ -38,9 +40,9 @@ class StreamMeter:
         if event.get("type") not in ("response.completed", "response.incomplete", "response.failed"):
             return  # a text that says so
         figures = a_dict(event.get("response")).get("usage")
-        if isinstance(figures, dict) and isinstance(figures.get("output_tokens"), int):
+        if isinstance(figures, dict) and all(is_count(figures.get(name)) for name in _COUNTED):
             self._figures, self.final = figures, True
 
 
 def whole_meter() -> WholeMeter:
-    return WholeMeter("output_tokens", openai.usage_of)
+    return WholeMeter(_COUNTED, openai.usage_of)
