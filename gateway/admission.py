@@ -14,7 +14,7 @@ from budgets import book, breaker
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, FREE, OFFLINE_MODEL, Price, price_of
 from events import actions as events
-from gateway import database, sessions, waiting
+from gateway import database, door, sessions, waiting
 from gateway.calls import NOT_A_TOKEN
 from gateway.dialects.base import Dialect, Request
 from gateway.errors import Refused
@@ -26,14 +26,13 @@ from gateway.upstreams import Offers, choice, registry
 from machines import actions as machines
 from machines import landing, tokens, types
 from machines.models import Machine, MachineToken
-from machines.states import CALLING
+from machines.states import CALLING, ENDED, State
 from projects.models import Project
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
-# Longer bodies are read in a thread: nobody's stream is to stand still meanwhile.
-LONG_BYTES = 1024**2
+ENDING = ENDED | {State.STOPPING}
 
 
 class Crowded(Refused):
@@ -88,7 +87,7 @@ async def admit(token: str, body: bytes, dialect: Dialect) -> Admission:
 
     Raises `Refused`; with 402 the machine is on its way to being paused.
     """
-    request = await _read(body, dialect)
+    request = await database.run_if_long(body, dialect.read, body)
     clock = asyncio.get_running_loop().time
     until = clock() + PATIENCE_SECONDS
     while True:
@@ -98,10 +97,6 @@ async def admit(token: str, body: bytes, dialect: Dialect) -> Admission:
             if clock() > until:
                 raise
         await waiting.a_moment()
-
-
-async def _read(body: bytes, dialect: Dialect) -> Request:
-    return dialect.read(body) if len(body) < LONG_BYTES else await database.run(dialect.read, body)
 
 
 async def _try(token: str, request: Request) -> Admission:
@@ -119,17 +114,17 @@ async def _admit(token: str, request: Request) -> Admission:
     session = MachineToken.digest_of(token)
     offers = await _offers(request, session)
     try:
-        price = _price(request, offers)
-        asked = _asked(session, request, price, offline=offers.offline)
+        price, offers = _priced(request, offers)
+        asked = await _asked(session, request, price, offline=offers.offline)
     except Refused:
         if not await database.run(tokens.replays, session):
             raise
-        price = Price(
-            request.model, "", ((0, FREE),), context_window=0
-        )  # it was bounded when it was recorded
-        asked = _asked(session, request, price, offline=offers.offline)
+        # It was bounded when it was recorded.
+        price = Price(request.model, "", ((0, FREE),), context_window=0)
+        asked = await _asked(session, request, price, offline=offers.offline)
     if not (rows := await teller().admitting.ask(asked)):
         raise Refused(401, NOT_A_TOKEN)
+    door.seen(session)
     admission = await _admitted(rows[0], session, asked, request, price, offers)
     try:
         if admission.landing:
@@ -151,21 +146,24 @@ async def _offers(request: Request, session: str) -> Offers:
     return choice.known_offers(request.dialect.name, request.model, whose=session)
 
 
-def _price(request: Request, offers: Offers) -> Price:
-    """The price of what will answer: of the model asked for, or, without an upstream, of the offline model."""
+def _priced(request: Request, offers: Offers) -> tuple[Price, Offers]:
+    """The price of what will answer: of the model asked for, or, without an upstream, of the offline model.
+
+    A model that no list knows may be one of a free upstream: then only such are asked.
+    """
     try:
         price = price_of(
             OFFLINE_MODEL if offers.offline else request.model, provider=request.dialect.provider
         )
     except UnknownPrice as error:
-        if not offers.free:
+        if not (free := [target for target in offers.targets if target.free]):
             raise Refused(400, str(error)) from None
-        return Price(request.model, "", ()).free
-    return price.free if offers.free else price
+        return Price(request.model, "", ()).free, replace(offers, targets=free)
+    return (price.free if offers.free else price), offers
 
 
-def _asked(session: str, request: Request, price: Price, *, offline: bool) -> dict[str, Any]:
-    known = sessions.recall(session, request)
+async def _asked(session: str, request: Request, price: Price, *, offline: bool) -> dict[str, Any]:
+    bound = await database.run_if_long(request.raw, _bound, session, request, price)
     lasts = timedelta(seconds=settings.GATEWAY_RESERVATION_SECONDS)
     call_id = new_id()
     return {
@@ -178,11 +176,15 @@ def _asked(session: str, request: Request, price: Price, *, offline: bool) -> di
         "offline": offline,
         "label": price.model,
         "price_version": price.version,
-        "needs": price.needs(request.input_bound(price, known), request.cache_writes),
+        "needs": price.needs(bound, request.cache_writes),
         "wanted": request.output_tokens,
         "minimum": request.minimum_output_tokens,
         "expires": datetime.now(UTC) + lasts,
     }
+
+
+def _bound(session: str, request: Request, price: Price) -> int:
+    return request.input_bound(price, sessions.recall(session, request))
 
 
 async def _admitted(
@@ -191,13 +193,8 @@ async def _admitted(
     """What the database said. Raises `Refused` where it said no."""
     caller = Caller(*row[1:9])
     number, reservation, units, is_landing, short, held_back = row[9:]
-    if held_back:
-        raise await database.run(_held_back, caller)
-    if reservation is None and short is None:
-        raise Refused(400, f"Prices are in {CURRENCY}; this project keeps its books in another currency.")
     if reservation is None:
-        least = {name: budgets.amount_of(need, asked["minimum"]) for name, need in asked["needs"].items()}
-        raise await database.run(_refusal, caller, list(short), least)
+        raise await _refused(caller, asked, short, held_back=held_back)
     return Admission(
         request=request,
         machine=caller,
@@ -212,6 +209,29 @@ async def _admitted(
         checkpoint_id=None,
         started_at=datetime.now(UTC),
     )
+
+
+async def _refused(
+    caller: Caller, asked: dict[str, Any], short: list[int] | None, *, held_back: bool
+) -> Refused:
+    """Why a call was not let in."""
+    if caller.state not in CALLING:
+        return _not_at_work(caller)
+    if held_back:
+        return await database.run(_held_back, caller)
+    if short is None:
+        return Refused(400, f"Prices are in {CURRENCY}; this project keeps its books in another currency.")
+    least = {name: budgets.amount_of(need, asked["minimum"]) for name, need in asked["needs"].items()}
+    return await database.run(_refusal, caller, list(short), least)
+
+
+def _not_at_work(caller: Caller) -> Refused:
+    """An agent that is paused while it waits here reads this when it goes on, and asks again."""
+    if caller.state in ENDING:
+        return Refused(403, f"Machine {caller.handle} is {caller.state}.")
+    if caller.state == State.PAUSING:
+        return Crowded(f"Machine {caller.handle} is being paused.")
+    return Refused(429, f"Machine {caller.handle} is {caller.state}.", retry_after_seconds=10)
 
 
 def _refusal(caller: Caller, short: list[int], needs: dict[str, int]) -> Refused:
@@ -245,7 +265,7 @@ def _landing(admission: Admission) -> None:
 
 async def _checkpoint(admission: Admission) -> UUID | None:
     caller = admission.machine
-    if caller.state not in CALLING or not _keeps_checkpoints(caller.type):
+    if not _keeps_checkpoints(caller.type):
         return None
     return await database.run(_take_checkpoint, admission)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from gateway import calls, database, guest_requests, http, recordings, teller, unpaid, upstreams
+from gateway import calls, database, door, guest_requests, http, recordings, teller, unpaid, upstreams
 from gateway.admission import admit
 from gateway.dialects.base import Dialect
 from gateway.dialects.chat import CHAT
@@ -38,7 +38,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     request_id, answer, dialect = f"req_{uuid4().hex}", Answer(send), _dialect(scope)
     try:
         handler, limit = _route(scope["method"], scope["path"], dialect)
-        body = await http.read_body(receive, limit=limit)
+        body = await _let_in(scope, receive, limit)
         await _unless_hung_up(handler(scope, body, answer), receive)
     except http.HungUp:
         return
@@ -58,6 +58,20 @@ async def shutdown() -> None:
     await teller.close()
     await recordings.close()
     await database.close()
+
+
+async def _let_in(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body of a request whose token is good. Of a stranger's nothing is kept, but it is heard out.
+
+    A client that is still sending would take an early answer for a broken connection, and try again.
+    """
+    try:
+        if scope["path"] != "/api/hello":
+            await door.check(http.token(scope))
+    except Refused:
+        await http.read_body(receive, limit=limit, keep=False)
+        raise
+    return await http.read_body(receive, limit=limit)
 
 
 def _dialect(scope: Scope) -> Dialect:
@@ -109,14 +123,14 @@ async def _call(dialect: Dialect, scope: Scope, body: bytes, answer: Answer) -> 
 
 
 async def _count_tokens(scope: Scope, body: bytes, answer: Answer) -> None:
-    alone = await database.run(_authenticate, http.token(scope))
-    await unpaid.count_tokens(scope, body, answer, alone=alone)
+    asker = await database.run(_authenticate, http.token(scope))
+    await unpaid.count_tokens(scope, body, answer, asker)
 
 
 async def _models(dialect: Dialect, scope: Scope, body: bytes, answer: Answer) -> None:
-    alone = await database.run(_authenticate, http.token(scope))
+    asker = await database.run(_authenticate, http.token(scope))
     handle = unpaid.models if scope["path"] == "/v1/models" else unpaid.model
-    await handle(scope, body, answer, dialect.name, alone=alone)
+    await handle(scope, body, answer, asker, dialect.name)
 
 
 async def _hello(scope: Scope, body: bytes, answer: Answer) -> None:
@@ -132,11 +146,10 @@ async def _budget_request(scope: Scope, body: bytes, answer: Answer) -> None:
     await answer.json(200, await database.run(guest_requests.take, http.token(scope), body))
 
 
-def _authenticate(token: str) -> bool:
-    """Whether the machine must do without upstreams: it replays a record."""
+def _authenticate(token: str) -> unpaid.Asker:
     machine = calls.authenticate(token)
     registry.refresh()
-    return machine.replays_id is not None
+    return unpaid.Asker(str(machine.id), str(machine.project_id), alone=machine.replays_id is not None)
 
 
 def _take_report(token: str, body: bytes) -> dict[str, Any]:

@@ -12,6 +12,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 THREADS = 8
+# What is longer is read in a thread: nobody's stream is to stand still meanwhile.
+LONG_BYTES = 1024**2
 
 _threads: ThreadPoolExecutor | None = None
 _opened: set[BaseDatabaseWrapper] = set()
@@ -24,6 +26,13 @@ async def run(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway")
     work = asyncio.get_running_loop().run_in_executor(_threads, lambda: _call(function, *args, **kwargs))
     return await asyncio.shield(work)
+
+
+async def run_if_long(content: bytes, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `function`, which looks at all of `content`: in a thread where that takes a while."""
+    if len(content) < LONG_BYTES:
+        return function(*args, **kwargs)
+    return await run(function, *args, **kwargs)
 
 
 def _call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -51,16 +51,18 @@ class Answer:
         await self.end()
 
 
-async def read_body(receive: Receive, *, limit: int) -> bytes:
-    """The request's body. Raises `Refused` (413) past `limit` bytes, and `HungUp`."""
+async def read_body(receive: Receive, *, limit: int, keep: bool = True) -> bytes:
+    """The request's body; without `keep`, none of it. Raises `Refused` (413) past `limit` bytes, and `HungUp`."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HungUp
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if keep:
+            chunks.append(chunk)
         if size > limit:
             raise Refused(413, f"The request is larger than {limit // 1024**2} MiB.")
         if not message.get("more_body"):
@@ -79,9 +81,9 @@ def header(scope: Scope, name: bytes) -> str:
 
 
 def target(scope: Scope) -> str:
-    """The path with its query."""
-    query = scope["query_string"].decode("latin-1")
-    return f"{scope['path']}?{query}" if query else str(scope["path"])
+    """What is asked of an upstream: the path, and of the query what Anthropic's clients put there."""
+    beta = b"beta=true" in scope["query_string"].split(b"&")
+    return f"{scope['path']}?beta=true" if beta else str(scope["path"])
 
 
 def token(scope: Scope) -> str:

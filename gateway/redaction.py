@@ -6,6 +6,7 @@ Bodies are searched as they are written, in JSON's escapes: reading and writing 
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -120,8 +121,8 @@ def _addresses(value: str) -> Iterator[Span]:
     """Mail addresses, found from their @ on."""
     at = value.find("@")
     while at >= 0:
-        local, domain = _LOCAL.search(value[max(0, at - 64) : at]), _DOMAIN.match(value, at)
-        if local and domain:
+        domain = _DOMAIN.match(value, at)
+        if domain and (local := _LOCAL.search(value[max(0, at - 64) : at])):
             start = at - len(local[0])
             before = value[max(0, start - 8) : start]
             if (len(before) - len(before.rstrip("\\"))) % 2:  # its first letter belongs to an escape
@@ -165,17 +166,18 @@ def _redact_together(leaves: list[Leaf]) -> None:
     """Redact what several texts say together; each keeps its own part, and the mark goes where a secret began."""
     whole = "".join(holder[key] for holder, key in leaves)
     spans = list(_spans(whole))
+    stops = [stop for _, stop in spans]
     begin = 0
     for holder, key in leaves if spans else ():
         end = begin + len(holder[key])
-        holder[key] = _part(whole, spans, begin, end)
+        inside = spans[bisect_right(stops, begin) : bisect_right(spans, (end, 0))]
+        holder[key] = _part(whole, inside, begin, end)
         begin = end
 
 
 def _part(whole: str, spans: list[Span], begin: int, end: int) -> str:
     pieces, at = [], begin
     for start, stop in spans:
-        if start < end and stop > begin:
-            pieces += [whole[at : max(start, at)], REDACTED if begin <= start else ""]
-            at = max(at, min(stop, end))
+        pieces += [whole[at : max(start, at)], REDACTED if begin <= start else ""]
+        at = max(at, min(stop, end))
     return "".join([*pieces, whole[at:end]])

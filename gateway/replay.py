@@ -87,7 +87,9 @@ def _find(admission: Admission) -> _Answer:
 @transaction.atomic
 def _claimed(admission: Admission) -> _Answer:
     """Search the record, and note what was found. One call of a machine at a time."""
-    locked = Machine.objects.select_for_update(of=("self",)).select_related("guest", "replays__guest")
+    locked = Machine.objects.select_for_update(of=("self",), no_key=True).select_related(
+        "guest", "replays__guest"
+    )
     machine = locked.get(pk=admission.machine.id)
     if machine.replays is None:
         raise Departed("The machine whose run is replayed is not there any more.")
@@ -136,7 +138,7 @@ class _Search:
         if not fresh:
             return f"Call {self._number} departs from the record of {handle}, which ends before it."
         expected = next((each for each in fresh if each.shape == self._shape), fresh[0])
-        how = likeness.difference(self._read(expected), self._sent)
+        how = _storable(likeness.difference(self._read(expected), self._sent))
         return f"Call {self._number} departs from call {expected.call.number} of {handle}: {how}."
 
     def hint(self) -> str:
@@ -156,6 +158,11 @@ class _Search:
 
     def _read(self, recording: Recording) -> dict[str, Any]:
         return likeness.normal(record.opened(recording).request, self._names)
+
+
+def _storable(text: str) -> str:
+    """Without what JSON can say and PostgreSQL cannot keep: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _streams(recording: Recording) -> bool:

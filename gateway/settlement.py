@@ -53,7 +53,8 @@ async def conclude(admission: "Admission", outcome: Outcome) -> None:
     """
     await teller().concluding.ask(_hold(admission, outcome) | {"call": _call(admission, outcome)})
     if outcome.usage and not outcome.assumed and _counts_alike(admission, outcome):
-        sessions.learn(admission.session, admission.request, outcome.usage)
+        request = admission.request
+        await database.run_if_long(request.raw, sessions.learn, admission.session, request, outcome.usage)
     waiting.one_has_ended()
     _ringer().ended(admission)
 

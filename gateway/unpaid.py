@@ -1,8 +1,10 @@
 """What agents ask for that costs nothing: which models there are, and how many tokens a request has.
 
-`alone`: no upstream may be asked; then the offline model speaks for itself.
+Where no upstream may be asked the offline model speaks for itself.
 """
 
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.dialects.whole import an_object
@@ -11,6 +13,11 @@ from gateway.http import Answer, Scope, target
 from gateway.offline import MODEL
 from gateway.upstreams import catalog, choice, registry, transport
 from gateway.upstreams.failover import Attempts, Outgoing
+from gateway.upstreams.health import Bucket
+
+# No budget limits these, and the provider's limit on them is one for all machines.
+PER_MINUTE = 60
+_REMEMBERED = 4096
 
 _OFFLINE = {
     "id": MODEL,
@@ -23,17 +30,33 @@ _OFFLINE = {
 }
 
 
-async def count_tokens(scope: Scope, body: bytes, answer: Answer, *, alone: bool) -> None:
+_buckets: OrderedDict[str, Bucket] = OrderedDict()  # by machine
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The machine that asks. `alone`: it replays a record, and no upstream may be asked for it."""
+
+    machine: str
+    project: str
+    alone: bool
+
+    @property
+    def is_offline(self) -> bool:
+        return self.alone or registry.offline()
+
+
+async def count_tokens(scope: Scope, body: bytes, answer: Answer, asker: Asker) -> None:
     """https://docs.claude.com/en/api/messages-count-tokens; the offline model's estimate is a rough one."""
-    if alone or not registry.targets():
+    if asker.is_offline:
         await answer.json(200, {"input_tokens": len(body) // 4 + 1})
     else:
-        await _pass("messages", str(an_object(body).get("model")), scope, body, answer)
+        await _pass("messages", str(an_object(body).get("model")), scope, body, answer, asker)
 
 
-async def models(scope: Scope, body: bytes, answer: Answer, dialect: str, *, alone: bool) -> None:
+async def models(scope: Scope, body: bytes, answer: Answer, asker: Asker, dialect: str) -> None:
     """Of all upstreams together, as an agent may not know that there are several."""
-    if alone or not registry.targets():
+    if asker.is_offline:
         await answer.json(200, _list([_OFFLINE]))
         return
     try:
@@ -42,12 +65,12 @@ async def models(scope: Scope, body: bytes, answer: Answer, dialect: str, *, alo
         raise Refused(502, str(error)) from error
 
 
-async def model(scope: Scope, body: bytes, answer: Answer, dialect: str, *, alone: bool) -> None:
+async def model(scope: Scope, body: bytes, answer: Answer, asker: Asker, dialect: str) -> None:
     """One model, as the upstream that serves it describes it."""
-    if alone or not registry.targets():
+    if asker.is_offline:
         await answer.json(200, _OFFLINE)
     else:
-        await _pass(dialect, scope["path"].removeprefix("/v1/models/"), scope, body, answer)
+        await _pass(dialect, scope["path"].removeprefix("/v1/models/"), scope, body, answer, asker)
 
 
 def _list(entries: list[dict[str, Any]]) -> dict[str, object]:
@@ -57,10 +80,31 @@ def _list(entries: list[dict[str, Any]]) -> dict[str, object]:
     return {"object": "list", "data": entries, "has_more": False, **ends}
 
 
-async def _pass(dialect: str, model: str, scope: Scope, body: bytes, answer: Answer) -> None:
+def _limit(machine: str) -> None:
+    """Raises `Refused` (429) when the machine has asked too often."""
+    bucket = _buckets.setdefault(machine, Bucket(PER_MINUTE))
+    _buckets.move_to_end(machine)
+    if len(_buckets) > _REMEMBERED:
+        _buckets.popitem(last=False)
+    if wait := bucket.seconds_until(1):
+        raise Refused(
+            429, f"This machine has asked {PER_MINUTE} times in a minute.", retry_after_seconds=int(wait) + 1
+        )
+    bucket.take(1)
+
+
+async def _pass(dialect: str, model: str, scope: Scope, body: bytes, answer: Answer, asker: Asker) -> None:
     """Forward it, to whoever answers."""
+    _limit(asker.machine)
     outgoing = Outgoing(
-        dialect, model, target(scope), scope["headers"], body, method=scope["method"], metered=False
+        dialect,
+        model,
+        target(scope),
+        scope["headers"],
+        body,
+        method=scope["method"],
+        metered=False,
+        whose=asker.project,
     )
     try:
         async with Attempts(outgoing, choice.known_offers(dialect, model)).answer() as response:

@@ -17,7 +17,6 @@ from budgets.api import BudgetSerializer, ProjectBudgets, checked
 from budgets.forecast import Forecast
 from budgets.models import Reservation, Window
 from budgets.reports import Used
-from budgets.resources import SYSTEM
 from machines import spending
 from projects import actions as projects
 from projects.models import Project
@@ -91,7 +90,7 @@ class ProjectOverviewSerializer(serializers.Serializer[Any]):
 
 
 class OverviewSerializer(serializers.Serializer[Any]):
-    system = BudgetSerializer(many=True, help_text="For staff; else empty.")
+    system = BudgetSerializer(many=True, help_text="Of everything together, and of hubs. For staff; else empty.")
     projects = ProjectOverviewSerializer(many=True)
 
 
@@ -128,7 +127,7 @@ class Overview(APIView):
         standing: dict[UUID | None, list[Window]] = {}
         for window in reports.standing(visible):
             standing.setdefault(window.budget.project_id, []).append(window)
-        system = reports.of_holders([SYSTEM]) if acting(request.user).is_staff else []
+        system = reports.above_projects() if acting(request.user).is_staff else []
         answer = {
             "system": [budgets.balance(window) for window in system],
             "projects": [

@@ -8,18 +8,21 @@ import orjson
 from gateway.errors import Refused
 
 DEPTH_MAX = 250  # orjson writes 254 levels
+LONG_DIGITS = 19
+_ZEROS = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(" ") for byte in range(256))
 
 
 def decode(raw: bytes) -> tuple[dict[str, Any], bytes]:
     """A request's body, and the same written anew. Raises `Refused` (400) for what is no JSON object."""
+    if _has_long_number(raw):
+        parsed, encoded = _patiently(raw)
+        return _an_object(parsed), encoded
     try:
         parsed = orjson.loads(raw)
         encoded = orjson.dumps(parsed)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         parsed, encoded = _patiently(raw)
-    if not isinstance(parsed, dict):
-        raise Refused(400, "The request body must be a JSON object.")
-    return parsed, encoded
+    return _an_object(parsed), encoded
 
 
 def encode(value: object) -> bytes:
@@ -30,8 +33,22 @@ def encode(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+def _an_object(parsed: Any) -> dict[str, Any]:
+    if not isinstance(parsed, dict):
+        raise Refused(400, "The request body must be a JSON object.")
+    return parsed
+
+
+def _has_long_number(raw: bytes) -> bool:
+    """Whether there may be whole numbers of more than 64 bits, which orjson reads as fractions.
+
+    Among so many digits every ninth byte is one; where that is not so, a tenth of the work will do.
+    """
+    return b"00" in raw[::9].translate(_ZEROS) and b"0" * LONG_DIGITS in raw.translate(_ZEROS)
+
+
 def _patiently(raw: bytes) -> tuple[Any, bytes]:
-    """What orjson refuses although clients send it: halves of surrogate pairs, of texts cut by JavaScript."""
+    """What orjson refuses although clients send it: long numbers, and halves of surrogate pairs, cut by JavaScript."""
     try:
         parsed = json.loads(raw.decode(), parse_constant=_no_constant)
         if _deeper_than(DEPTH_MAX, parsed):

@@ -9,6 +9,8 @@ from typing import Any
 
 from gateway.errors import Refused
 
+# https://docs.claude.com/en/api/messages: "There is a limit of 100,000 messages in a single request."
+LENGTH_MAX = 100_000
 _MODEL = re.compile(r"[!-~]{1,100}")  # as long as the ledger's column
 # What to call a field, put together only when it is needed: `("messages", 3, "role")`, nested as it comes.
 Name = str | int | tuple["Name", ...]
@@ -33,6 +35,8 @@ def expect(name: Name, value: Any, *kinds: type, required: bool = False) -> None
 def objects(name: Name, value: Any) -> Iterator[tuple[Name, dict[str, Any]]]:
     """The objects of a list, each with what to call it."""
     expect(name, value, list)
+    if value and len(value) > LENGTH_MAX:
+        raise Refused(400, f"{spelled(name)}: more than {LENGTH_MAX:,} are not passed on.")
     for index, each in enumerate(value or []):
         if type(each) is not dict:
             expect((name, index), each, dict, required=True)

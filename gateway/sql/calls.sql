@@ -2,8 +2,8 @@
 
 -- `asked` is what `budgets_reserve` takes, without whose budgets they are, and with {digest: of the machine's token, currency,
 -- dialect, model, offline}. One row per call whose token is a living one, with its place in the list; without a
--- reservation it was refused: because the project's circuit breaker holds it back, for want of budget, or, where `short` is
--- null, because its books are in another currency.
+-- reservation it was refused: because the machine is not at work, the project's circuit breaker holds it back, for want of
+-- budget, or, where `short` is null, because its books are in another currency.
 CREATE OR REPLACE FUNCTION gateway_admit(asked jsonb, at timestamptz) RETURNS TABLE (
     place bigint, machine uuid, handle int, machine_type text, state text, continues boolean, project uuid,
     replays uuid, run uuid, number int, reservation uuid, units bigint, landing boolean, short bigint[], held_back boolean
@@ -17,7 +17,8 @@ BEGIN
         'place', a.ordinality, 'machine', m.id, 'handle', m.number, 'type', m.type, 'state', m.state,
         'continues', m.continues, 'project', m.project_id, 'member', m.created_by_id, 'replays', m.replays_id, 'run', m.run,
         'payable', p.currency = a.value->>'currency', 'held_back', b.project_id IS NOT NULL,
-        'holders', CASE WHEN p.currency = a.value->>'currency' AND b.project_id IS NULL THEN to_jsonb(array_remove(ARRAY[
+        'holders', CASE WHEN p.currency = a.value->>'currency' AND b.project_id IS NULL
+                        AND m.state IN ('provisioning', 'running', 'resuming', 'restoring') THEN to_jsonb(array_remove(ARRAY[
             'system', 'hub:' || p.hub, 'project:' || m.project_id, 'machine:' || m.id, 'member:' || m.project_id || ':' || m.created_by_id
         ], NULL)) ELSE '[]' END,
         -- What a replay plays was paid for when it was recorded.

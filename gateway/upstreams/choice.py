@@ -14,7 +14,7 @@ class Offers:
     """The targets that may serve a model, in the order to try them."""
 
     targets: list[Target]
-    offline: bool  # there is no upstream at all: the offline model answers
+    offline: bool  # no upstream was ever configured: the offline model answers
 
     @property
     def free(self) -> bool:
@@ -30,9 +30,8 @@ def offers(dialect: str, model: str, *, whose: str = "") -> Offers:
 
 def known_offers(dialect: str, model: str, *, whose: str = "") -> Offers:
     """The same from memory, for the event loop."""
-    known = registry.targets()
-    able = [target for target in known if target.serves(dialect, model)]
-    return Offers(in_order(able, whose), offline=not known)
+    able = [target for target in registry.targets() if target.serves(dialect, model)]
+    return Offers(in_order(able, whose), offline=registry.offline())
 
 
 def in_order(targets: Iterable[Target], whose: str) -> list[Target]:

@@ -85,7 +85,7 @@ def reset() -> None:
 
 
 def seconds_until_usable(target: Target, model: str, tokens: int, whose: str) -> float:
-    """How long that project is not to ask this target for this model: its limits, or its provider's word. 0: not at all."""
+    """How long that project is not to ask this target for this model: its limits, or its provider's word."""
     state = _of(target)
     cooled = state.cooled.get(model)
     return max(

@@ -78,7 +78,8 @@ async def _is_refused(target: Target) -> bool:
 def _put_aside(target: Target) -> None:
     """Where it has a row, for all processes."""
     until = timezone.now() + timedelta(seconds=health.ASIDE_SECONDS)
-    UpstreamKey.objects.filter(pk=target.key_id).update(cooled_until=until)
+    if target.key_id is not None:
+        UpstreamKey.objects.filter(pk=target.key_id).update(cooled_until=until)
 
 
 def _tell(target: Target, status: int) -> None:

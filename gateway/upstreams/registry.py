@@ -59,6 +59,7 @@ class Target:
 
 _lock = threading.Lock()
 _rows: tuple[Target, ...] = ()
+_has_rows = False  # whatever they are worth
 _read_at = float("-inf")
 _unreadable: set[int] = set()  # keys that the log has been told about
 
@@ -68,13 +69,20 @@ def targets() -> list[Target]:
     return [*of_environment(), *_rows]
 
 
+def offline() -> bool:
+    """Whether nobody ever configured an upstream. One that is disabled, or whose key cannot be read, is no reason to
+    have real agents answered by the offline model.
+    """
+    return not _has_rows and not targets()
+
+
 def stale() -> bool:
     return time.monotonic() - _read_at > REFRESH_SECONDS
 
 
 def refresh() -> None:
     """Read the rows again if they are stale. In a thread: this is a query."""
-    global _rows, _read_at
+    global _rows, _has_rows, _read_at
     if not stale():
         return
     # While another thread is reading, the old rows are good enough; before the first time there are none.
@@ -82,7 +90,7 @@ def refresh() -> None:
         return
     try:
         if stale():
-            _rows = tuple(_of_database())
+            _rows, _has_rows = tuple(_of_database()), Upstream.objects.exists()
             _read_at = time.monotonic()
     finally:
         _lock.release()
@@ -96,9 +104,9 @@ def forget() -> None:
 
 def reset() -> None:
     """Know nothing, as after a start."""
-    global _rows
+    global _rows, _has_rows
     forget()
-    _rows = ()
+    _rows, _has_rows = (), False
 
 
 def of_environment() -> Iterator[Target]:

@@ -34,6 +34,9 @@ _NOT_FORWARDED = _HOP | {
     b"host",
     b"content-length",
     b"expect",
+    # The body is our own writing.
+    b"content-type",
+    b"content-encoding",
     b"authorization",
     b"x-api-key",
     b"cookie",
@@ -53,6 +56,7 @@ _NOT_RETURNED = _HOP | {
     b"openai-project",
     b"anthropic-organization-id",
 }
+_TYPE = [("content-type", "application/json")]
 _NUMBER = re.compile(r"\d{1,9}(\.\d*)?")
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
 
@@ -89,7 +93,7 @@ async def ask(
         async with _session().request(
             method,
             target.base_url + path,
-            headers=[*_forwarded(headers), *_authorization(target, dialect)],
+            headers=[*_forwarded(headers), *_TYPE[: bool(body)], *_authorization(target, dialect)],
             data=body or None,
             allow_redirects=False,
         ) as response:

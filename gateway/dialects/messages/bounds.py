@@ -110,7 +110,8 @@ def _source_tokens(block: Block, source: Block) -> tuple[int, bool]:
     if block.get("type") == "image":
         data = source.get("data")
         return IMAGE_TOKENS - (len(data) if kind == "base64" and isinstance(data, str) else 0), True
-    return 0, kind in ("text", "content")
+    # To be cited it is cut into numbered sentences, as many as the provider sees.
+    return 0, kind in ("text", "content") and not block.get("citations")
 
 
 def _definitions(request: dict[str, Any]) -> Mapping[str, int]:

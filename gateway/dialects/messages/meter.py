@@ -45,9 +45,8 @@ class StreamMeter:
             return
         self._figures.update((name, value) for name, value in figures.items() if value is not None)
         self.begun |= start and is_count(figures.get("input_tokens"))
-        self.final |= (
-            a_dict(event.get("delta")).get("stop_reason") is not None
-            and all(is_count(self._figures.get(name)) for name in _COUNTED)
+        self.final |= a_dict(event.get("delta")).get("stop_reason") is not None and all(
+            is_count(self._figures.get(name)) for name in _COUNTED
         )
 
 

@@ -4,6 +4,7 @@ Everything else passes untouched: agents use beta features that this file has ne
 cost tokens and nothing but tokens.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,7 +47,7 @@ FIELDS = frozenset(
 # Dearer ways to run the same model; the value is the one that costs the list price.
 SURCHARGES = {"speed": "standard", "inference_geo": "global"}
 # Tools that the agent runs. Of all others the provider does, at a price per use and in rounds nobody can count.
-CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")
+CLIENT_TOOLS = re.compile(r"custom|(bash|text_editor|computer|memory)_\d+")
 LARGE_WINDOW_TOKENS = 1_000_000
 _BETA, _LARGE_WINDOW = b"anthropic-beta", "context-1m"
 # These do not make the prompt longer or shorter.
@@ -239,7 +240,7 @@ def _refuse_tools(parsed: dict[str, Any], special: list[bounds.Block]) -> None:
     added = [bounds.inline_definition(block) for block in special]
     for tool in [*bounds.tools(parsed), *filter(None, added)]:
         kind = str(tool.get("type") or "custom")
-        if not kind.startswith(CLIENT_TOOLS):
+        if not CLIENT_TOOLS.fullmatch(kind):
             shapes.refuse_tool(kind)
 
 
