@@ -66,6 +66,8 @@ def ask_for(
     limits.lock([budget.holder])
     pending = BudgetRequest.objects.filter(budget=budget, machine_id=machine_id, state=State.PENDING)
     request = pending.select_for_update().first() if machine_id else None
+    if request and request.asked_by and by is None:
+        return request  # what a person asked for, no machine changes
     if request is None:
         request = BudgetRequest(project=budget.project, budget=budget, machine_id=machine_id)
     changed = request.pk is None or request.amount != amount
@@ -103,12 +105,25 @@ def ask_for_shortage(payer: Payer, needs: dict[str, int], *, reason: str) -> Bud
 
 
 @transaction.atomic
-def grant(request: BudgetRequest, *, by: User, amount: int | None = None, answer: str = "") -> Budget:
-    """Raise the limit by what was asked for, or by `amount`. A machine that waits for it goes on by itself."""
+def grant(
+    request: BudgetRequest,
+    *,
+    by: User,
+    amount: int | None = None,
+    shown: int | None = None,
+    answer: str = "",
+) -> Budget:
+    """Raise the limit by what was asked for, or by `amount`. A machine that waits for it goes on by itself.
+
+    `shown` is what the owner saw being asked for: raises `Conflict` when it has become another amount since.
+    """
+    limits.lock([request.budget.holder])  # before the request's row, as who asks again does
+    request.refresh_from_db(fields=["amount"])
+    if shown is not None and request.amount != shown:
+        raise Conflict("By now it asks for another amount. Look at it again.")
     more = request.amount if amount is None else amount
     if not 0 < more <= LIMIT_MAX:
         raise Invalid("Grant something: give an amount above 0, or deny the request.")
-    limits.lock([request.budget.holder])  # before the request's row, as who asks again does
     request.decide(State.GRANTED, by=by, sentence=DECIDED, granted=more, answer=answer[:300])
     budget = Budget.objects.select_related("project").get(pk=request.budget_id)
     if budget.removed_at:

@@ -9,14 +9,14 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count
 
 from budgets import reports
-from budgets.models import Window
+from budgets.models import BudgetRequest, Window
 from budgets.resources import Resource
 from checkpoints.models import Checkpoint
 from dashboard import needs
 from dashboard.budget import Line, headline
 from dashboard.budget import lines as told
 from gateway.models import Call
-from machines import enforce
+from machines import enforce, spending
 from machines.models import Machine, MachineQuerySet
 from machines.states import SPAWNING, State
 from projects.models import Project, User
@@ -146,7 +146,7 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
         "waiting": [
             (machine, needs.why(machine), enforce.is_silent(machine)) for machine in waiting[:NEEDS_SHOWN]
         ],
-        "requests": list(needs.requests(user)[:NEEDS_SHOWN]),
+        "requests": _asked(user),
         "transfers": list(needs.transfers(user)[:NEEDS_SHOWN]),
         "more_waiting": len(waiting) > NEEDS_SHOWN,
         "waiting_count": needs.count(user),
@@ -154,6 +154,17 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
         "page": page,
         "rows": _rows(page),
     }
+
+
+def _asked(user: User) -> list[tuple[BudgetRequest, str]]:
+    """The first requests for more, and who asks: a machine, or a person."""
+    found = list(needs.requests(user)[:NEEDS_SHOWN])
+    handles = spending.handles(one.machine_id for one in found if one.machine_id)
+    people = [one.asked_by.username if one.asked_by else "Somebody" for one in found]
+    return [
+        (one, handles.get(one.machine_id, name) if one.machine_id else name)
+        for one, name in zip(found, people, strict=True)
+    ]
 
 
 def _tile(group: Group, counts: Mapping[str, int], asked: Filter) -> Tile:

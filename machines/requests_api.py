@@ -68,6 +68,11 @@ class GrantSerializer(AnswerSerializer):
     amount = serializers.IntegerField(
         required=False, allow_null=True, default=None, min_value=1, help_text="Another than was asked for."
     )
+    shown = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="What you saw being asked for: refused if it has changed since.",
+    )
 
 
 @extend_schema_view(

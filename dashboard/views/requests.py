@@ -72,7 +72,8 @@ def _decide(request: PageRequest, found: BudgetRequest, withdrawing: bool) -> st
     if request.POST.get("do") == "grant":
         typed = request.POST.get("amount", "")
         more = quantities.parse(typed, found.budget.resource) if typed else None
-        actions.grant(found, by=request.user, amount=more)
+        shown = request.POST.get("shown", "")
+        actions.grant(found, by=request.user, amount=more, shown=int(shown) if shown.isdecimal() else None)
         return f"The limit of {found.budget.scope} was raised. Machines that waited for it go on within a minute."
     actions.deny(found, by=request.user)
     return "The request is denied."

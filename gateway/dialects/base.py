@@ -165,8 +165,7 @@ class Request(ABC):
                 f"The request refers to content whose size the gateway cannot see, and the context window of "
                 f"{self.model} is not known either. Send documents as text.",
             )
-        # Lists round: of a window of 1,048,576 they say 1,000,000.
-        return max(sizes[0].tokens + NOTICE_BYTES, window + window // 20)
+        return max(sizes[0].tokens + NOTICE_BYTES, window)
 
     def headers(self, came: RawHeaders, price: Price) -> RawHeaders:
         """Those that are sent: without what would make the answer dearer than `price` says."""

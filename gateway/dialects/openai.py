@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from budgets.prices import Usage
+from budgets.prices import Price, Usage
 from gateway.dialects import shapes
 from gateway.dialects.base import OUTPUT_TOKENS_MAX
 from gateway.dialects.whole import a_count, a_dict
@@ -87,6 +87,11 @@ def image_tokens(model: str, address: Any) -> int:
     kind = kind_of(model)
     largest = next((n for name, n in IMAGE_TOKENS_BY_MODEL.items() if name in kind), IMAGE_TOKENS)
     return largest - (len(address) if is_inline(address) else 0)
+
+
+def window(price: Price) -> int | None:
+    """The most tokens that a model takes. The list rounds: of 1,047,576 it says 1,000,000, of 32,768 it says 32,000."""
+    return price.context_window and price.context_window + price.context_window // 20
 
 
 def is_inline(address: Any) -> bool:

@@ -53,6 +53,16 @@ class TestAsk:
         requests.ask(project, "money", 7, by=None, machine_id=MACHINE)
         assert Event.objects.filter(kind="budget.requested").count() == 2
 
+    def test_what_a_person_asked_for_no_machine_changes(
+        self, project: Project, budget: Budget, people: dict[str, User]
+    ) -> None:
+        asked = requests.ask(
+            project, "money", 5, by=people["bob"], machine_id=MACHINE, reason="For the tests."
+        )
+        requests.ask(project, "money", 5_000_000, by=None, machine_id=MACHINE, reason="More!")
+        asked.refresh_from_db()
+        assert (asked.amount, asked.reason) == (5, "For the tests.")
+
     def test_what_was_denied_stays_so_and_may_be_asked_anew(
         self, project: Project, budget: Budget, alice: User
     ) -> None:
@@ -105,6 +115,17 @@ class TestShortage:
 
 
 class TestGrant:
+    def test_what_changed_since_it_was_looked_at_is_not_granted_unseen(
+        self, project: Project, budget: Budget, alice: User
+    ) -> None:
+        seen = requests.ask(project, "money", 5, by=None, machine_id=MACHINE)
+        requests.ask(project, "money", 700, by=None, machine_id=MACHINE)
+        with pytest.raises(Conflict, match="another amount"):
+            requests.grant(seen, by=alice, shown=5)
+        assert limit(budget) == 1000
+        requests.grant(seen, by=alice, shown=700)
+        assert limit(budget) == 1700
+
     def test_the_limit_is_raised_by_what_was_asked_for(
         self, project: Project, budget: Budget, people: dict[str, User]
     ) -> None:

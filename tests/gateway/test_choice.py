@@ -99,19 +99,19 @@ class TestBucket:
 class TestHealth:
     def test_a_limit_is_one_models_and_ends(self) -> None:
         one = target("limited")
-        health.cool(one, "opus", 3600)
-        assert 0 < health.seconds_until_usable(one, "opus", 0) <= health.COOL_SECONDS_MAX
-        assert health.seconds_until_usable(one, "haiku", 0) == 0
+        health.cool(one, "opus", 3600, "p")
+        assert 0 < health.seconds_until_usable(one, "opus", 0, "p") <= health.COOL_SECONDS_MAX
+        assert health.seconds_until_usable(one, "haiku", 0, "p") == 0
 
     def test_a_new_secret_is_a_new_beginning(self) -> None:
         health.put_aside(target("aside", secret="old"))
-        assert health.is_aside(target("aside", secret="old"))
-        assert not health.is_aside(target("aside", secret="new"))
+        assert health.is_aside(target("aside", secret="old"), "p")
+        assert not health.is_aside(target("aside", secret="new"), "p")
 
     def test_a_key_that_another_process_put_aside_is_aside_here(self) -> None:
         now = timezone.now()
-        assert health.is_aside(target("x", key_id=1, cooled_until=now + timedelta(minutes=1)))
-        assert not health.is_aside(target("x", key_id=1, cooled_until=now - timedelta(minutes=1)))
+        assert health.is_aside(target("x", key_id=1, cooled_until=now + timedelta(minutes=1)), "p")
+        assert not health.is_aside(target("x", key_id=1, cooled_until=now - timedelta(minutes=1)), "p")
 
 
 class TestRetryAfter:

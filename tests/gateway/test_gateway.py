@@ -371,6 +371,25 @@ class TestFreeCalls:
         assert not Call.objects.exists()
 
 
+class TestHolders:
+    @pytest.mark.parametrize("holder", ["system", "hub", "project", "member", "machine"])
+    def test_a_call_has_to_fit_the_limits_of_everyone_it_is_made_for(
+        self, provider: Provider, call: Calling, machine: Machine, owner: User, holder: str
+    ) -> None:
+        Machine.objects.update(created_by=owner)
+        project = machine.project
+        whose = {
+            "system": budgets.Holder.of_system(),
+            "hub": budgets.Holder.of_hub("primary"),
+            "project": budgets.Holder.of_project(project),
+            "member": budgets.Holder.of_member(project, owner),
+            "machine": budgets.Holder.of_machine(project, machine.id, "Machine m12"),
+        }
+        budgets.change_limit(whose[holder], "calls", 1, by=owner)
+        assert (call().status_code, call().status_code) == (200, 402)
+        assert len(provider.received) == 1
+
+
 class TestCircuitBreaker:
     def test_while_it_is_open_no_call_is_let_in_and_the_machine_is_set_aside(
         self, provider: Provider, call: Calling, machine: Machine

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from budgets.prices import Price
 from gateway.dialects import encoding, openai, shapes
 from gateway.dialects.base import USEFUL_OUTPUT_TOKENS, Meter, Request, Size, Turn
 from gateway.dialects.chat.meter import StreamMeter, whole_meter
@@ -130,6 +131,9 @@ class ChatRequest(Request):
         for turn in turns:
             if isinstance(content := turn.get("content"), list):
                 yield from content
+
+    def _window(self, price: Price) -> int | None:
+        return openai.window(price)
 
     def _continues(self, turn: Turn) -> bool:
         return turn.get("role") == "assistant"

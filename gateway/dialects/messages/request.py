@@ -47,7 +47,7 @@ FIELDS = frozenset(
 # Dearer ways to run the same model; the value is the one that costs the list price.
 SURCHARGES = {"speed": "standard", "inference_geo": "global"}
 # Tools that the agent runs. Of all others the provider does, at a price per use and in rounds nobody can count.
-CLIENT_TOOLS = re.compile(r"custom|(bash|text_editor|computer|memory)_\d+")
+CLIENT_TOOLS = re.compile(r"custom|(bash|text_editor|computer|memory)(_toolset)?_\d+")
 LARGE_WINDOW_TOKENS = 1_000_000
 _BETA, _LARGE_WINDOW = b"anthropic-beta", "context-1m"
 # These do not make the prompt longer or shorter.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from budgets.prices import Price
 from gateway.dialects import encoding, openai, shapes
 from gateway.dialects.base import USEFUL_OUTPUT_TOKENS, Meter, Request, Size, Turn
 from gateway.dialects.prints import unmarked
@@ -126,6 +127,9 @@ class ResponsesRequest(Request):
         overhead = openai.OVERHEAD_TOKENS + openai.KNOWN_TOOL_TOKENS * known
         size = items.size(self._input, length + overhead, self.model)
         return Size(size.tokens, size.certain and not self._refers)
+
+    def _window(self, price: Price) -> int | None:
+        return openai.window(price)
 
     def _continues(self, turn: Turn) -> bool:
         return turn.get("role") == "assistant" or items.kind(turn) in _BY_MODEL
