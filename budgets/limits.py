@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from budgets import resources, sentences
@@ -159,11 +159,20 @@ def _locked(holder: Holder, resource: str, period: str, options: dict[str, Any])
     return standing.filter(holder=holder.key, resource=resource, period=period).first()
 
 
+def _create(**fields: Any) -> Budget:
+    """Raises `Conflict` when somebody else makes the same at this moment: there is no row yet that could be locked."""
+    try:
+        with transaction.atomic():
+            return Budget.objects.create(**fields)
+    except IntegrityError:
+        raise Conflict("Somebody else has just set this limit. Look at it again.") from None
+
+
 def _open(
     holder: Holder, resource: str, limit: int, period: str, options: dict[str, Any], by: User | None
 ) -> Budget:
     kept = 0 if period == Period.MINUTE or resource in COMPUTE else settings.BUDGET_LANDING_PERCENT
-    budget = Budget.objects.create(
+    budget = _create(
         holder=holder.key,
         project=holder.project,
         scope=holder.scope,

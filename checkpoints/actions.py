@@ -22,7 +22,7 @@ def genesis(
     project: Project, template: Guest, *, why: str = "The template, before any machine"
 ) -> Checkpoint:
     """Where a project's machines may begin: a template as it is, with an empty workspace. Made once for each."""
-    Project.objects.select_for_update().get(pk=project.pk)  # numbers are given one at a time
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers are given one at a time
     known = Checkpoint.objects.filter(origin=project.subject)
     if present := known.filter(guest=template).first():
         return present
@@ -68,7 +68,7 @@ def prepare(
     call_id: UUID | None = None,
 ) -> Checkpoint:
     """The row of a checkpoint to be taken; `name` is its origin's handle ("m12"). The caller sees to the taking."""
-    Guest.objects.select_for_update().get(pk=guest.pk)  # numbers are given one at a time
+    Guest.objects.select_for_update(no_key=True).get(pk=guest.pk)  # numbers are given one at a time
     last = Checkpoint.objects.filter(origin=origin).aggregate(last=Max("number"))["last"] or 0
     number = last + 1
     return Checkpoint.objects.create(

@@ -39,7 +39,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         handler, limit = _route(scope["method"], scope["path"], dialect)
         body = await _let_in(scope, receive, limit)
-        await _unless_hung_up(handler(scope, body, answer), receive)
+        with door.room_for(http.token(scope), len(body)):
+            await _unless_hung_up(handler(scope, body, answer), receive)
     except http.HungUp:
         return
     except Refused as refused:

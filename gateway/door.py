@@ -4,7 +4,9 @@ Whether a call of the machine is let in, the database says again with the call (
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway import database
 from gateway.calls import NOT_A_TOKEN
@@ -14,6 +16,10 @@ from machines.models import MachineToken
 KNOWN_SECONDS = 2.0
 _REMEMBERED = 4096
 
+# Of what a token asks for at the same time: read, a body can take twenty times its length.
+AT_ONCE_BYTES_MAX = 64 * 1024**2
+
+_under_way: Counter[str] = Counter()  # bytes, by token
 _seen: OrderedDict[str, float] = OrderedDict()  # digests of tokens, and when they were last seen alive
 
 
@@ -25,6 +31,20 @@ async def check(token: str) -> None:
     if not token or not await database.run(_is_alive, digest):
         raise Refused(401, NOT_A_TOKEN)
     seen(digest)
+
+
+@contextmanager
+def room_for(token: str, length: int) -> Iterator[None]:
+    """While a body of this length is worked on. Raises `Refused` (429) when the token's others fill the room."""
+    if length and _under_way[token] + length > AT_ONCE_BYTES_MAX:
+        raise Refused(429, "This machine has too many long requests under way.", retry_after_seconds=5)
+    _under_way[token] += length
+    try:
+        yield
+    finally:
+        _under_way[token] -= length
+        if not _under_way[token]:
+            del _under_way[token]
 
 
 def seen(digest: str) -> None:

@@ -5,6 +5,7 @@ round trip and of a commit, and rows that all calls need are not fought over. A 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ AT_ONCE_MAX = 100
 # A database that restarts is back after a few seconds; whoever is asked to wait longer is better off with an error.
 TRIES = 6
 TRY_AGAIN_SECONDS = 0.5
+# Nobody holds a row that a call needs for longer than a transaction; whoever does must not stop everybody's calls.
+LOCK_SECONDS = 3
+INSIST = 3
 
 Asked = dict[str, Any]
 Row = Sequence[Any]
@@ -64,12 +68,19 @@ class Desk:
         """What one of them cannot have must not be denied to the others."""
         for one in some:
             try:
-                if len(some) == 1:
+                if len(some) == 1 and not isinstance(error, psycopg.errors.LockNotAvailable):
                     raise error
-                await self._answer([one])
+                await self._insist(one)
             except Exception as its_own:
                 if not one[1].done():
                     one[1].set_exception(its_own)
+
+    async def _insist(self, one: Waiting) -> None:
+        """A row that somebody holds is asked for again: what was billed must be entered."""
+        for _ in range(INSIST):
+            with contextlib.suppress(psycopg.errors.LockNotAvailable):
+                return await self._answer([one])
+        await self._answer([one])
 
     async def _answer(self, some: list[Waiting]) -> None:
         rows = await self._execute([asked for asked, _ in some])
@@ -87,6 +98,8 @@ class Desk:
                     self._statement, [orjson.dumps(asked).decode(), datetime.now(UTC)], prepare=True
                 )
                 return await cursor.fetchall()
+            except psycopg.errors.LockNotAvailable:  # one of them: the others need not wait for it
+                raise
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 logger.warning("The ledger does not answer (%s).", str(error).strip())
                 await self._hang_up()
@@ -101,6 +114,7 @@ class Desk:
             for name in ("cursor_factory", "context", "prepare_threshold"):  # Django's own
                 parameters.pop(name, None)
             self._connection = await psycopg.AsyncConnection.connect(**parameters, autocommit=True)
+            await self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         return self._connection
 
     async def _hang_up(self) -> None:

@@ -41,7 +41,7 @@ def report(machine: Machine, sent: dict[str, Any]) -> dict[str, Any]:
 def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
     """The agent ended by itself: the machine ends too, unless it is paused or ending already."""
     current = (
-        Machine.objects.select_for_update(of=("self",))
+        Machine.objects.select_for_update(of=("self",), no_key=True)
         .select_related("project", "guest", "source", "present")
         .get(pk=machine.pk)
     )

@@ -1,6 +1,7 @@
 """JSON in and out. What the provider gets is our own writing of what we read, so that two parsers cannot differ."""
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -26,10 +27,14 @@ def decode(raw: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def encode(value: object) -> bytes:
-    """`value` as JSON; halves of surrogate pairs, which UTF-8 does not know, stay escaped."""
+    """`value` as JSON; where there are halves of surrogate pairs, which UTF-8 does not know, all is escaped."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
+        pass
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -50,12 +55,18 @@ def _has_long_number(raw: bytes) -> bool:
 def _patiently(raw: bytes) -> tuple[Any, bytes]:
     """What orjson refuses although clients send it: long numbers, and halves of surrogate pairs, cut by JavaScript."""
     try:
-        parsed = json.loads(raw.decode(), parse_constant=_no_constant)
+        parsed = json.loads(raw.decode(), parse_constant=_no_constant, parse_float=_finite)
         if _deeper_than(DEPTH_MAX, parsed):
             raise ValueError(f"it is nested deeper than {DEPTH_MAX} levels")
-        return parsed, json.dumps(parsed, separators=(",", ":"), allow_nan=False).encode()
+        return parsed, encode(parsed)
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"The request body is not JSON: {error}") from None
+
+
+def _finite(number: str) -> float:
+    if math.isinf(value := float(number)):
+        raise ValueError(f"{number} is too large a number")
+    return value
 
 
 def _no_constant(name: str) -> None:

@@ -64,7 +64,8 @@ def out_of_budget(machine: Machine, sentence: str, needs: Mapping[str, int] | No
         record(machine, "machine.out_of_budget", sentence=sentence, awaiting=awaiting)
         return
     # Refused again on the way: a call, while it is being paused for its time.
-    paused = Machine.objects.select_for_update().filter(pk=machine.pk, paused_for=Machine.PausedFor.BUDGET)
+    locked = Machine.objects.select_for_update(no_key=True)
+    paused = locked.filter(pk=machine.pk, paused_for=Machine.PausedFor.BUDGET)
     if current := paused.filter(state=State.PAUSING).first():
         Machine.objects.filter(pk=machine.pk).update(awaiting=current.awaiting | awaiting)
 
@@ -167,7 +168,8 @@ def end(machine: Machine, *, sentence: str, by: User | None = None) -> Operation
 @transaction.atomic
 def depart(machine_id: UUID, sentence: str) -> None:
     """A replay came to a call that is not in the record: it ends as failed, with the reason. Once is enough."""
-    locked = Machine.objects.select_for_update(of=("self",)).select_related("project", "guest", "present")
+    related = ("project", "guest", "present")
+    locked = Machine.objects.select_for_update(of=("self",), no_key=True).select_related(*related)
     current = locked.get(pk=machine_id)
     if current.exit_code is not None or current.state not in CALLING:
         return

@@ -60,12 +60,13 @@ class _Axe:
 
 @dataclass
 class World:
-    """Two projects of one owner with limits of every kind, one of which is of a period that has just ended."""
+    """Two projects of Alice's and one of Bob's, with limits of every kind; two of periods that are about to end."""
 
     clock: time_machine.Traveller
     alice: User
     project: Project
     other: Project
+    bobs: Project
     price: Price
     machine: Machine
 
@@ -102,6 +103,7 @@ def world(
     genesis: Checkpoint,
 ) -> World:
     other = projects.create(slug="other", by=alice)
+    bobs = projects.create(slug="bobs", by=User.objects.get(username="bob"))
     machine = Machine.objects.create(
         number=1,
         project=project,
@@ -117,12 +119,12 @@ def world(
         Holder.of_member(project, alice),
         Holder.of_machine(project, MACHINE, "Machine m7"),
     ]
-    for holder in (*holders, Holder.of_project(project), Holder.of_project(other)):
+    for holder in (*holders, *map(Holder.of_project, (project, other, bobs))):
         actions.change_limit(holder, "money", 50_000, by=alice)
     day = {"period": "day", "carry_over": True}
     actions.change_limit(Holder.of_project(project), "tokens", 900, by=alice, **day)
     actions.change_limit(Holder.of_project(project), "calls", 10, by=alice, period="minute")
-    return World(clock, alice, project, other, price, machine)
+    return World(clock, alice, project, other, bobs, price, machine)
 
 
 # Each sets a scene, and returns what is to be interrupted.
@@ -188,16 +190,12 @@ def removing_a_limit(world: World) -> Verb:
 
 
 def proposing_a_transfer_to_oneself(world: World) -> Verb:
-    return lambda: transfers.propose(
-        world.project, world.other, "money", 700, by=world.alice, key="the same"
-    )
+    return lambda: transfers.propose(world.project, world.other, "money", 700, by=world.alice, key="the same")
 
 
 def accepting_a_transfer(world: World) -> Verb:
     bob = User.objects.get(username="bob")
-    second = projects.create(slug="second", by=bob)
-    actions.set_limit(second, "money", 0, by=bob)
-    made = transfers.propose(world.project, second, "money", 700, by=bob)
+    made = transfers.propose(world.project, world.bobs, "money", 700, by=bob)
     return lambda: transfers.accept(Transfer.objects.get(pk=made.pk), by=world.alice)
 
 
@@ -325,7 +323,10 @@ def played(world: World, scene: Callable[[World], Verb], crashes: list[int]) -> 
                 verb()
             check()
         counting = _Axe(0)
-        with suppress(Conflict), connection.execute_wrapper(counting):  # it may have been done, and only not said
+        with (
+            suppress(Conflict),
+            connection.execute_wrapper(counting),
+        ):  # it may have been done, and only not said
             verb()
         check()
         found = state()

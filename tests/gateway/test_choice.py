@@ -103,6 +103,21 @@ class TestHealth:
         assert 0 < health.seconds_until_usable(one, "opus", 0, "p") <= health.COOL_SECONDS_MAX
         assert health.seconds_until_usable(one, "haiku", 0, "p") == 0
 
+    def test_what_one_project_was_told_holds_for_itself_and_what_two_were_for_all(self) -> None:
+        one = target("told")
+        health.cool(one, "opus", 30, "p")
+        assert health.seconds_until_usable(one, "opus", 0, "another") == 0
+        health.cool(one, "opus", 10, "q")
+        assert 5 < health.seconds_until_usable(one, "opus", 0, "another") <= 10
+        assert 20 < health.seconds_until_usable(one, "opus", 0, "p") <= 30
+
+    def test_so_with_credit_that_has_ended(self) -> None:
+        one = target("spent")
+        assert not health.no_credit(one, "p")
+        assert (health.is_aside(one, "p"), health.is_aside(one, "q")) == (True, False)
+        assert health.no_credit(one, "q")
+        assert health.is_aside(one, "another")
+
     def test_a_new_secret_is_a_new_beginning(self) -> None:
         health.put_aside(target("aside", secret="old"))
         assert health.is_aside(target("aside", secret="old"), "p")

@@ -23,6 +23,14 @@ VALUE = st.recursive(SCALAR, lambda inner: st.lists(inner) | st.dictionaries(TEX
 
 
 class TestDecode:
+    @given(st.lists(st.integers(-(10**40), 10**40)), st.integers(0, 20))
+    def test_whole_numbers_stay_whole_however_long(self, numbers: list[int], before: int) -> None:
+        raw = json.dumps({"x" * before: numbers, "text": "äöü"}).encode()
+        parsed, encoded = encoding.decode(raw)
+        assert parsed == json.loads(encoded) == json.loads(raw)
+        assert len(encoded) <= len(json.dumps(parsed, ensure_ascii=False).encode())
+        assert all(type(number) is int for number in json.loads(encoded)["x" * before])
+
     @given(st.dictionaries(TEXT, VALUE), st.booleans())
     def test_what_is_written_is_what_was_read(self, sent: dict[str, Any], ascii_only: bool) -> None:
         raw = json.dumps(sent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

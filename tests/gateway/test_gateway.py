@@ -396,7 +396,10 @@ class TestCircuitBreaker:
     ) -> None:
         Breaker.objects.create(project=machine.project, state="open", sentence="It spends ten times as fast.")
         refused = call()
-        assert (refused.status_code, refused.json()["error"]["message"]) == (402, "It spends ten times as fast.")
+        assert (refused.status_code, refused.json()["error"]["message"]) == (
+            402,
+            "It spends ten times as fast.",
+        )
         machine.refresh_from_db()
         assert (machine.state, machine.paused_for) == ("pausing", "breaker")
         assert not provider.received
@@ -405,5 +408,7 @@ class TestCircuitBreaker:
     def test_the_one_machine_on_probation_is_let_in(
         self, provider: Provider, call: Calling, machine: Machine
     ) -> None:
-        Breaker.objects.create(project=machine.project, state="half_open", sentence="Too fast.", probe=machine.id)
+        Breaker.objects.create(
+            project=machine.project, state="half_open", sentence="Too fast.", probe=machine.id
+        )
         assert call().status_code == 200

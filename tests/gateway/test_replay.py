@@ -1,8 +1,10 @@
 """A run answered from its record: nobody is asked, nothing is paid, and what is not in the record is said to be so."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ from budgets import actions as budgets
 from budgets.models import LedgerEntry
 from events.models import Event
 from gateway import actions, recordings
+from gateway import replay as replay_module
 from gateway.models import Call, Recording, Replayed
 from guests.models import Guest
 from machines import tokens
@@ -119,6 +122,36 @@ class TestReplay:
         answer = speak(conversation("toolu_01BBBBBB", other), metadata={"user_id": "two"})
         assert (answer.status_code, answer.headers["x-autovibe-replay"]) == (200, "m12/3")
 
+    def test_while_the_record_is_searched_calls_of_all_others_are_let_in(
+        self, replay, machine, token, gateway, monkeypatch
+    ):
+        """The second call of the replay waits for the first; nobody else does."""
+        searching, found = threading.Event(), threading.Event()
+        replayable = replay_module.record.replayable
+
+        def slowly(original: Machine) -> Any:
+            searching.set()
+            assert found.wait(20)
+            return replayable(original)
+
+        monkeypatch.setattr(replay_module.record, "replayable", slowly)
+        speak = replay()
+        Machine.objects.filter(pk=machine.pk).update(state=State.RUNNING)
+        with ThreadPoolExecutor(2) as agents:
+            try:
+                first = agents.submit(speak, SECOND)
+                assert searching.wait(10)
+                second = agents.submit(speak, SECOND)
+                servers.until(lambda: Call.objects.filter(machine=replaying()).count() == 2)
+                body = {"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": FIRST}
+                answer = requests.post(
+                    f"{gateway}/v1/messages", json=body, headers={"x-api-key": token}, timeout=10
+                )
+                assert answer.status_code == 200
+            finally:
+                found.set()
+            assert [first.result(20).status_code, second.result(20).status_code] == [200, 200]
+
     def test_an_agent_that_asks_again_gets_the_same_again(self, replay):
         speak = replay()
 
@@ -195,6 +228,13 @@ class TestDeparture:
         assert "--lenient" in sentence
         machine = replaying()
         assert (machine.state, machine.exit_code, machine.sentence) == (State.STOPPING, 1, sentence)
+
+    @pytest.mark.parametrize("lenient", [False, True])
+    def test_what_no_database_can_keep_is_told_all_the_same(self, replay, lenient):
+        answer = replay(replays_leniently=lenient)([{"role": "user", "content": "a\0b\ud800", "\ud800": 1}])
+        assert answer.status_code == (200 if lenient else 409)
+        if not lenient:
+            assert replaying().state == State.STOPPING
 
     def test_a_call_past_the_end_of_the_record_departs(self, replay):
         speak = replay()

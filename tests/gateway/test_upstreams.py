@@ -119,6 +119,14 @@ class TestWhatMayHaveBeenBilled:
         assert call().status_code == 504
         assert not second.received
 
+    @pytest.mark.parametrize("status", [408, 504, 524])
+    def test_is_charged_in_full_then(self, two: None, first: Provider, call: Calling, status: int) -> None:
+        first.answer = refusing(status)
+        assert call().status_code == status
+        assert (ended().state, entry().kind) == ("failed", "assumed")
+        assert ended().cost_micros == entry().micros > COST_MICROS
+        assert books_are_right()
+
     def test_is_not_sent_again_once_the_answer_has_begun(
         self, two: None, first: Provider, second: Provider, call: Calling
     ) -> None:

@@ -43,7 +43,13 @@ class StreamMeter:
         figures = (a_dict(event.get("message")) if start else event).get("usage")
         if not isinstance(figures, dict):
             return
-        self._figures.update((name, value) for name, value in figures.items() if value is not None)
+        for name, value in figures.items():
+            if is_count(value) and is_count(known := self._figures.get(name)):
+                self._figures[name] = max(
+                    value, known
+                )  # cumulative; but some proxies know the prompt at first only
+            elif value is not None:
+                self._figures[name] = value
         self.begun |= start and is_count(figures.get("input_tokens"))
         self.final |= a_dict(event.get("delta")).get("stop_reason") is not None and all(
             is_count(self._figures.get(name)) for name in _COUNTED

@@ -1,0 +1,66 @@
+"""The budget pages in a real browser: by keyboard, live, in both themes, narrow and wide."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.stack import Stack
+from tests.e2e.test_browser import chromium, needs_assets, page, pytestmark, violations
+
+__all__ = ["chromium", "page", "pytestmark"]  # the fixtures, and what they need
+
+PAGES = ["/budgets/", "/p/demo/budget/", "/p/demo/ledger/", "/prices/", "/budgets/limits/new/?project=demo"]
+
+
+def limit_of(page: Page, what: str) -> str:
+    return page.locator("tr", has_text=what).first.locator("td[data-before=Limit]").inner_text()
+
+
+class TestALimit:
+    def test_it_is_set_raised_and_seen_in_another_window(self, page: Page, stack: Stack) -> None:
+        page.goto(f"{stack.url}/p/demo/budget/")
+        page.get_by_role("link", name="Set a limit").press("Enter")
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("What", exact=True).select_option("calls")
+        dialog.get_by_label("Period").select_option("week")
+        dialog.get_by_label("Limit", exact=True).fill("4000")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status").filter(has_text="is 4,000 calls now")).to_be_visible()
+        expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+        other = page.context.new_page()
+        other.goto(f"{stack.url}/p/demo/budget/")
+        other.get_by_role("button", name=re.compile("more model calls a week")).press("Enter")
+
+        expect(other.get_by_role("status").filter(has_text="is 6,000 calls now")).to_be_visible()
+        row = page.locator("tr", has_text="Model calls a week")
+        expect(row.locator("td[data-before=Limit]")).to_have_text("6,000", timeout=15_000)
+
+    def test_what_another_amount_would_mean_is_said_before_it_is_set(self, page: Page, stack: Stack) -> None:
+        page.goto(f"{stack.url}/p/demo/budget/")
+        before = limit_of(page, "Money for good")
+        change = page.get_by_role("link", name="Change… money for good of Project demo")
+        change.press("Enter")
+        amount = page.get_by_role("dialog").get_by_label(re.compile("^Limit"))
+        expect(amount).to_be_focused()
+
+        amount.fill("77")
+        expect(page.locator("#preview")).to_contain_text("Left:")
+        amount.fill("0")
+        page.keyboard.press("Escape")
+
+        expect(change).to_be_focused()
+        assert limit_of(page, "Money for good") == before
+
+
+@needs_assets
+@pytest.mark.parametrize("where", PAGES)
+def test_it_can_be_read_in_either_theme_and_at_any_width(where: str, page: Page, stack: Stack) -> None:
+    page.goto(stack.url + where)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        assert violations(page) == []
+    for width in (360, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,1 +1,0 @@
-from tests.gateway.conftest import *  # noqa: F403
