@@ -234,6 +234,7 @@ OFFLINE_MODEL_LATENCY_SECONDS = number("OFFLINE_MODEL_LATENCY_SECONDS", default=
 PRICE_OVERRIDES: dict[str, dict[str, str]] = {}  # for tests; the price book is what admins use
 # What a model without a price is taken to cost, in units per million tokens ("20/100"); unset, it is not called.
 PRICE_CEILING = prices("PRICE_CEILING")
+METRICS_TOKEN = secret("METRICS_TOKEN")  # what a scraper of /metrics shows; without one, only staff may read it
 BUDGET_LANDING_PERCENT = number("BUDGET_LANDING_PERCENT", default=5)  # of a new budget, for wrapping up
 BUDGET_TIME_ZONE = os.environ.get("BUDGET_TIME_ZONE", "UTC")  # where a new budget's days begin
 # The circuit breaker (budgets.breaker). Money is in units of the currency a minute.

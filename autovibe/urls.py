@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
 from autovibe.health import healthz
+from autovibe.metrics import metrics
 from autovibe.problems import NoSuchPath
 from budgets import api as budgets
 from budgets import breaker_api as breaker
@@ -35,12 +36,12 @@ api = [
     path("projects/<slug:slug>/ledger.csv", ledger.LedgerCsv.as_view()),
     path("projects/<slug:slug>/breaker/", breaker.ProjectBreaker.as_view()),
     path("projects/<slug:slug>/breaker/close/", breaker.ProjectBreakerClose.as_view()),
-    path("budgets/system/", budgets.SharedBudgets.as_view(), {"hub": ""}),
-    path("budgets/hub:<slug:hub>/", budgets.SharedBudgets.as_view()),
+    re_path(r"^budgets/(?P<holder>system|hub:[a-z][a-z0-9-]{0,39})/$", budgets.SharedBudgets.as_view()),
     path("resources/overview/", resources.Overview.as_view()),
     path("resources/invariant/", watch.Invariant.as_view()),
     path("resources/projects/<slug:slug>/", resources.ProjectResources.as_view()),
     path("resources/projects/<slug:slug>/budget/", resources.ProjectBudget.as_view()),
+    path("machines/<str:reference>/resources/", resources.MachineResources.as_view()),
     path("projects/<slug:slug>/greediness/", projects.ProjectGreediness.as_view()),
     path("projects/<slug:slug>/hub/", projects.ProjectHub.as_view()),
     path("projects/<slug:slug>/recording/", calls.ProjectRecording.as_view()),
@@ -101,4 +102,5 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("admin/", admin.site.urls),
     path("healthz", healthz),
+    path("metrics", metrics),
 ]

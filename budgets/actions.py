@@ -16,7 +16,7 @@ from budgets.ledger import (
 from budgets.limits import Holder, change_limit, remove_limit
 from budgets.models import Budget, Window
 from budgets.reserve import Grant, Shortage, reserve, reserve_call, shortage
-from budgets.resources import Payer, Resource, amount_of
+from budgets.resources import Payer, Resource, amount_of, funds
 from projects.models import Project, User
 
 __all__ = [
@@ -76,7 +76,7 @@ def left(payer: Payer, resource: str = Resource.MONEY) -> int | None:
 def has_room(payer: Payer) -> bool:
     """Whether a machine could make a call: there is money, and every budget has room for a small one."""
     windows = applicable(payer)
-    funded = any(one.resource == Resource.MONEY for one in windows)
+    funded = any(one.resource == Resource.MONEY and funds(one.holder) for one in windows)
     return funded and all(one.has_room for one in windows)
 
 

@@ -14,7 +14,7 @@ from budgets.limits import Holder
 from budgets.models import Budget
 from budgets.prices import CURRENCY
 from budgets.reports import of_holders
-from budgets.resources import Period, Resource
+from budgets.resources import SYSTEM, Period, Resource
 from projects import actions as projects
 from projects.errors import NotThere
 from projects.models import Project
@@ -142,8 +142,8 @@ class SharedBudgets(APIView):
             raise PermissionDenied
 
     @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_shared_list")
-    def get(self, request: Request, hub: str) -> Response:
-        found = [actions.balance(window) for window in of_holders([_shared(hub).key])]
+    def get(self, request: Request, holder: str) -> Response:
+        found = [actions.balance(window) for window in of_holders([_shared(holder).key])]
         return Response(BudgetsSerializer({"currency": CURRENCY, "budgets": found}).data)
 
     @extend_schema(
@@ -152,22 +152,22 @@ class SharedBudgets(APIView):
         tags=["budgets"],
         operation_id="budgets_shared_set",
     )
-    def put(self, request: Request, hub: str) -> Response:
+    def put(self, request: Request, holder: str) -> Response:
         """Set one limit of the whole system, or of a hub."""
-        set_limit(_shared(hub), checked(LimitSerializer, request.data), request)
-        return self.get(request, hub)
+        set_limit(_shared(holder), checked(LimitSerializer, request.data), request)
+        return self.get(request, holder)
 
     @extend_schema(
         parameters=WHICH, responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_shared_remove"
     )
-    def delete(self, request: Request, hub: str) -> Response:
+    def delete(self, request: Request, holder: str) -> Response:
         """Lift one limit of the whole system, or of a hub."""
-        remove_limit(_shared(hub), checked(WhichSerializer, request.query_params), request)
-        return self.get(request, hub)
+        remove_limit(_shared(holder), checked(WhichSerializer, request.query_params), request)
+        return self.get(request, holder)
 
 
-def _shared(hub: str) -> Holder:
-    return Holder.of_hub(hub) if hub else Holder.of_system()
+def _shared(holder: str) -> Holder:
+    return Holder.of_system() if holder == SYSTEM else Holder.of_hub(holder.removeprefix("hub:"))
 
 
 def set_limit(holder: Holder, asked: dict[str, Any], request: Request) -> None:

@@ -9,16 +9,22 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from budgets.models import LedgerEntry
+from budgets.models import LedgerEntry, Window
 from budgets.money import MICROS
 from budgets.reports import AMOUNTS
+from budgets.resources import Period
 from projects.models import Project, User
 
 # Kind and model have no index: so many entries are searched for them at a time, and then one is asked to go on.
 SEARCHED_AT_ONCE = 100_000
 CSV_ROWS_AT_ONCE = 2_000
+
+# That a minute began is not worth a line. Only minutes are forgotten: where the balance is gone, it was one.
+_MINUTE_BEGAN = Q(kind=LedgerEntry.Kind.LIMIT, actor="system", key__endswith=":opened") & ~Exists(
+    Window.objects.filter(pk=OuterRef("windows__0")).exclude(budget__period=Period.MINUTE)
+)
 
 # The sum keeps the planner from walking along the ids; by time there is an index of whole blocks.
 _IDS = """
@@ -63,7 +69,7 @@ def page(project: Project, asked: Filter, *, before: int | None = None, size: in
     if asked.kind or asked.label:
         floor = reachable.only("id", "created_at")[SEARCHED_AT_ONCE : SEARCHED_AT_ONCE + 1].first()
     wanted = {name: value for name in ("kind", "label") if (value := getattr(asked, name))}
-    found = reachable.filter(**wanted, **({"id__gt": floor.id} if floor else {}))
+    found = reachable.exclude(_MINUTE_BEGAN).filter(**wanted, **({"id__gt": floor.id} if floor else {}))
     entries = list(found[: size + 1])
     if len(entries) > size:
         return Page(entries[:size], entries[size - 1].id)

@@ -83,6 +83,17 @@ def release(reservation_id: UUID) -> bool:
     return _settle(reservation_id, to="released", kind="usage")[1]
 
 
+def assume(reservation_id: UUID, figures: dict[str, int]) -> None:
+    """End a hold by a bound for the time being, and free the rest of it. `settle_figures` puts it right later."""
+    _settle(reservation_id, to=Reservation.State.EXPIRED, kind="assumed", figures=figures)
+
+
+def cancel(reservation_id: UUID) -> None:
+    """Nothing was used, even if the hold has expired meanwhile."""
+    if not release(reservation_id):
+        settle_figures(reservation_id, {})
+
+
 def reap_expired(now: datetime | None = None) -> int:
     """Charge in full the holds whose owner never came back; returns how many.
 

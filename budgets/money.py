@@ -1,10 +1,12 @@
 """Micro-units of a currency, to and from what people read and write. No floats."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
 from projects.errors import Invalid
 
 MICROS = 1_000_000
+_AMOUNT = re.compile(r"\d{1,13}(\.\d{1,6})?", re.ASCII)
 
 
 def show(micros: int, currency: str) -> str:
@@ -17,11 +19,6 @@ def show(micros: int, currency: str) -> str:
 
 def parse(text: str) -> int:
     """Micro-units from `10` or `2.50`. Raises `Invalid` for anything else, and for less than a micro-unit."""
-    try:
-        micros = Decimal(text) * MICROS
-        whole = int(micros)
-    except (InvalidOperation, ValueError, OverflowError):
-        raise Invalid(f"{text!r} is not an amount; write 10 or 2.50.") from None
-    if micros != whole or not 0 <= whole < 2**63:
-        raise Invalid(f"{text!r} is not an amount from 0 up with at most six decimals.")
-    return whole
+    if not _AMOUNT.fullmatch(text) or (micros := int(Decimal(text) * MICROS)) >= 2**63:
+        raise Invalid(f"{text!r} is not an amount from 0 up with at most six decimals; write 10 or 2.50.")
+    return micros

@@ -39,6 +39,10 @@ class PoolSerializer(serializers.Serializer[Any]):
     shares = ShareSerializer(many=True, help_text="Of today; empty until it has been dealt out.")
 
 
+class PoolsSerializer(serializers.Serializer[Any]):
+    results = PoolSerializer(many=True)
+
+
 class NewPoolSerializer(serializers.Serializer[Any]):
     """What is left out stays as it is."""
 
@@ -58,7 +62,7 @@ class Pools(APIView):
 
     permission_classes = (ForStaff,)
 
-    @extend_schema(responses=PoolSerializer(many=True), tags=["pools"], operation_id="pools_list")
+    @extend_schema(responses=PoolsSerializer, tags=["pools"], operation_id="pools_list")
     def get(self, request: Request) -> Response:
         return Response({"results": [_described(pool) for pool in Pool.objects.all()]})
 

@@ -88,6 +88,10 @@ class ReratingSerializer(serializers.ModelSerializer[Rerating]):
         read_only_fields = fields
 
 
+class ReratingsSerializer(serializers.Serializer[Any]):
+    results = ReratingSerializer(many=True)
+
+
 class NewReratingSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     until = serializers.DateTimeField()
@@ -148,7 +152,7 @@ class Reratings(APIView):
 
     permission_classes = (ForStaff,)
 
-    @extend_schema(responses=ReratingSerializer(many=True), tags=["prices"], operation_id="reratings_list")
+    @extend_schema(responses=ReratingsSerializer, tags=["prices"], operation_id="reratings_list")
     def get(self, request: Request) -> Response:
         latest = Rerating.objects.select_related("project")[:200]
         return Response({"results": ReratingSerializer(latest, many=True).data})

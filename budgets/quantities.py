@@ -1,7 +1,7 @@
 """Amounts of any resource as people type them. How they are told is in `budgets.sentences` and `dashboard.words`."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from budgets import money
 from budgets.limits import LIMIT_MAX
@@ -10,8 +10,9 @@ from budgets.sentences import GB_HOUR
 from projects.errors import Invalid
 
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
+_NUMBER = re.compile(r"\d{1,19}(\.\d{1,9})?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd])")
+_DURATION = re.compile(r"(\d{1,10}(?:\.\d{1,9})?)\s*(min|[smhd])", re.ASCII)
 
 # How many of what is counted one typed unit is.
 PER_UNIT = {
@@ -40,12 +41,11 @@ def parse(text: str, resource: str) -> int:
     if resource in (Resource.WALL, Resource.CPU) and not text.isdecimal():
         return _seconds(text)
     per_unit = PER_UNIT.get(Resource(resource), 1)
-    try:
-        amount = Decimal(text) * per_unit
-        whole = int(amount.to_integral_value())
-    except (InvalidOperation, ValueError, OverflowError):
-        raise Invalid(f"{text!r} is not a number.") from None
-    if not 0 <= whole <= LIMIT_MAX or (per_unit == 1 and amount != whole):
+    if not _NUMBER.fullmatch(text):
+        raise Invalid(f"{text!r} is not a number.")
+    amount = Decimal(text) * per_unit
+    whole = int(amount.to_integral_value())
+    if whole > LIMIT_MAX or (per_unit == 1 and amount != whole):
         raise Invalid(f"{text!r} is not a {'whole ' if per_unit == 1 else ''}number from 0 up.")
     return whole
 

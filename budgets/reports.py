@@ -23,6 +23,7 @@ WITH part AS (
     FROM budgets_ledgerentry
     WHERE project_id = ANY(%(projects)s::uuid[]) AND kind = ANY(%(kinds)s)
       AND created_at >= %(since)s AND created_at < %(until)s
+      AND (%(machine)s::uuid IS NULL OR machine_id = %(machine)s)
     GROUP BY 1, 2, 3, 4, 5
 )
 SELECT grouping(project_id, label, machine_id, member_id, day), project_id, label, machine_id, member_id, day,
@@ -84,14 +85,22 @@ class Breakdown:
     days: dict[date, Used] = field(default_factory=dict)
 
 
-def breakdown(projects: Iterable[UUID], *, since: datetime, until: datetime, zone: tzinfo = UTC) -> Breakdown:
-    """What these projects used from `since` up to `until`; days are those of `zone`."""
+def breakdown(
+    projects: Iterable[UUID],
+    *,
+    since: datetime,
+    until: datetime,
+    zone: tzinfo = UTC,
+    machine_id: UUID | None = None,
+) -> Breakdown:
+    """What these projects, or one machine of theirs, used from `since` up to `until`; days are those of `zone`."""
     asked: dict[str, Any] = {
         "projects": list(projects),
         "kinds": list(LedgerEntry.CONSUMPTION),
         "since": since,
         "until": until,
         "zone": str(zone),
+        "machine": machine_id,
     }
     whole: dict[None, Used] = {}
     found = Breakdown()
@@ -128,8 +137,9 @@ def midnight(zone: tzinfo = UTC, now: datetime | None = None) -> datetime:
 
 
 def holds(projects: Iterable[UUID]) -> QuerySet[Reservation]:
-    """What is held and not settled yet; what expires first comes first."""
+    """What is held on some budget and not settled yet; what expires first comes first."""
     held = Reservation.objects.filter(state=Reservation.State.HELD, project__in=list(projects))
+    held = held.exclude(windows=[])
     return held.select_related("project").order_by("expires_at")
 
 

@@ -80,6 +80,14 @@ def of_hub(name: str) -> str:
     return f"hub:{name}"
 
 
+def funds(holder: str) -> bool:
+    """Whether a limit of money gives its holder money to spend. The system's and a hub's are ceilings for all alone.
+
+    `budgets_reserve` says the same.
+    """
+    return holder.startswith(("project:", "member:", "machine:"))
+
+
 # In millionths of the resource's unit: what is used whatever happens, and what each further unit uses.
 Need = tuple[int, int]
 Needs = dict[str, Need]

@@ -115,6 +115,8 @@ def _make(transfer: Transfer, by: User) -> None:
             for quantity in (max(giver.left, 0), transfer.amount)
         ]
         raise Conflict(f"{giver.budget.scope} has {amounts[0]} left, and cannot give {amounts[1]}.")
+    if taker.limit + transfer.amount > LIMIT_MAX:
+        raise Conflict(f"{taker.budget.scope} would have a larger limit than there can be.")
     for window, by_amount in ((giver, -transfer.amount), (taker, transfer.amount)):
         limits.move(
             window,

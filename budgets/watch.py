@@ -20,6 +20,7 @@ from projects.models import Project
 
 # How many holders' rows are locked at once.
 LOCKED_AT_ONCE = 100
+FORGOTTEN_AT_ONCE = 5_000
 _PASSED = """
 SELECT w.id, max(mark) FROM budgets_window w JOIN budgets_budget b ON b.id = w.budget_id, unnest(b.marks) AS mark
 WHERE w.closed_at IS NULL AND b.period <> 'minute' AND w.spent + w.overrun > 0 AND mark > w.warned
@@ -56,9 +57,22 @@ def watch(now: datetime | None = None) -> None:
 
 
 def tend() -> None:
-    """Forget holds that ended long ago, and see that the ledger has its next partitions."""
+    """Forget holds and minutes that ended long ago, and see that the ledger has its next partitions."""
     ledger.prune()
+    forget_minutes()
     ledger.make_partitions()
+
+
+def forget_minutes() -> int:
+    """Forget balances of past minutes, so many at a time: there is one for each in which something was called.
+
+    Their entries stay. They are kept as long as a hold on them may still be settled. Returns how many.
+    """
+    old = Window.objects.filter(budget__period=Period.MINUTE, closed_at__lt=timezone.now() - ledger.KEPT)
+    batch = list(
+        old.filter(reserved=0, overrun=F("overrun_told")).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]
+    )
+    return Window.objects.filter(pk__in=batch).delete()[0] if batch else 0
 
 
 def begin_periods(now: datetime) -> int:
@@ -90,9 +104,13 @@ def tell_overruns() -> int:
     return sum(_tell_overrun(window) for window in grown)
 
 
+def violations() -> int:
+    """How many balances break the invariant, with spent + reserved > limit. There is none."""
+    return Window.objects.filter(spent__gt=F("limit") - F("reserved")).count()
+
+
 def invariant() -> Invariant:
     """The figures of this very moment, read in one statement each."""
-    broken = Window.objects.filter(spent__gt=F("limit") - F("reserved")).count()
     standing = Window.objects.open().order_by("resource").values("resource")
     sums = standing.annotate(
         of_limits=Sum("limit"), held=Sum("reserved"), used=Sum("spent"), beyond=Sum("overrun")
@@ -101,7 +119,7 @@ def invariant() -> Invariant:
         Total(row["resource"], *(int(row[name]) for name in ("of_limits", "held", "used", "beyond")))
         for row in sums
     ]
-    return Invariant(broken, Window.objects.count(), totals)
+    return Invariant(violations(), Window.objects.count(), totals)
 
 
 @transaction.atomic

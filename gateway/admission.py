@@ -32,6 +32,7 @@ from projects.models import Project
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
+PAUSE_SECONDS = 30  # what a checkpoint may take; clients wait no longer than a minute
 ENDING = ENDED | {State.STOPPING}
 
 
@@ -226,12 +227,11 @@ async def _refused(
 
 
 def _not_at_work(caller: Caller) -> Refused:
-    """An agent that is paused while it waits here reads this when it goes on, and asks again."""
+    """An agent that is being paused asks again after a while, and is paused meanwhile: by then it goes on."""
+    sentence = f"Machine {caller.handle} is {caller.state}."
     if caller.state in ENDING:
-        return Refused(403, f"Machine {caller.handle} is {caller.state}.")
-    if caller.state == State.PAUSING:
-        return Crowded(f"Machine {caller.handle} is being paused.")
-    return Refused(429, f"Machine {caller.handle} is {caller.state}.", retry_after_seconds=10)
+        return Refused(403, sentence)
+    return Refused(429, sentence, retry_after_seconds=PAUSE_SECONDS)
 
 
 def _refusal(caller: Caller, short: list[int], needs: dict[str, int]) -> Refused:

@@ -79,7 +79,8 @@ class Desk:
         """A row that somebody holds is asked for again: what was billed must be entered."""
         for _ in range(INSIST):
             with contextlib.suppress(psycopg.errors.LockNotAvailable):
-                return await self._answer([one])
+                await self._answer([one])
+                return
         await self._answer([one])
 
     async def _answer(self, some: list[Waiting]) -> None:

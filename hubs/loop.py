@@ -13,7 +13,7 @@ from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 
-from budgets import book
+from budgets import audit, book
 from budgets import watch as budgets
 from checkpoints import reconcile as checkpoints
 from gateway import calls, recordings
@@ -139,4 +139,5 @@ RECONCILIATION: tuple[Callable[[], object], ...] = (
     compute.settle,
     predict.tend,
     budgets.tend,
+    audit.mind,
 )

@@ -5,6 +5,8 @@ machine can use: wall time, the CPU time of all its cores, its whole memory and 
 is cut there, settled by what was measured, and the next one held. When that cannot be had any more, the machine runs
 on to the end of what it has and is paused just so long before it as pausing takes.
 
+- What has no limit is counted all the same, and nothing stops for it: a machine that has none at all is settled every
+  ten minutes. When a limit comes or goes, the lease is cut at once.
 - Wall time and storage are known by the clock; CPU time, memory and network come from `guests.models.Usage`, and a
   minute that lies in a lease in part counts in proportion (`machines.measure`). Nothing counts for more than was held,
   except network, which nobody can hold: it is charged as measured, and a machine runs while one byte of it is left.
@@ -13,21 +15,20 @@ on to the end of what it has and is paused just so long before it as pausing tak
 - A paused machine uses nothing here: its memory and disk stay on the node, but it is the budget that stopped it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.db import transaction
 from django.utils import timezone
 
 from budgets import actions as budgets
-from budgets import metering
+from budgets import ledger
 from budgets.models import Window
 from budgets.resources import COMPUTE, Resource, amount_of
 from machines import actions
 from machines.measure import (
     MEASURED,
-    Rates,
     is_measured,
     minute_of,
     needs_of,
@@ -42,6 +43,8 @@ from machines.states import State
 from operations.models import Operation, Status
 
 AHEAD = 120  # seconds that a new lease reaches ahead
+# Of a machine without limits: it is settled so many seconds after it was last, and the lease reaches as far ahead.
+UNLIMITED = 600
 # How long a machine's first lease has to be, besides what pausing takes: it must not be paused at once. Where
 # something is measured it has to outlast the end of a minute, when it turns out how much too much was held.
 LEAST, LEAST_MEASURED = 10, 90
@@ -53,6 +56,8 @@ HOLD_SECONDS = 3600.0
 # The guest is on, and its machine at work or on its way from there.
 METERED = frozenset({State.RUNNING, State.PAUSING, State.RESTORING, State.STOPPING})
 _RELATED = ("project", "guest", "source", "present")
+
+Limits = dict[str, set[str]]
 
 
 class _TooLittle(Exception):
@@ -70,10 +75,9 @@ def begin(machine: Machine, now: datetime | None = None) -> None:
     Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)  # one at a time
     for lease in Lease.objects.filter(machine=machine, ended_at=None).select_related("machine"):
         _end(lease, now)
-    rates = rates_of(machine)
-    if rates and (shortage := _hold(machine, rates, now, now, least=_least(rates))):
-        _hold(machine, rates, now, now, least=0)  # what there is, for as long as pausing takes
-        _pause(machine, shortage, rates)
+    if shortage := _hold(machine, now, now, least=_least(_limited(machine))):
+        _hold(machine, now, now, least=0)  # what there is, for as long as pausing takes
+        _pause(machine, shortage)
 
 
 def tick(now: datetime | None = None) -> float:
@@ -81,8 +85,10 @@ def tick(now: datetime | None = None) -> float:
     now = now or timezone.now()
     related = ["machine", *(f"machine__{name}" for name in _RELATED)]
     leases = list(Lease.objects.filter(ended_at=None).select_related(*related))
-    pending = [_tend(lease, now) for lease in leases]
-    for machine in _without_lease([lease.machine_id for lease in leases]):
+    limits = _limits()
+    pending = [_tend(lease, now, limits) for lease in leases]
+    without = Machine.objects.filter(state=State.RUNNING).exclude(pk__in=[one.machine_id for one in leases])
+    for machine in without.select_related(*_RELATED):
         begin(machine, now)
     return min(pending, default=LOOK_SECONDS)
 
@@ -98,23 +104,31 @@ def settle(now: datetime | None = None) -> int:
     return done
 
 
-def _without_lease(leased: list[UUID]) -> Iterator[Machine]:
-    """Machines that got a budget for their compute while they run."""
-    holders = set(Window.objects.open().filter(resource__in=COMPUTE).values_list("holder", flat=True))
-    if not holders:
-        return
-    running = Machine.objects.filter(state=State.RUNNING).exclude(pk__in=leased)
-    for machine in running.select_related(*_RELATED):
-        if not holders.isdisjoint(payer_of(machine).holders):
-            yield machine
+def _limits() -> Limits:
+    """Which kinds of compute are limited, for each holder of such a limit."""
+    found: Limits = {}
+    for holder, resource in (
+        Window.objects.open().filter(resource__in=COMPUTE).values_list("holder", "resource")
+    ):
+        found.setdefault(holder, set()).add(resource)
+    return found
 
 
-def _tend(lease: Lease, now: datetime) -> float:
+def _limited(machine: Machine, limits: Limits | None = None) -> set[str]:
+    """The kinds of compute that are limited for the machine."""
+    limits = _limits() if limits is None else limits
+    return set[str]().union(*(limits.get(holder, ()) for holder in payer_of(machine).holders))
+
+
+def _tend(lease: Lease, now: datetime, limits: Limits) -> float:
     """End the lease, renew it, or have its machine paused; return in how many seconds to look at it again."""
     machine = lease.machine
     if machine.state not in METERED:
         with transaction.atomic():
             _end(lease, machine.paused_at or machine.ended_at or now)
+        return LOOK_SECONDS
+    if machine.state == State.RUNNING and set(lease.limited) != _limited(machine, limits):
+        begin(machine, now)
         return LOOK_SECONDS
     cut = _where_to_cut(lease, now)
     refused = _renew(lease, cut, now, least=_longer(lease, cut, now)) if cut else None
@@ -123,14 +137,15 @@ def _tend(lease: Lease, now: datetime) -> float:
     left = (lease.until - _pausing_takes() - now).total_seconds()
     if left > 0 and not refused.dry:
         return left
-    if last := _renew(lease, second_of(now), now, least=_least(lease.rates)):
-        _pause(machine, last.shortage, lease.rates)
+    if last := _renew(lease, second_of(now), now, least=_least(lease.limited)):
+        _pause(machine, last.shortage)
     return LOOK_SECONDS
 
 
 def _where_to_cut(lease: Lease, now: datetime) -> datetime | None:
     """At the end of the last minute, once that is measured; now, if it cannot wait for that; or not yet."""
-    if (minute := minute_of(now)) > lease.began_at and is_measured(lease, minute):
+    due = lease.began_at + timedelta(seconds=0 if lease.limited else UNLIMITED)
+    if (minute := minute_of(now)) > due and is_measured(lease, minute):
         return minute
     soon = now + PAUSE_MAX + timedelta(seconds=LOOK_SECONDS)
     return second_of(now) if lease.until < soon else None
@@ -139,7 +154,7 @@ def _where_to_cut(lease: Lease, now: datetime) -> datetime | None:
 def _longer(lease: Lease, cut: datetime, now: datetime) -> int:
     """How many seconds a lease from `cut` on has to have to be better than this one."""
     if lease.until <= now:  # nobody was there to renew it in time
-        return seconds_in(now - cut) + _least(lease.rates)
+        return seconds_in(now - cut) + _least(lease.limited)
     return seconds_in(lease.until - cut) + 1
 
 
@@ -152,24 +167,22 @@ def _renew(lease: Lease, cut: datetime, now: datetime, *, least: int) -> _TooLit
             if current is None:
                 return None
             _end(current, cut)
-            rates = rates_of(machine)
-            if rates and (shortage := _hold(machine, rates, cut, now, least=least)):
+            if shortage := _hold(machine, cut, now, least=least):
                 raise _TooLittle(shortage, dry=budgets.left(payer_of(machine), Resource.NETWORK) == 0)
     except _TooLittle as refused:
         return refused
     return None
 
 
-def _hold(
-    machine: Machine, rates: Rates, since: datetime, now: datetime, *, least: int
-) -> budgets.Shortage | None:
+def _hold(machine: Machine, since: datetime, now: datetime, *, least: int) -> budgets.Shortage | None:
     """A lease from `since` on, for `least` seconds or more; or why there is none. In the caller's transaction."""
-    since = second_of(since)
+    since, rates, limited = second_of(since), rates_of(machine), _limited(machine)
+    ahead = AHEAD if limited else UNLIMITED + AHEAD
     hold = budgets.reserve(
         f"compute:{machine.id}:{uuid4().hex}",  # committed with its lease, or not at all
         payer=payer_of(machine),
         needs=needs_of(rates),
-        wanted=max(least, seconds_in(now - since) + AHEAD),
+        wanted=max(least, seconds_in(now - since) + ahead),
         minimum=least,
         label="compute",
         seconds=HOLD_SECONDS,
@@ -178,7 +191,12 @@ def _hold(
         return hold
     until = since + timedelta(seconds=hold.units)
     Lease.objects.create(
-        machine=machine, reservation_id=hold.reservation_id, began_at=since, until=until, rates=rates
+        machine=machine,
+        reservation_id=hold.reservation_id,
+        began_at=since,
+        until=until,
+        rates=rates,
+        limited=sorted(limited),
     )
     return None
 
@@ -187,7 +205,7 @@ def _end(lease: Lease, at: datetime) -> None:
     """Nothing is used under this lease after `at`. In the caller's transaction."""
     lease.ended_at = max(second_of(at), lease.began_at)
     if lease.ended_at == lease.began_at:
-        metering.cancel(lease.reservation_id)
+        ledger.cancel(lease.reservation_id)
         lease.delete()
         return
     figures, complete = used(lease)
@@ -195,7 +213,7 @@ def _end(lease: Lease, at: datetime) -> None:
         _conclude(lease, figures)
         return
     lease.save(update_fields=["ended_at"])
-    metering.assume(lease.reservation_id, figures)
+    ledger.assume(lease.reservation_id, figures)
 
 
 @transaction.atomic
@@ -204,16 +222,16 @@ def _conclude(lease: Lease, figures: dict[str, int]) -> None:
     lease.delete()
 
 
-def _pause(machine: Machine, shortage: budgets.Shortage, rates: Rates) -> None:
+def _pause(machine: Machine, shortage: budgets.Shortage) -> None:
     """Until there is room for another first lease."""
-    least = _least(rates)
-    needs = {resource: amount_of(need, least) for resource, need in needs_of(rates).items()}
-    actions.out_of_budget(machine, shortage.sentence, needs)
+    limited, needs = _limited(machine), needs_of(rates_of(machine))
+    awaited = {name: amount_of(needs[name], _least(limited)) for name in sorted(limited)}
+    actions.out_of_budget(machine, shortage.sentence, awaited)
 
 
-def _least(rates: Rates) -> int:
+def _least(limited: Collection[str]) -> int:
     """How many seconds the first lease of a machine that runs has at least."""
-    own = LEAST if MEASURED.isdisjoint(rates) else LEAST_MEASURED
+    own = LEAST if MEASURED.isdisjoint(limited) else LEAST_MEASURED
     return own + seconds_in(_pausing_takes())
 
 

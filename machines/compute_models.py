@@ -1,5 +1,6 @@
 """Leases: the stretches of time for which machines have compute held. `machines.compute` is the only writer."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -17,6 +18,8 @@ class Lease(models.Model):
     ended_at = models.DateTimeField(null=True)
     # By resource, what a second uses at most, in millionths of its unit.
     rates: "models.JSONField[dict[str, int], dict[str, int]]" = models.JSONField()
+    # The resources that had a limit when it began; the others are only counted.
+    limited = ArrayField(models.CharField(max_length=20), default=list)
 
     class Meta:
         ordering = ["began_at"]

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from budgets.breaker_models import State as BreakerState
 from budgets.models import Window
-from budgets.resources import Resource
+from budgets.resources import Resource, funds
 from machines import actions
 from machines.actions.begin import record
 from machines.models import Machine
@@ -57,7 +57,7 @@ class _Room:
         windows = [one for holder in payer_of(machine).holders for one in self._windows.get(holder, ())]
         concerned = [one for one in windows if one.resource in machine.awaiting]
         funded = Resource.MONEY not in machine.awaiting or any(
-            one.resource == Resource.MONEY for one in concerned
+            one.resource == Resource.MONEY and funds(one.holder) for one in concerned
         )
         if not funded or any(self._left[one.pk] < machine.awaiting[one.resource] for one in concerned):
             return False

@@ -9,12 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
 
-from budgets import actions as budgets
 from budgets.resources import WHOLE, Needs, Resource
 from guests.models import Usage
 from machines.compute_models import Lease
 from machines.models import Machine
-from machines.payer import payer_of
 from machines.size import CORES, MEMORY_MIB
 
 MINUTE = timedelta(minutes=1)
@@ -24,16 +22,14 @@ Rates = dict[str, int]
 
 
 def rates_of(machine: Machine) -> Rates:
-    """For each resource that the machine has a budget for, the most that a second uses, in millionths of its unit."""
-    budgeted = {window.resource for window in budgets.applicable(payer_of(machine))}
-    most = {
+    """For each resource, the most that the machine uses in a second, in millionths of its unit."""
+    return {
         Resource.WALL.value: WHOLE,
         Resource.CPU.value: CORES * WHOLE,
         Resource.MEMORY.value: MEMORY_MIB * 2**20,  # the unit is a million bytes: a byte is a millionth of it
         Resource.STORAGE.value: machine.guest.disk_bytes,
         Resource.NETWORK.value: 0,  # nobody can say
     }
-    return {name: rate for name, rate in most.items() if name in budgeted}
 
 
 def needs_of(rates: Rates) -> Needs:
@@ -43,8 +39,6 @@ def needs_of(rates: Rates) -> Needs:
 
 def is_measured(lease: Lease, until: datetime) -> bool:
     """Whether it is known what was used under the lease up to then."""
-    if MEASURED.isdisjoint(lease.rates):
-        return True
     minutes = sum(1 for _ in _minutes(lease.began_at, until))
     return minutes == _rows(lease, until).count()
 
@@ -58,14 +52,13 @@ def used(lease: Lease) -> tuple[dict[str, int], bool]:
     by_clock = (lease.ended_at - lease.began_at) // timedelta(seconds=1)
     sums = {name: 0 if name in MEASURED else rate * by_clock for name, rate in lease.rates.items()}
     complete = True
-    if MEASURED.intersection(sums):
-        rows = {row.at: row for row in _rows(lease, lease.ended_at)}
-        for begins, ends in _minutes(lease.began_at, lease.ended_at):
-            row = rows.get(minute_of(begins))
-            complete = complete and row is not None
-            part = _measured(row, (ends - begins).total_seconds()) if row else {}
-            for name in MEASURED.intersection(sums):
-                sums[name] += _bounded(lease, name, part.get(name), begins, ends)
+    rows = {row.at: row for row in _rows(lease, lease.ended_at)}
+    for begins, ends in _minutes(lease.began_at, lease.ended_at):
+        row = rows.get(minute_of(begins))
+        complete = complete and row is not None
+        part = _measured(row, (ends - begins).total_seconds()) if row else {}
+        for name in MEASURED.intersection(sums):
+            sums[name] += _bounded(lease, name, part.get(name), begins, ends)
     return {name: (amount + WHOLE // 2) // WHOLE for name, amount in sums.items()}, complete
 
 

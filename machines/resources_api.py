@@ -1,6 +1,6 @@
 """What was used and what is left, over REST: of everything you may see, and of one project."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from budgets.api import BudgetSerializer, ProjectBudgets, checked
 from budgets.forecast import Forecast
 from budgets.models import Reservation, Window
 from budgets.reports import Used
+from budgets.resources import of_machine
 from machines import spending
 from projects import actions as projects
 from projects.models import Project
@@ -111,6 +112,18 @@ class ProjectResourcesSerializer(serializers.Serializer[Any]):
     holds = HoldSerializer(many=True)
 
 
+class MachineResourcesSerializer(serializers.Serializer[Any]):
+    machine = serializers.CharField()
+    currency = serializers.CharField()
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    used = UsedSerializer(help_text="Both lists below add up to this.")
+    models = PartSerializer(many=True)
+    days = PartSerializer(many=True)
+    budgets = BudgetWithForecastSerializer(many=True, help_text="The machine's own.")
+    holds = HoldSerializer(many=True)
+
+
 class SpanSerializer(serializers.Serializer[Any]):
     days = serializers.IntegerField(default=30, min_value=1, max_value=DAYS_MAX)
 
@@ -144,13 +157,14 @@ class Overview(APIView):
         return Response(OverviewSerializer(answer).data)
 
 
+DAYS = OpenApiParameter("days", int, description=f"So many, 30 if not said, at most {DAYS_MAX}.")
+
+
 class ProjectResources(APIView):
     """What a project used in the last days, cut every way; its limits with forecasts; and what is held now."""
 
     @extend_schema(
-        parameters=[
-            OpenApiParameter("days", int, description=f"So many, 30 if not said, at most {DAYS_MAX}.")
-        ],
+        parameters=[DAYS],
         responses=ProjectResourcesSerializer,
         tags=["resources"],
         operation_id="resources_project",
@@ -173,11 +187,40 @@ class ProjectResources(APIView):
             "types": _parts(spending.by_type(found)),
             "machines": _parts(_named(found.machines, handles))[:MACHINES_SHOWN],
             "members": _parts(_named(found.members, people)),
-            "days": [{"name": f"{day}", "used": used} for day, used in sorted(found.days.items())],
+            "days": _days(found.days),
             "budgets": _with_forecasts(reports.standing([project.id])),
             "holds": [_hold(one, handles) for one in held],
         }
         return Response(ProjectResourcesSerializer(answer).data)
+
+
+class MachineResources(APIView):
+    """What a machine used in the last days, by model and by day; its own limits with forecasts; and what it holds."""
+
+    @extend_schema(
+        parameters=[DAYS],
+        responses=MachineResourcesSerializer,
+        tags=["resources"],
+        operation_id="resources_machine",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        machine = find(reference, user=request.user)
+        project, until = machine.project, timezone.now()
+        since = until - timedelta(days=checked(SpanSerializer, request.query_params)["days"])
+        found = reports.breakdown([project.id], since=since, until=until, machine_id=machine.id)
+        held = reports.holds([project.id]).filter(machine_id=machine.id)
+        answer = {
+            "machine": machine.handle,
+            "currency": project.currency,
+            "since": since,
+            "until": until,
+            "used": found.total,
+            "models": _parts(found.labels),
+            "days": _days(found.days),
+            "budgets": _with_forecasts(reports.of_holders([of_machine(machine.id)])),
+            "holds": [_hold(one, {machine.id: machine.handle}) for one in held],
+        }
+        return Response(MachineResourcesSerializer(answer).data)
 
 
 @extend_schema_view(
@@ -201,6 +244,10 @@ def _parts(cut: dict[str, Used]) -> list[dict[str, Any]]:
     """The dearest first."""
     dearest = sorted(cut.items(), key=lambda part: (-part[1].micros, -part[1].wall_seconds, part[0]))
     return [{"name": name, "used": used} for name, used in dearest]
+
+
+def _days(cut: dict[date, Used]) -> list[dict[str, Any]]:
+    return [{"name": f"{day}", "used": used} for day, used in sorted(cut.items())]
 
 
 def _hold(one: Reservation, handles: dict[UUID, str]) -> dict[str, Any]:

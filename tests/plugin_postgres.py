@@ -167,6 +167,8 @@ def _exists(server: psycopg.Connection[Any], name: str) -> bool:
 def _create(server: psycopg.Connection[Any], name: str, *, template: str) -> None:
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     server.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    # Tests with real transactions are cleaned up by TRUNCATE, which the ledger refuses otherwise.
+    server.execute(sql.SQL("ALTER DATABASE {} SET autovibe.flush = 'on'").format(sql.Identifier(name)))
 
 
 def _drop(server: psycopg.Connection[Any], name: str) -> None:

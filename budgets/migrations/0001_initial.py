@@ -52,6 +52,7 @@ END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON budgets_ledgerentry
     FOR EACH ROW EXECUTE FUNCTION budgets_ledger_is_append_only();
 """
+UNDO = "DROP TABLE budgets_ledgerentry; DROP FUNCTION budgets_ledger_is_append_only;"
 
 
 class Migration(migrations.Migration):
@@ -158,7 +159,7 @@ class Migration(migrations.Migration):
         ),
         # Partitioned, which Django cannot say.
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunSQL(LEDGER, "DROP TABLE budgets_ledgerentry")],
+            database_operations=[migrations.RunSQL(LEDGER, UNDO)],
             state_operations=[
                 migrations.CreateModel(
                     name="LedgerEntry",

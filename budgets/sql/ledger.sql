@@ -140,11 +140,12 @@ BEGIN
             CONTINUE;
         END IF;
         SELECT min(budgets_units(w.room - w.kept, w.need, c.wanted)), min(budgets_units(w.room, w.need, c.wanted)),
-               coalesce(bool_or(w.resource = 'money'), false),
+               -- A limit of the system's or a hub's is a ceiling for all: it gives nobody anything.
+               coalesce(bool_or(w.resource = 'money' AND w.holder ~ '^(project|member|machine):'), false),
                array_agg(w.id) FILTER (WHERE budgets_units(w.room, w.need, c.wanted) < c.minimum)
         INTO usual, utmost, funded, short
         FROM (
-            SELECT w.id, w.resource, w."limit" - w.reserved - w.spent - w.overrun AS room,
+            SELECT w.id, w.holder, w.resource, w."limit" - w.reserved - w.spent - w.overrun AS room,
                    div(w."limit"::numeric * w.landing_percent, 100)::bigint AS kept, c.needs->w.resource AS need
             FROM budgets_window w
             WHERE w.holder = ANY(c.holders) AND w.closed_at IS NULL AND c.needs ? w.resource
@@ -256,6 +257,15 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Nothing is edited or taken away, but where a database that tests run on is emptied between them.
+CREATE OR REPLACE FUNCTION budgets_ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' AND current_setting('autovibe.flush', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'The ledger is append-only: enter a correction instead.';
+END $$;
+
 -- Make the ledger's partitions from this month to `months` ahead; what is there stays.
 CREATE OR REPLACE FUNCTION budgets_partitions(since date, months int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -269,5 +279,8 @@ BEGIN
         CONTINUE WHEN EXISTS (SELECT FROM budgets_ledgerentry_default e WHERE e.month = first);
         EXECUTE format('CREATE TABLE %I PARTITION OF budgets_ledgerentry FOR VALUES FROM (%L) TO (%L)',
                        name, first, (first + interval '1 month')::date);
+        -- Partitions inherit the triggers of rows only.
+        EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION budgets_ledger_is_append_only()', name);
     END LOOP;
 END $$;

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
@@ -55,28 +55,39 @@ def decide(request: PageRequest, request_id: int) -> HttpResponse:
     found = BudgetRequest.objects.select_related("budget__project", "project").filter(pk=request_id).first()
     if found is None or not request.user.has_perm("projects.view_project", found.project):
         raise NotThere("There is no such request that you may see.")
-    withdrawing = request.POST.get("do") == "withdraw" and found.asked_by_id == request.user.pk
-    if not withdrawing:
+    do = request.POST.get("do", "")
+    if not (do == "withdraw" and found.asked_by_id == request.user.pk):
         require(request.user, "manage_budgets", found.project)
+    if do not in _DECIDE:
+        return HttpResponseBadRequest("A request is granted, denied or withdrawn.")
     try:
-        messages.success(request, _decide(request, found, withdrawing))
+        messages.success(request, _DECIDE[do](request, found))
     except Refusal as refusal:
         messages.error(request, str(refusal))
     return redirect(_home(found.project))
 
 
-def _decide(request: PageRequest, found: BudgetRequest, withdrawing: bool) -> str:
-    if withdrawing:
-        actions.withdraw(found, by=request.user)
-        return "The request is withdrawn."
-    if request.POST.get("do") == "grant":
-        typed = request.POST.get("amount", "")
-        more = quantities.parse(typed, found.budget.resource) if typed else None
-        shown = request.POST.get("shown", "")
-        actions.grant(found, by=request.user, amount=more, shown=int(shown) if shown.isdecimal() else None)
-        return f"The limit of {found.budget.scope} was raised. Machines that waited for it go on within a minute."
+def _grant(request: PageRequest, found: BudgetRequest) -> str:
+    typed = request.POST.get("amount", "")
+    more = quantities.parse(typed, found.budget.resource) if typed else None
+    shown = request.POST.get("shown", "")
+    actions.grant(found, by=request.user, amount=more, shown=int(shown) if shown.isdecimal() else None)
+    return f"The limit of {found.budget.scope} was raised. Machines that waited for it go on within a minute."
+
+
+def _deny(request: PageRequest, found: BudgetRequest) -> str:
     actions.deny(found, by=request.user)
     return "The request is denied."
+
+
+def _withdraw(request: PageRequest, found: BudgetRequest) -> str:
+    actions.withdraw(found, by=request.user)
+    return "The request is withdrawn."
+
+
+# What the buttons ask for. Nothing else is taken for one of them: what is denied or declined stays so.
+_DECIDE = {"grant": _grant, "deny": _deny, "withdraw": _withdraw}
+_SETTLE = {"accept": transfers.accept, "decline": transfers.decline, "withdraw": transfers.withdraw}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -126,9 +137,9 @@ def settle_transfer(request: PageRequest, transfer_id: int) -> HttpResponse:
     seen = [side for side in sides if request.user.has_perm("projects.view_project", side)]
     if found is None or not seen:
         raise NotThere("There is no such transfer that you may see.")
-    verb = {"accept": transfers.accept, "withdraw": transfers.withdraw}.get(
-        request.POST.get("do", ""), transfers.decline
-    )
+    verb = _SETTLE.get(request.POST.get("do", ""))
+    if verb is None:
+        return HttpResponseBadRequest("A transfer is accepted, declined or withdrawn.")
     try:
         verb(found, by=request.user)
         messages.success(request, f"The transfer is {found.get_state_display().lower()}.")

@@ -1,19 +1,20 @@
 """What must always hold, under any order of events, any clock and any number of threads."""
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 import time_machine
-from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Sum
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from budgets import actions
+from budgets import actions, limits
 from budgets.models import LedgerEntry, Reservation, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant
@@ -179,6 +180,101 @@ def test_the_database_itself_refuses_a_second_open_window(project: Project, alic
         )
 
 
+class _Crowd:
+    """Agents in threads: one clock, one tree of budgets drawn from a seed, and a plain record of what was spent."""
+
+    def __init__(self, seed: int, price: Price, clock: time_machine.Traveller) -> None:
+        self.chance, self.price, self.clock, self.lock = random.Random(seed), price, clock, threading.Lock()
+        self.alice, self.project = User.objects.create(username="alice"), Project.objects.create(slug="demo")
+        self.costs: dict[UUID, int] = {}
+        self.granted = 0
+        holders = [
+            actions.Holder.of_system(),
+            actions.Holder.of_project(self.project),
+            actions.Holder.of_member(self.project, self.alice),
+            *(actions.Holder.of_machine(self.project, one, f"Machine {one}") for one in MACHINES),
+        ]
+        for holder in holders:
+            for resource in self.chance.sample(RESOURCES, 3):
+                limit = self.chance.randint(300, 3_000)
+                actions.change_limit(
+                    holder,
+                    resource,
+                    limit,
+                    by=self.alice,
+                    period=self.chance.choice(["minute", "hour", "day"]),
+                )
+        actions.set_limit(self.project, "money", 20_000, by=self.alice)
+        actions.set_limit(self.project, "calls", 30, by=self.alice, period="minute")
+
+    def ask(
+        self, key: str, machine_id: UUID, input_tokens: int, wanted: int, minimum: int = 1
+    ) -> Grant | None:
+        grant = actions.reserve_call(
+            key,
+            payer=actions.Payer(self.project.id, machine_id, self.alice.pk),
+            price=self.price,
+            input_tokens=input_tokens,
+            output_tokens=wanted,
+            minimum_output_tokens=minimum,
+            seconds=600,
+        )
+        return grant if isinstance(grant, Grant) else None
+
+    def agent(self, seed: int) -> None:
+        """Calls that end in every way, some of them told twice; the clock goes on meanwhile, and sometimes back."""
+        chance = random.Random(seed)
+        try:
+            for number in range(12):
+                with self.lock:
+                    self.clock.shift(timedelta(seconds=chance.choice([0, 0, 0, 1, 2, 3, -1])))
+                asked = chance.choice(MACHINES), chance.randint(1, 40), chance.randint(1, 40)
+                if grant := self.ask(f"{seed} {number}", *asked):
+                    assert self.ask(f"{seed} {number}", *asked) == grant
+                    self._end(chance, grant)
+        finally:
+            connection.close()
+
+    def _end(self, chance: random.Random, grant: Grant) -> None:
+        used = Usage(1, output_tokens=chance.randint(0, grant.units))
+        verbs = {
+            "settle": lambda: actions.settle(grant.reservation_id, used, self.price),
+            "settle in full": lambda: actions.settle_in_full(grant.reservation_id),
+            "release": lambda: 0 * actions.release(grant.reservation_id),
+        }
+        cost = verbs[chance.choice(["settle", "settle", "settle in full", "release"])]()
+        again = actions.settle(grant.reservation_id, used, self.price)  # told late, and once more
+        assert again == cost
+        with self.lock:
+            self.granted += 1
+            self.costs[grant.reservation_id] = cost
+
+    def fitting(self, machine_id: UUID, input_tokens: int) -> int:
+        """The largest answer that every budget has room for, reckoned plainly; below 1 when none has."""
+        payer = actions.Payer(self.project.id, machine_id, self.alice.pk)
+        limits.lock(payer.holders)  # of the periods of now
+        needs = self.price.needs(input_tokens)
+        room = [
+            (one.left * 1_000_000 - needs[one.resource][0]) // needs[one.resource][1]
+            if needs[one.resource][1]
+            else (10**6 if one.left * 1_000_000 >= needs[one.resource][0] else -1)
+            for one in actions.applicable(payer)
+        ]
+        return min(room)
+
+
+@pytest.mark.parametrize("table", ["budgets_ledgerentry", "budgets_ledgerentry_default", "this month's"])
+def test_the_database_itself_refuses_to_empty_the_ledger(project: Project, alice: User, table: str) -> None:
+    if table == "this month's":
+        table = timezone.now().strftime("budgets_ledgerentry_%Y_%m")
+    actions.set_limit(project, "money", 100, by=alice)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL autovibe.flush = 'off'")  # the tests' own databases are emptied
+        with pytest.raises(ProgrammingError, match="append-only"), transaction.atomic():
+            cursor.execute(f"TRUNCATE {table}")
+    assert LedgerEntry.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 class TestUnderConcurrency:
     def test_twenty_threads_spend_a_budget_to_its_end_and_not_beyond(self, price: Price) -> None:
@@ -215,6 +311,34 @@ class TestUnderConcurrency:
         assert (whole.reserved, whole.overrun) == (0, 0)
         assert 4_000 < whole.spent <= 5_000
         assert not actions.verify()
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_any_tree_of_budgets_is_spent_to_its_end_while_periods_roll(
+        self, price: Price, seed: int
+    ) -> None:
+        with time_machine.travel(datetime(2026, 3, 28, 23, 58, 30, tzinfo=UTC), tick=False) as clock:
+            crowd = _Crowd(seed, price, clock)
+            with ThreadPoolExecutor(THREADS) as threads:
+                list(threads.map(crowd.agent, range(THREADS)))
+
+            assert crowd.granted > 30
+            assert Window.objects.exclude(closed_at=None).exists()
+            assert not Window.objects.filter(Q(reserved__gt=0) | Q(overrun__gt=0)).exists()
+            whole = Window.objects.get(holder=f"project:{crowd.project.id}", resource="money", ends_at=None)
+            assert whole.spent == sum(crowd.costs.values())
+            assert not actions.verify()
+
+            # No false rejection: what is left is granted to the last unit, and not one more.
+            for _ in range(2):
+                fits = crowd.fitting(MACHINES[0], 5)
+                assert crowd.ask(f"more {fits}", MACHINES[0], 5, fits + 1, minimum=max(fits, 0) + 1) is None
+                if fits > 0:
+                    grant = crowd.ask(f"all {fits}", MACHINES[0], 5, fits, minimum=fits)
+                    assert grant
+                    assert grant.units == fits
+                    actions.release(grant.reservation_id)
+                clock.shift(timedelta(days=1))  # everything but the whole is there anew
+            assert fits > 0
 
     def test_a_new_period_that_many_enter_at_once_begins_once(self, price: Price) -> None:
         alice, project = User.objects.create(username="alice"), Project.objects.create(slug="demo")

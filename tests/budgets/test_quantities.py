@@ -30,7 +30,8 @@ def test_it_reads_them_in_their_units(text: str, resource: str, amount: int) -> 
 @pytest.mark.parametrize(
     ("text", "resource"),
     [("2,50", "money"), ("-1", "calls"), ("1.5", "calls"), ("", "tokens"), ("1x", "wall_seconds"),
-     ("NaN", "network_bytes"), ("inf", "tokens"), ("1e30", "tokens"), ("ten", "money")],
+     ("NaN", "network_bytes"), ("inf", "tokens"), ("1e30", "tokens"), ("ten", "money"),
+     ("1e900000", "tokens"), ("1e999999", "network_bytes"), ("9" * 5000, "calls"), ("9" * 5000 + "h", "wall_seconds")],
 )  # fmt: skip
 def test_it_refuses_what_it_would_have_to_guess(text: str, resource: str) -> None:
     with pytest.raises(Invalid):

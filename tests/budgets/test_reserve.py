@@ -51,6 +51,20 @@ class TestReserve:
         assert set(Window.objects.values_list("reserved", flat=True)) == {0}
         assert not Reservation.objects.exists()
 
+    @pytest.mark.parametrize("holder", [actions.Holder.of_system(), actions.Holder.of_hub("primary")])
+    def test_a_limit_for_all_gives_nobody_money_of_its_own(
+        self, project: Project, alice: User, ask: Ask, holder: actions.Holder
+    ) -> None:
+        actions.change_limit(holder, "money", 1000, by=alice)
+        refused = ask()
+        assert isinstance(refused, Shortage)
+        assert "has no budget for money" in refused.sentence
+        payer = Payer(project.id, hub="primary")
+        assert not actions.has_room(payer)
+        actions.set_limit(project, "money", 1000, by=alice)
+        assert isinstance(ask(), Grant)
+        assert actions.has_room(payer)
+
     def test_it_refuses_rather_than_grant_less_than_the_minimum(
         self, project: Project, alice: User, ask: Ask
     ) -> None:

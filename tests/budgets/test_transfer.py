@@ -105,6 +105,15 @@ class TestAccept:
         made.refresh_from_db()
         assert made.state == "pending"
 
+    def test_no_limit_becomes_larger_than_a_limit_can_be(
+        self, mine: Project, other: Project, people: dict[str, User]
+    ) -> None:
+        actions.set_limit(other, "money", 2**62, by=people["bob"])
+        made = transfers.propose(mine, other, "money", 1, by=people["alice"])
+        with pytest.raises(Conflict, match="larger limit than there can be"):
+            transfers.accept(made, by=people["bob"])
+        assert limits() == [1000, 2**62]
+
     def test_only_an_owner_of_the_other_side_agrees(
         self, mine: Project, other: Project, people: dict[str, User]
     ) -> None:

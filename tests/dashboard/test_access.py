@@ -35,8 +35,8 @@ EXPECTED = {
     "budget_history": ("get", 200, 200, 404),
     "ask": ("get", 200, 403, 404),
     "transfer": ("get", 200, 403, 404),
-    "request": ("post", 302, 403, 404),
-    "transfer_decide": ("post", 302, 403, 404),
+    "request": ("post", 400, 403, 404),  # it does not say which button
+    "transfer_decide": ("post", 400, 400, 404),
     "breaker_close": ("post", 302, 403, 404),
     "ledger": ("get", 200, 200, 404),
     "ledger_csv": ("get", 200, 200, 404),

@@ -99,6 +99,17 @@ class TestAsking:
         assert 'role="alert"' in answer.content.decode()
         assert not BudgetRequest.objects.exists()
 
+    @pytest.mark.parametrize("sent", [{}, {"do": "grnat"}])
+    def test_an_unknown_button_decides_nothing(
+        self, browser: Browser, budget: Budget, operator: User, sent: dict[str, str]
+    ) -> None:
+        found = requests.ask_for(budget, 1_000_000, by=operator)
+
+        answer = browser("alice").post(f"/budgets/requests/{found.pk}/", sent)
+
+        found.refresh_from_db()
+        assert (answer.status_code, found.state) == (400, "pending")
+
 
 class TestTransfers:
     def propose(self, browser: Browser, **also: str) -> int:
@@ -122,6 +133,18 @@ class TestTransfers:
         assert "Withdraw" in mine
         assert "Accept<" not in mine
         assert (budget.limit, theirs.limit) == (15_000_000, 6_000_000)
+
+    @pytest.mark.parametrize("sent", [{}, {"do": "acept"}])
+    def test_an_unknown_button_settles_nothing(
+        self, browser: Browser, budget: Budget, shop: Project, alice: User, sent: dict[str, str]
+    ) -> None:
+        rows.budget(shop, 1_000_000)
+        found = transfers.propose(budget.project, shop, "money", 5, by=alice)
+
+        answer = browser("bob").post(f"/budgets/transfers/{found.pk}/", sent)
+
+        found.refresh_from_db()
+        assert (answer.status_code, found.state) == (400, "pending")
 
     def test_the_side_that_offered_cannot_accept_for_the_other(
         self, browser: Browser, budget: Budget, shop: Project, alice: User

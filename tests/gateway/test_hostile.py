@@ -1,7 +1,6 @@
 """What a guest, or a stranger, could do to others through the gateway, over real HTTP."""
 
 import json
-import threading
 import time
 from typing import Any
 
@@ -265,25 +264,10 @@ class TestMachinesThatAreNotAtWork:
         call: Calling,
         machine: Machine,
         state: State,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Paused, an agent reads the refusal when it goes on: it must be one after which it asks again."""
-        monkeypatch.setattr(admission, "PATIENCE_SECONDS", 0)
+        """An agent that is being paused must not take it for the end: it is to ask again when it goes on."""
         Machine.objects.filter(pk=machine.pk).update(state=state)
         expected = 200 if state in CALLING else 403 if state in admission.ENDING else 429
         assert call().status_code == expected
         assert len(provider.received) == (expected == 200)
         assert books_are_right()
-
-    def test_wait_while_they_are_being_paused(
-        self, provider: Provider, call: Calling, machine: Machine
-    ) -> None:
-        Machine.objects.filter(pk=machine.pk).update(state=State.PAUSING)
-        answers: list[requests.Response] = []
-        waiting = threading.Thread(target=lambda: answers.append(call()))
-        waiting.start()
-        waiting.join(1)
-        assert waiting.is_alive()
-        Machine.objects.filter(pk=machine.pk).update(state=State.RUNNING)
-        waiting.join(10)
-        assert [answer.status_code for answer in answers] == [200]

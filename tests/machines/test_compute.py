@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db.models import QuerySet, Sum
 
 from budgets import actions as budgets
 from budgets.models import Budget, LedgerEntry, Window
@@ -46,6 +47,10 @@ def used(machine: Machine, minute: datetime, cpu: float = 0, memory: int = GIB, 
     Usage.objects.create(guest=machine.guest, at=at, cpu_seconds=cpu, memory_bytes=memory, sent_bytes=network)
 
 
+def compute_entries() -> QuerySet[LedgerEntry]:
+    return LedgerEntry.objects.filter(label="compute").order_by()
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -79,12 +84,6 @@ def goes_on(machine: Machine) -> None:
 
 
 class TestHold:
-    def test_a_machine_without_such_a_budget_holds_nothing(self, machine: Machine, limit: Limit) -> None:
-        limit("tokens", 1000)
-        compute.begin(machine)
-        assert compute.tick() == compute.LOOK_SECONDS
-        assert not Lease.objects.exists()
-
     def test_two_minutes_are_held_ahead_of_each_resource_that_has_a_budget(
         self, machine: Machine, limit: Limit
     ) -> None:
@@ -114,15 +113,71 @@ class TestHold:
         compute.tick()
         assert balance(wall) == (120, 0, 0)
 
-    def test_one_that_is_removed_ends_the_lease(
+    def test_one_that_is_removed_holds_nothing_any_more(
         self, machine: Machine, limit: Limit, clock: Clock, alice: User
     ) -> None:
         wall = limit("wall_seconds", 1000)
         compute.begin(machine)
         budgets.remove_limit(wall, by=alice)
         pass_time(clock, 60)
-        assert not Lease.objects.exists()
+        assert Lease.objects.get(ended_at=None).limited == []
+        window = Window.objects.get(budget=wall)
+        assert window.reserved == 0
         assert not budgets.verify()
+
+
+class TestWithoutLimits:
+    """What nobody limits is on the ledger as well, in fewer entries."""
+
+    def test_what_a_machine_used_is_entered_every_ten_minutes_or_so(
+        self, machine: Machine, limit: Limit, clock: Clock
+    ) -> None:
+        Guest.objects.filter(pk=machine.guest_id).update(disk_bytes=10 * 10**9)
+        machine.guest.refresh_from_db()
+        limit("tokens", 1000)
+        compute.begin(machine)
+        pass_time(clock, 500, machine, cpu=6, memory=10**9, network=90)
+        assert not compute_entries().exists()
+        pass_time(clock, 3100, machine, cpu=6, memory=10**9, network=90)
+        stop(machine)
+        pass_time(clock, 60, machine, cpu=6, memory=10**9, network=90)
+        compute.settle()
+        names = ("wall_seconds", "cpu_seconds", "memory_mb_seconds", "storage_mb_seconds", "network_bytes")
+        sums = compute_entries().aggregate(**{name: Sum(name) for name in names})
+        assert [sums[name] for name in names] == [3600, 360, 3_600_000, 36_000_000, 5400]
+        assert compute_entries().count() < 10
+        assert not budgets.verify()
+
+    def test_it_is_never_paused_for_it(self, machine: Machine, clock: Clock) -> None:
+        compute.begin(machine)
+        clock.shift(timedelta(hours=3))
+        compute.tick()
+        pass_time(clock, 1800)
+        machine.refresh_from_db()
+        assert machine.state == State.RUNNING
+
+    def test_a_limit_that_comes_later_is_charged_from_then_on(
+        self, machine: Machine, limit: Limit, clock: Clock
+    ) -> None:
+        compute.begin(machine)
+        pass_time(clock, 250, machine)
+        wall = limit("wall_seconds", 1000)
+        compute.tick()
+        pass_time(clock, 63, machine)
+        stop(machine)
+        compute.tick()
+        assert balance(wall)[1] == 63
+        assert compute_entries().aggregate(sum=Sum("wall_seconds"))["sum"] == 313
+
+    def test_one_that_is_too_small_pauses_it_at_once(
+        self, machine: Machine, limit: Limit, clock: Clock
+    ) -> None:
+        compute.begin(machine)
+        pass_time(clock, 50)
+        limit("wall_seconds", 5)
+        compute.tick()
+        machine.refresh_from_db()
+        assert (machine.state, machine.awaiting) == (State.PAUSING, {"wall_seconds": 13})
 
 
 class TestWallTime:
@@ -131,11 +186,11 @@ class TestWallTime:
     ) -> None:
         wall = limit("wall_seconds", 1000)
         compute.begin(machine)
-        pass_time(clock, 39)
+        pass_time(clock, 39, machine)
         assert balance(wall) == (120, 0, 0)
-        pass_time(clock, 3)
+        pass_time(clock, 3, machine)
         assert balance(wall) == (122, 40, 0)  # from 12:01:00 to 12:03:02
-        pass_time(clock, 600)
+        pass_time(clock, 600, machine)
         assert balance(wall)[1] == 640
 
     def test_a_pause_stops_the_clock_at_once(self, machine: Machine, limit: Limit, clock: Clock) -> None:
@@ -435,6 +490,7 @@ class TestHubAway:
         assert balance(wall) == (0, 120, 0)
         stop(machine)
         Machine.objects.update(paused_at=NOON + timedelta(seconds=30))
+        used(machine, NOON)
         compute.tick()
         assert balance(wall) == (0, 30, 0)
         assert not budgets.verify()

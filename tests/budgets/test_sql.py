@@ -1,0 +1,33 @@
+"""The functions in SQL: what a migration brought in stays as it is until another brings in the next."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.db.migrations.loader import MigrationLoader
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Whoever changes one of these files adds a migration that executes it anew, and writes both down here: an installation
+# that has the migrations so far would go on with the functions that it has.
+BROUGHT_IN = {
+    "budgets/sql/ledger.sql": ("0006_no_truncate", "685651f8f87b7a88"),
+    "budgets/sql/rerate.sql": ("0004_sharing", "312b2db9c6126c5e"),
+    "gateway/sql/calls.sql": ("0004_functions", "8c44ceee8f4755d3"),
+}
+
+
+def test_every_file_of_functions_is_known() -> None:
+    roots = [Path(app.path) for app in apps.get_app_configs() if Path(app.path).is_relative_to(ROOT)]
+    found = {f"{file.relative_to(ROOT)}" for root in roots for file in (root / "sql").glob("*.sql")}
+    assert found == set(BROUGHT_IN)
+
+
+@pytest.mark.parametrize("file", BROUGHT_IN)
+def test_a_change_comes_with_a_migration(file: str) -> None:
+    migration, digest = BROUGHT_IN[file]
+    text = (ROOT / file).read_text()
+    brought = MigrationLoader(None).disk_migrations[file.split("/")[0], migration]
+    assert text in [getattr(operation, "sql", "") for operation in brought.operations]
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
