@@ -53,17 +53,24 @@ class TestReserve:
 
     @pytest.mark.parametrize("holder", [actions.Holder.of_system(), actions.Holder.of_hub("primary")])
     def test_a_limit_for_all_gives_nobody_money_of_its_own(
-        self, project: Project, alice: User, ask: Ask, holder: actions.Holder
+        self, project: Project, alice: User, price: Price, holder: actions.Holder
     ) -> None:
-        actions.change_limit(holder, "money", 1000, by=alice)
-        refused = ask()
+        payer = Payer(project.id, hub="primary")
+
+        def ask(key: str) -> Grant | Shortage:
+            return actions.reserve_call(
+                key, payer=payer, price=price, input_tokens=100, output_tokens=50, seconds=60
+            )
+
+        actions.change_limit(holder, "money", 10**6, by=alice)
+        refused = ask("before")
         assert isinstance(refused, Shortage)
         assert "has no budget for money" in refused.sentence
-        payer = Payer(project.id, hub="primary")
         assert not actions.has_room(payer)
-        actions.set_limit(project, "money", 1000, by=alice)
-        assert isinstance(ask(), Grant)
+        actions.set_limit(project, "money", 10**6, by=alice)
+        assert isinstance(ask("after"), Grant)
         assert actions.has_room(payer)
+        assert set(Window.objects.values_list("reserved", flat=True)) == {200}
 
     def test_it_refuses_rather_than_grant_less_than_the_minimum(
         self, project: Project, alice: User, ask: Ask
