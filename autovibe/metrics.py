@@ -47,7 +47,9 @@ def _may_read(request: HttpRequest) -> bool:
 class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _budgets()
-        yield _one("autovibe_budget_violations", "Balances with spent + reserved > limit.", watch.violations())
+        yield _one(
+            "autovibe_budget_violations", "Balances with spent + reserved > limit.", watch.violations()
+        )
         if last := audit.latest():
             differences = last.data["differences"]
             yield _one("autovibe_ledger_differences", "Balances that differed from the ledger.", differences)
@@ -60,7 +62,7 @@ class _Figures(Collector):
 def _budgets() -> Iterator[Metric]:
     """Sums over open windows, by resource and by what kind of holder they have."""
     kind = Func(F("holder"), Value(":"), Value(1), function="split_part", output_field=CharField())
-    by = Window.objects.open().order_by("resource", "kind").values("resource", kind=kind)
+    by = Window.objects.open().values("resource", kind=kind).order_by("resource", "kind")
     rows = list(by.annotate(**{f"of_{name}": Sum(name) for name in AMOUNTS}))
     for name, said in AMOUNTS.items():
         family = GaugeMetricFamily(f"autovibe_budget_{name}", said, labels=("resource", "holder"))

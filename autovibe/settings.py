@@ -19,7 +19,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = secret("SECRET_KEY", default="not-secret-good-for-checks-only")
-SECRET_KEY_FALLBACKS = secret("SECRET_KEY_FALLBACKS").split()  # earlier ones: what they signed or sealed still opens
+SECRET_KEY_FALLBACKS = secret(
+    "SECRET_KEY_FALLBACKS"
+).split()  # earlier ones: what they signed or sealed still opens
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 
@@ -225,21 +227,29 @@ ANTHROPIC_API_KEY = secret("ANTHROPIC_API_KEY")
 ANTHROPIC_BASE_URL = os.environ.get("ANTHROPIC_UPSTREAM_URL", "https://api.anthropic.com")
 OPENAI_API_KEY = secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = os.environ.get("OPENAI_UPSTREAM_URL", "https://api.openai.com")
-GATEWAY_PATIENCE_SECONDS = number("GATEWAY_PATIENCE_SECONDS", default=60)  # with upstreams that are overloaded
+GATEWAY_PATIENCE_SECONDS = number(
+    "GATEWAY_PATIENCE_SECONDS", default=60
+)  # with upstreams that are overloaded
 GATEWAY_CHECKPOINT_HOLD_SECONDS = number("GATEWAY_CHECKPOINT_HOLD_SECONDS", default=120)
 GATEWAY_RESERVATION_SECONDS = number("GATEWAY_RESERVATION_SECONDS", default=900)
-GATEWAY_RECORDING = choice("GATEWAY_RECORDING", "off", "redacted", "full") or "full"  # of bodies; docs/replay.md
+GATEWAY_RECORDING = (
+    choice("GATEWAY_RECORDING", "off", "redacted", "full") or "full"
+)  # of bodies; docs/replay.md
 GATEWAY_RECORDING_DAYS = max(1, int(number("GATEWAY_RECORDING_DAYS", default=14)))
 OFFLINE_MODEL_LATENCY_SECONDS = number("OFFLINE_MODEL_LATENCY_SECONDS", default=0)
 PRICE_OVERRIDES: dict[str, dict[str, str]] = {}  # for tests; the price book is what admins use
 # What a model without a price is taken to cost, in units per million tokens ("20/100"); unset, it is not called.
 PRICE_CEILING = prices("PRICE_CEILING")
-METRICS_TOKEN = secret("METRICS_TOKEN")  # what a scraper of /metrics shows; without one, only staff may read it
+METRICS_TOKEN = secret(
+    "METRICS_TOKEN"
+)  # what a scraper of /metrics shows; without one, only staff may read it
 BUDGET_LANDING_PERCENT = number("BUDGET_LANDING_PERCENT", default=5)  # of a new budget, for wrapping up
 BUDGET_TIME_ZONE = os.environ.get("BUDGET_TIME_ZONE", "UTC")  # where a new budget's days begin
 # The circuit breaker (budgets.breaker). Money is in units of the currency a minute.
 BREAKER_FLOOR = number("BREAKER_FLOOR", default=1)  # what never opens one
-BREAKER_CEILING = number("BREAKER_CEILING", default=0)  # what opens that of a project without history; 0: nothing
+BREAKER_CEILING = number(
+    "BREAKER_CEILING", default=0
+)  # what opens that of a project without history; 0: nothing
 BREAKER_COOLDOWN_SECONDS = int(number("BREAKER_COOLDOWN_SECONDS", default=600))
 BREAKER_PROBATION_SECONDS = int(number("BREAKER_PROBATION_SECONDS", default=300))
 

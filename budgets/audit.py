@@ -1,4 +1,4 @@
-"""Once a day the ledger is added up again and compared with the balances. A worker does it: a long ledger takes a while."""
+"""Once a day the ledger is added up again and compared with the balances; by a worker, for a long one takes a while."""
 
 from datetime import timedelta
 

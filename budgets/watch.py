@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from budgets import ledger, limits, sentences
@@ -100,8 +100,12 @@ def warn() -> int:
 
 def tell_overruns() -> int:
     """Say what was used beyond every bound; returns how many windows it was in."""
-    grown = Window.objects.exclude(overrun=F("overrun_told")).select_related("budget")
-    return sum(_tell_overrun(window) for window in grown)
+    return sum(_tell_overrun(window) for window in untold())
+
+
+def untold() -> QuerySet[Window]:
+    """Windows with an overrun that was not told of yet, or not all of it. There is an index of just those."""
+    return Window.objects.exclude(overrun=F("overrun_told")).select_related("budget")
 
 
 def violations() -> int:

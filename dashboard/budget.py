@@ -89,7 +89,7 @@ def view(project: Project, user: User, charted: str = "") -> dict[str, Any]:
             Hold(one, handles.get(one.machine_id, "") if one.machine_id else "") for one in held[:HOLDS_SHOWN]
         ],
         "more_holds": len(held) > HOLDS_SHOWN,
-        **_chart(own, charted),
+        **chart(own, charted),
     }
 
 
@@ -115,7 +115,8 @@ def headline(lines: Iterable[Line]) -> Line | None:
     )
 
 
-def _chart(lines: list[Line], asked: str) -> dict[str, Any]:
+def chart(lines: list[Line], asked: str = "") -> dict[str, Any]:
+    """What the chart needs: the limit that was asked for by its id, else the one to speak of first."""
     chartable = [line for line in lines if line.outlook]
     chosen = next((line for line in chartable if str(line.window.budget_id) == asked), None)
     chosen = chosen or headline(chartable) or next(iter(chartable), None)

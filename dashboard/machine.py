@@ -71,6 +71,7 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "expected": expected.of_machine(machine, sums),
         "cap": next((line.window for line in limits if line.window.resource == Resource.MONEY), None),
         "lines": limits,
+        **budget.chart(limits),
         "manages": user.has_perm("projects.manage_budgets", machine.project),
         "wall_words": words.elapsed(machine.wall_seconds),
         "events": history.of(machine),

@@ -18,6 +18,7 @@ from budgets.forecast import Forecast
 from budgets.models import Reservation, Window
 from budgets.reports import Used
 from budgets.resources import of_machine
+from machines import actions as machines
 from machines import spending
 from projects import actions as projects
 from projects.models import Project
@@ -91,7 +92,9 @@ class ProjectOverviewSerializer(serializers.Serializer[Any]):
 
 
 class OverviewSerializer(serializers.Serializer[Any]):
-    system = BudgetSerializer(many=True, help_text="Of everything together, and of hubs. For staff; else empty.")
+    system = BudgetSerializer(
+        many=True, help_text="Of everything together, and of hubs. For staff; else empty."
+    )
     projects = ProjectOverviewSerializer(many=True)
 
 
@@ -204,7 +207,7 @@ class MachineResources(APIView):
         operation_id="resources_machine",
     )
     def get(self, request: Request, reference: str) -> Response:
-        machine = find(reference, user=request.user)
+        machine = machines.find(reference, user=request.user)
         project, until = machine.project, timezone.now()
         since = until - timedelta(days=checked(SpanSerializer, request.query_params)["days"])
         found = reports.breakdown([project.id], since=since, until=until, machine_id=machine.id)

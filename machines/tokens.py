@@ -22,7 +22,9 @@ def revoke(machine: Machine) -> None:
 
 def replays(digest: str) -> bool:
     """Whether the living token of that digest is a replay's."""
-    return MachineToken.objects.filter(digest=digest, revoked_at=None, machine__replays__isnull=False).exists()
+    return MachineToken.objects.filter(
+        digest=digest, revoked_at=None, machine__replays__isnull=False
+    ).exists()
 
 
 def authenticate(key: str) -> Machine | None:

@@ -139,7 +139,10 @@ def _fields(machine: Json) -> list[tuple[str, object]]:
         ("exit code", machine["exit_code"]),
         ("network", machine["network"]),
         ("time limit", formats.duration(machine["wall_seconds"])),
-        ("expected", predicting.summary(machine["prediction"], machine["currency"]).removeprefix("Expected: ")),
+        (
+            "expected",
+            predicting.summary(machine["prediction"], machine["currency"]).removeprefix("Expected: "),
+        ),
         ("may be asked", ", ".join(machine["verbs"])),
     ]
 

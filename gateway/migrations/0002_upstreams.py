@@ -33,7 +33,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Upstream",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.SlugField(max_length=60, unique=True)),
                 (
                     "base_url",
@@ -101,7 +106,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="UpstreamKey",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("label", models.CharField(max_length=60)),
                 ("sealed", models.BinaryField()),
                 ("weight", models.PositiveSmallIntegerField(default=100, validators=POSITIVE)),
@@ -129,9 +139,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ["upstream", "label"],
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("upstream", "label"), name="upstream_key_label_once"
-                    ),
+                    models.UniqueConstraint(fields=("upstream", "label"), name="upstream_key_label_once"),
                     models.CheckConstraint(
                         condition=models.Q(("weight__gte", 1)), name="upstream_key_weight_is_positive"
                     ),

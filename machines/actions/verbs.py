@@ -110,7 +110,9 @@ def resume(machine: Machine, *, by: User | None) -> Operation:
     _require(machine, "resume")
     restart = _was_refused(machine) or machine.exit_code is not None
     machine.move(State.RESUMING, paused_for="", sentence="")
-    if restart:  # what the old agent asks, once it wakes and before it is ended, would be paid for and thrown away
+    if (
+        restart
+    ):  # what the old agent asks, once it wakes and before it is ended, would be paid for and thrown away
         tokens.revoke(machine)
     record(machine, "machine.resuming", by=by)
     return begin("resume", machine, by=by, restart=restart)

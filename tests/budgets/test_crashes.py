@@ -13,12 +13,22 @@ from uuid import UUID
 import pytest
 import time_machine
 from django.db import connection, models, transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.utils import timezone
 
 from budgets import actions, book, prices, requests, rerate, sharing, transfers
 from budgets.limits import Holder
-from budgets.models import Budget, BudgetRequest, LedgerEntry, Pool, PoolMember, Reservation, Transfer, Window
+from budgets.models import (
+    Budget,
+    BudgetRequest,
+    LedgerEntry,
+    Pool,
+    PoolMember,
+    Rerating,
+    Reservation,
+    Transfer,
+    Window,
+)
 from budgets.prices import Price, Usage, price_of
 from budgets.reserve import Grant
 from budgets.resources import Payer
@@ -302,6 +312,7 @@ def state() -> dict[str, object]:
         "holds": [hold for hold in holds if hold[0] != "released"],
         "entries": rows(LedgerEntry, "kind", "project_id", "micros", "calls", "wall_seconds", "amounts"),
         "transfers": rows(Transfer, "amount", "state"),
+        "rerated": Rerating.objects.aggregate(entries=Sum("entries"), micros=Sum("micros")),
         "requests": rows(BudgetRequest, "amount", "state", "granted"),
         "shares": rows(PoolMember, "project_id", "budget__limit", "left_at"),
         "leases": rows(Lease, "began_at", "until", "ended_at"),

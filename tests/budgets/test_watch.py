@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db import connection
 
-from budgets import actions, watch
+from budgets import actions, audit, journal, ledger, watch
 from budgets.models import Budget, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant
@@ -166,3 +167,56 @@ class TestInvariant:
         assert (found.violations, found.windows) == (0, 2)
         (money,) = found.totals
         assert (money.resource, money.limit, money.reserved, money.spent) == ("money", 1600, 200, 200)
+
+
+class TestMinutes:
+    """A rate has a balance for every minute in which something was called."""
+
+    @pytest.fixture
+    def rate(self, project: Project, alice: User, spend, clock: time_machine.Traveller) -> Budget:
+        actions.set_limit(project, "money", 10_000, by=alice)
+        rate = actions.set_limit(project, "calls", 5, by=alice, period="minute")
+        for _ in range(3):
+            spend(10)
+            clock.shift(timedelta(minutes=1))
+        return rate
+
+    def test_balances_of_past_minutes_are_forgotten_with_their_holds(
+        self, rate: Budget, clock: time_machine.Traveller
+    ) -> None:
+        assert watch.forget_minutes() == 0
+        clock.shift(ledger.KEPT)
+        watch.tend()
+        assert rate.windows.count() == 1
+        assert rate.windows.get().closed_at is None
+        assert not actions.verify()
+
+    def test_the_ledger_shows_that_the_limit_was_set_and_not_that_minutes_began(
+        self, rate: Budget, project: Project, clock: time_machine.Traveller
+    ) -> None:
+        clock.shift(ledger.KEPT)
+        for _ in range(2):
+            shown = journal.page(project, journal.Filter(kind="limit")).entries
+            assert [(entry.label, entry.actor) for entry in shown] == [("calls", "alice"), ("money", "alice")]
+            watch.forget_minutes()
+
+    def test_overruns_to_tell_of_are_found_by_an_index(self, rate: Budget) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        assert "budgets_overrun_untold" in watch.untold().explain()
+
+
+class TestAudit:
+    def test_the_ledger_is_verified_once_a_day(
+        self, budget: Budget, spend, clock: time_machine.Traveller
+    ) -> None:
+        spend(10)
+        assert (audit.verify(), audit.verify()) == (0, None)
+        clock.shift(timedelta(days=1, seconds=1))
+        assert audit.verify() == 0
+        assert [event.kind for event in Event.objects.filter(subject="ledger")] == ["ledger.agrees"] * 2
+
+    def test_a_balance_that_differs_is_told(self, budget: Budget) -> None:
+        Window.objects.update(spent=3)
+        assert audit.verify() == 1
+        assert said("ledger.differs") == [{"differences": 1, "windows": [Window.objects.get().pk]}]

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from budgets import actions as budgets
 from checkpoints.models import Checkpoint
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation
-from projects.models import Project
+from projects.models import Project, User
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
@@ -34,6 +35,16 @@ class TestThePage:
         ):
             assert words in page
         assert page.index('id="point-1"') < page.index('id="point-2"')
+
+    def test_its_own_limit_is_drawn(self, browser: Browser, machine: Machine, alice: User) -> None:
+        assert 'id="burndown"' not in page_of(browser, machine)
+        scope = f"Machine {machine.handle}"
+        budgets.set_limit(machine.project, "money", 5_000_000, by=alice, machine_id=machine.id, scope=scope)
+
+        page = page_of(browser, machine)
+
+        assert 'id="burndown"' in page
+        assert f'href="/p/{machine.project.slug}/budget/' in page
 
     def test_it_offers_only_what_is_possible(self, browser: Browser, machine: Machine) -> None:
         page = page_of(browser, machine)
