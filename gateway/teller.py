@@ -5,10 +5,10 @@ round trip and of a commit, and rows that all calls need are not fought over. A 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
@@ -24,11 +24,19 @@ TRIES = 6
 TRY_AGAIN_SECONDS = 0.5
 # Nobody holds a row that a call needs for longer than a transaction; whoever does must not stop everybody's calls.
 LOCK_SECONDS = 3
-INSIST = 3
+PUT_OFF_SECONDS = 2.0
 
 Asked = dict[str, Any]
 Row = Sequence[Any]
-Waiting = tuple[Asked, "asyncio.Future[list[Row]]"]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What was asked, and where the answer goes."""
+
+    asked: Asked
+    answer: "asyncio.Future[list[Row]]"
+    tries: int = 0
 
 
 class Desk:
@@ -43,10 +51,13 @@ class Desk:
     async def ask(self, asked: Asked) -> list[Row]:
         """The rows for one. Once begun it is done, whatever becomes of the caller."""
         answer: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, answer))
+        self._queue(Waiting(asked, answer))
+        return await asyncio.shield(answer)
+
+    def _queue(self, one: Waiting) -> None:
+        self._waiting.append(one)
         if self._work is None:
             self._work = asyncio.create_task(self._serve())
-        return await asyncio.shield(answer)
 
     async def close(self) -> None:
         """Finish what was begun, and hang up."""
@@ -68,24 +79,30 @@ class Desk:
         """What one of them cannot have must not be denied to the others."""
         for one in some:
             try:
-                if len(some) == 1 and not isinstance(error, psycopg.errors.LockNotAvailable):
+                if len(some) == 1:
                     raise error
-                await self._insist(one)
-            except Exception as its_own:
-                if not one[1].done():
-                    one[1].set_exception(its_own)
-
-    async def _insist(self, one: Waiting) -> None:
-        """A row that somebody holds is asked for again: what was billed must be entered."""
-        for _ in range(INSIST):
-            with contextlib.suppress(psycopg.errors.LockNotAvailable):
                 await self._answer([one])
-                return
-        await self._answer([one])
+            except psycopg.errors.LockNotAvailable as locked:
+                self._put_off(one, locked)
+            except Exception as its_own:
+                self._fail(one, its_own)
+
+    def _put_off(self, one: Waiting, error: Exception) -> None:
+        """A row that somebody holds is asked for again in a while, others first: what was billed must be entered."""
+        one.tries += 1
+        if one.tries < TRIES:
+            asyncio.get_running_loop().call_later(PUT_OFF_SECONDS, self._queue, one)
+        else:
+            self._fail(one, error)
+
+    @staticmethod
+    def _fail(one: Waiting, error: Exception) -> None:
+        if not one.answer.done():
+            one.answer.set_exception(error)
 
     async def _answer(self, some: list[Waiting]) -> None:
-        rows = await self._execute([asked for asked, _ in some])
-        for place, (_, answer) in enumerate(some):
+        rows = await self._execute([one.asked for one in some])
+        for place, answer in enumerate(one.answer for one in some):
             if not answer.done():
                 answer.set_result(
                     [row for row in rows if row[0] == place + 1] if self._by_place else [rows[place]]

@@ -85,7 +85,7 @@ def spawned(
     """A machine that runs a shell command in a guest of the node."""
 
     def spawned(source: Checkpoint | None = None, prompt: str = "sleep 600") -> Machine:
-        if not budgets.has_room(project) or budgets.left(project) is None:
+        if not budgets.applicable(budgets.Payer(project.id)):
             budgets.set_limit(project, resource="money", limit=1_000_000, by=alice)
         # As the database has it now: the hub has looked at its guest's disk since.
         fresh = Checkpoint.objects.select_related("guest").get(pk=(source or genesis).pk)
