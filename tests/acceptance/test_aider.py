@@ -72,7 +72,6 @@ class TestEndOfTheBudget:
         machine = stack.await_state(session.handle, "paused")
         assert machine["paused_for"] == "budget"
         assert "calls" in machine["sentence"]
-        assert machine["sentence"] in " ".join(session.log.split())  # Aider breaks lines
         assert len(session.requests) == 3  # the fourth was refused before anybody was asked
 
         session.is_given("calls", 50)
