@@ -16,10 +16,11 @@ TICK_SECONDS = 0.1
 def main() -> int:
     """Run the program; its exit code."""
     grace_seconds, deadline = float(sys.argv[1]), float("inf")
-    program = subprocess.Popen(sys.argv[2:])
     told: list[int] = []
+    # Before the program is there: by what it says, others may know that it is, and tell us.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: told.append(received))
+    program = subprocess.Popen(sys.argv[2:])
     while (code := program.poll()) is None:
         if told and deadline == float("inf"):
             program.terminate()
