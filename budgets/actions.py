@@ -5,13 +5,10 @@ from uuid import UUID
 
 from budgets.ledger import (
     figures_of,
-    prune,
     reap_expired,
-    release,
     settle,
     settle_figures,
     settle_in_full,
-    verify,
 )
 from budgets.limits import Holder, change_limit, remove_limit
 from budgets.models import Budget, Window
@@ -26,24 +23,21 @@ __all__ = [
     "Shortage",
     "amount_of",
     "applicable",
+    "balance",
     "change_limit",
     "figures_of",
     "has_room",
     "left",
-    "prune",
     "reap_expired",
-    "release",
     "remove_limit",
     "reserve",
     "reserve_call",
-    "room_for",
     "set_limit",
     "settle",
     "settle_figures",
     "settle_in_full",
     "shortage",
     "summary",
-    "verify",
 ]
 
 
@@ -78,12 +72,6 @@ def has_room(payer: Payer) -> bool:
     windows = applicable(payer)
     funded = any(one.resource == Resource.MONEY and funds(one.holder) for one in windows)
     return funded and all(one.has_room for one in windows)
-
-
-def room_for(payer: Payer, needs: dict[str, int]) -> bool:
-    """Whether what was refused for want of `needs` would now be granted."""
-    windows = [one for one in applicable(payer) if one.resource in needs]
-    return bool(windows) and all(one.left >= needs[one.resource] for one in windows)
 
 
 def summary(project: Project) -> dict[str, Any]:

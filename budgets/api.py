@@ -114,7 +114,7 @@ class ProjectBudgets(APIView):
     )
     def put(self, request: Request, slug: str) -> Response:
         """Set one limit of the whole project, or of one of its members."""
-        project = _managed(request, slug)
+        project = managed(request, slug)
         asked = checked(ProjectLimitSerializer, request.data)
         set_limit(_holder(project, asked.pop("member", "")), asked, request)
         return _of(project)
@@ -127,7 +127,7 @@ class ProjectBudgets(APIView):
     )
     def delete(self, request: Request, slug: str) -> Response:
         """Lift one limit; what is left is answered."""
-        project = _managed(request, slug)
+        project = managed(request, slug)
         asked = checked(OfWhomSerializer, request.query_params)
         remove_limit(_holder(project, asked.pop("member", "")), asked, request)
         return _of(project)
@@ -184,12 +184,14 @@ def remove_limit(holder: Holder, asked: dict[str, Any], request: Request) -> Non
 
 
 def checked(kind: type[serializers.Serializer[Any]], sent: Any) -> dict[str, Any]:
+    """What was sent, as the serializer takes it. Raises its `ValidationError`."""
     asked = kind(data=sent)
     asked.is_valid(raise_exception=True)
     return dict(asked.validated_data)
 
 
-def _managed(request: Request, slug: str) -> Project:
+def managed(request: Request, slug: str) -> Project:
+    """The project, for somebody who may set its limits."""
     project = projects.find(slug, user=request.user)
     require(request.user, "manage_budgets", project)
     return project

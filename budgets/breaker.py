@@ -22,8 +22,8 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from budgets import money
-from budgets.breaker_models import Breaker, State
 from budgets.models import LedgerEntry
+from budgets.models.breaker import Breaker, State
 from events import actions as events
 from projects.errors import Conflict, Invalid
 from projects.models import Project, User

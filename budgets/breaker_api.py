@@ -9,10 +9,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from budgets import breaker
-from budgets.breaker_models import State
+from budgets.api import checked, managed
+from budgets.models.breaker import State
 from projects import actions as projects
 from projects.models import Project
-from projects.permissions import acting, require
+from projects.permissions import acting
 
 
 class BreakerSerializer(serializers.Serializer[Any]):
@@ -54,10 +55,10 @@ class ProjectBreaker(APIView):
     )
     def put(self, request: Request, slug: str) -> Response:
         """Set its factor, or switch it on or off."""
-        project = _managed(request, slug)
-        asked = BreakerSettingsSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        breaker.configure(project, by=acting(request.user), **asked.validated_data)
+        project = managed(request, slug)
+        breaker.configure(
+            project, by=acting(request.user), **checked(BreakerSettingsSerializer, request.data)
+        )
         return _shown(project)
 
 
@@ -65,15 +66,9 @@ class ProjectBreakerClose(APIView):
     @extend_schema(request=None, responses=BreakerSerializer, tags=["budgets"], operation_id="breaker_close")
     def post(self, request: Request, slug: str) -> Response:
         """Close it at once: the project's machines go on."""
-        project = _managed(request, slug)
+        project = managed(request, slug)
         breaker.close(project, by=acting(request.user))
         return _shown(project)
-
-
-def _managed(request: Request, slug: str) -> Project:
-    project = projects.find(slug, user=request.user)
-    require(request.user, "manage_budgets", project)
-    return project
 
 
 def _shown(project: Project) -> Response:

@@ -72,17 +72,7 @@ def change_limit(
         _require_own(budget, options.get("pooled", False))
         before = budget.limit
         _change(budget, limit, options, by)
-    events.record(
-        "budget.limit_set",
-        subject=budget.subject,
-        project_id=budget.project_id,
-        by=by.username if by else events.SYSTEM,
-        scope=budget.scope,
-        resource=resource,
-        period=period,
-        limit=limit,
-        before=before,
-    )
+    tell("budget.limit_set", budget, by=by, limit=limit, before=before)
     return budget
 
 
@@ -98,16 +88,7 @@ def remove_limit(budget: Budget, *, by: User, pooled: bool = False) -> None:
     if not removed:
         raise Conflict("This limit has been removed already.")
     Window.objects.filter(budget=budget, closed_at=None).update(closed_at=timezone.now())
-    events.record(
-        "budget.limit_removed",
-        subject=budget.subject,
-        project_id=budget.project_id,
-        by=by.username,
-        scope=budget.scope,
-        resource=budget.resource,
-        period=budget.period,
-        limit=budget.limit,
-    )
+    tell("budget.limit_removed", budget, by=by, limit=budget.limit)
 
 
 def lock(holders: list[str]) -> None:
@@ -123,6 +104,20 @@ def move(window: Window, by: int, *, kind: str, key: str, actor: str) -> None:
             "SELECT budgets_move_limit(%s, %s, %s, %s, %s, %s)",
             [window.pk, by, kind, key, actor, timezone.now()],
         )
+
+
+def tell(kind: str, budget: Budget, *, by: User | None = None, **data: Any) -> None:
+    """Record an event of this budget, and which one it is."""
+    events.record(
+        kind,
+        subject=budget.subject,
+        project_id=budget.project_id,
+        by=by.username if by else events.SYSTEM,
+        scope=budget.scope,
+        resource=budget.resource,
+        period=budget.period,
+        **data,
+    )
 
 
 def _check(resource: str, limit: int, period: str, options: dict[str, Any]) -> None:

@@ -5,8 +5,7 @@ from decimal import Decimal
 
 from budgets import money
 from budgets.limits import LIMIT_MAX
-from budgets.resources import Resource
-from budgets.sentences import GB_HOUR
+from budgets.resources import Resource, unit_of
 from projects.errors import Invalid
 
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
@@ -14,13 +13,6 @@ _NUMBER = re.compile(r"\d{1,19}(\.\d{1,9})?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d{1,10}(?:\.\d{1,9})?)\s*(min|[smhd])", re.ASCII)
 
-# How many of what is counted one typed unit is.
-PER_UNIT = {
-    Resource.MONEY: money.MICROS,
-    Resource.MEMORY: GB_HOUR,
-    Resource.STORAGE: GB_HOUR,
-    Resource.NETWORK: 10**9,
-}
 HINTS: dict[str, str] = {
     Resource.MONEY: "Such as 10 or 2.50",
     Resource.MEMORY: "In GB-hours",
@@ -40,22 +32,22 @@ def parse(text: str, resource: str) -> int:
         return money.parse(text)
     if resource in (Resource.WALL, Resource.CPU) and not text.isdecimal():
         return _seconds(text)
-    per_unit = PER_UNIT.get(Resource(resource), 1)
+    unit = unit_of(resource)
     if not _NUMBER.fullmatch(text):
         raise Invalid(f"{text!r} is not a number.")
-    amount = Decimal(text) * per_unit
+    amount = Decimal(text) * unit
     whole = int(amount.to_integral_value())
-    if whole > LIMIT_MAX or (per_unit == 1 and amount != whole):
-        raise Invalid(f"{text!r} is not a {'whole ' if per_unit == 1 else ''}number from 0 up.")
+    if whole > LIMIT_MAX or (unit == 1 and amount != whole):
+        raise Invalid(f"{text!r} is not a {'whole ' if unit == 1 else ''}number from 0 up.")
     return whole
 
 
 def typed(amount: int, resource: str) -> str:
     """The text that `parse` reads back."""
-    per_unit = PER_UNIT.get(Resource(resource), 1)
-    if per_unit == 1:
+    unit = unit_of(resource)
+    if unit == 1:
         return str(amount)
-    text = f"{Decimal(amount) / per_unit:.9f}".rstrip("0").rstrip(".")
+    text = f"{Decimal(amount) / unit:.9f}".rstrip("0").rstrip(".")
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals.ljust(2, '0')}" if resource == Resource.MONEY else text
 

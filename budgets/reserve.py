@@ -9,11 +9,10 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from budgets import sentences
+from budgets import limits, sentences
 from budgets.models import Reservation, Window
 from budgets.prices import Price
 from budgets.resources import Needs, Payer, amount_of
-from events import actions as events
 from projects.models import Project
 
 
@@ -138,11 +137,4 @@ def shortage(project: Project, short: list[int], needs: dict[str, int]) -> Short
 def _exhausted(window: Window) -> None:
     """Say once, until the limit changes, that no call fits any more."""
     if Window.objects.filter(pk=window.pk, exhausted_at=None).update(exhausted_at=timezone.now()):
-        events.record(
-            "budget.exhausted",
-            subject=window.budget.subject,
-            project_id=window.budget.project_id,
-            scope=window.budget.scope,
-            resource=window.resource,
-            limit=window.limit,
-        )
+        limits.tell("budget.exhausted", window.budget, limit=window.limit)

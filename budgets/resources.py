@@ -5,6 +5,8 @@ from uuid import UUID
 
 from django.db import models
 
+from budgets import money
+
 
 class Resource(models.TextChoices):
     """What is limited, and the whole number it is counted in."""
@@ -25,6 +27,20 @@ class Resource(models.TextChoices):
 # What model calls use up; the rest is used by machines that are on.
 CALLS = frozenset({"money", "tokens", "input_tokens", "cached_tokens", "output_tokens", "calls"})
 COMPUTE = frozenset(Resource.values) - CALLS
+
+GB_HOUR = 3_600_000  # in megabyte-seconds
+# How many of what is counted make one of what people say; of all others, one.
+_UNITS: dict[str, int] = {
+    Resource.MONEY: money.MICROS,
+    Resource.MEMORY: GB_HOUR,
+    Resource.STORAGE: GB_HOUR,
+    Resource.NETWORK: 10**9,
+}
+
+
+def unit_of(resource: str) -> int:
+    """How much of it, as it is counted, people call one: a unit of the currency, a GB-hour, a GB; or just one."""
+    return _UNITS.get(resource, 1)
 
 
 class Period(models.TextChoices):

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 from budgets import money
 from budgets.models import Window
-from budgets.resources import CALLS, SYSTEM, Period, Resource
+from budgets.resources import CALLS, SYSTEM, Period, Resource, unit_of
 from projects.models import Project
 
 # By resource, the least that can be held for the call: its whole prompt, and an answer just long enough to be of use.
 Amounts = Mapping[str, int]
 
-GB_HOUR = 3_600_000  # in megabyte-seconds
 _UNITS = {
     Resource.TOKENS: "tokens",
     Resource.INPUT_TOKENS: "input tokens",
@@ -19,6 +18,9 @@ _UNITS = {
     Resource.CALLS: "calls",
     Resource.CPU: "CPU-seconds",
     Resource.WALL: "seconds",
+    Resource.MEMORY: "GB-hours",
+    Resource.STORAGE: "GB-hours",
+    Resource.NETWORK: "GB",
 }
 
 
@@ -63,12 +65,10 @@ def amount(quantity: int, resource: str, currency: str) -> str:
     """The quantity in its unit: `5.00 USD`, `12,000 tokens`, `1 call`, `2.5 GB-hours`."""
     if resource == Resource.MONEY:
         return money.show(quantity, currency)
-    if resource in (Resource.MEMORY, Resource.STORAGE):
-        return f"{quantity / GB_HOUR:,.3f}".rstrip("0").rstrip(".") + " GB-hours"
-    if resource == Resource.NETWORK:
-        return f"{quantity / 1e9:,.3f}".rstrip("0").rstrip(".") + " GB"
-    unit = _UNITS[Resource(resource)]
-    return f"{quantity:,} {unit if quantity != 1 else unit.removesuffix('s')}"
+    name, unit = _UNITS[Resource(resource)], unit_of(resource)
+    if unit > 1:
+        return f"{quantity / unit:,.3f}".rstrip("0").rstrip(".") + f" {name}"
+    return f"{quantity:,} {name if quantity != 1 else name.removesuffix('s')}"
 
 
 def command(window: Window, project: Project, needs: Amounts) -> str:
@@ -76,14 +76,8 @@ def command(window: Window, project: Project, needs: Amounts) -> str:
     resource, budget = window.resource, window.budget
     limit = max(2 * budget.limit, budget.limit - window.unspent + 2 * needs[resource])
     owner = budget.holder if budget.kind in (SYSTEM, "hub") else project.slug
-    return f"bin/autovibe budget set {owner} {resource} {_typed(limit, resource)}{_options(window)}"
-
-
-def _typed(limit: int, resource: str) -> int:
-    """As people type it: whole units of money, GB-hours, gigabytes."""
-    per_unit = {Resource.MONEY: money.MICROS, Resource.MEMORY: GB_HOUR, Resource.STORAGE: GB_HOUR}
-    per_unit[Resource.NETWORK] = 10**9
-    return -(-limit // per_unit.get(Resource(resource), 1))
+    whole = -(-limit // unit_of(resource))
+    return f"bin/autovibe budget set {owner} {resource} {whole}{_options(window)}"
 
 
 def _options(window: Window) -> str:

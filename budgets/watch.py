@@ -15,7 +15,6 @@ from django.utils import timezone
 from budgets import ledger, limits, sentences
 from budgets.models import Window
 from budgets.resources import Period
-from events import actions as events
 from projects.models import Project
 
 # How many holders' rows are locked at once.
@@ -147,19 +146,8 @@ def _tell_overrun(window: Window) -> bool:
 
 
 def _record(kind: str, window: Window, **data: Any) -> None:
-    budget = window.budget
-    events.record(
-        kind,
-        subject=budget.subject,
-        project_id=budget.project_id,
-        scope=budget.scope,
-        resource=window.resource,
-        period=budget.period,
-        window=window.pk,
-        limit=window.limit,
-        spent=window.spent,
-        **data,
-    )
+    figures = {"window": window.pk, "limit": window.limit, "spent": window.spent}
+    limits.tell(kind, window.budget, **figures, **data)
 
 
 def _sentence(window: Window) -> str:

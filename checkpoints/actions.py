@@ -1,5 +1,6 @@
 """What may be asked of checkpoints: take one, find one. Nothing here talks to Proxmox."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -15,6 +16,16 @@ from guests.states import State as GuestState
 from operations import actions as operations
 from projects.errors import Conflict, NotThere
 from projects.models import Project, User
+
+
+class Position(NamedTuple):
+    """Where the books stood: the model call it is taken for, the machine's last ledger entry, what it had spent."""
+
+    call_id: UUID | None = None
+    call_number: int | None = None
+    ledger_entry: int | None = None
+    spent_micros: int = 0
+    marks: dict[str, int] = {}
 
 
 @transaction.atomic
@@ -35,6 +46,7 @@ def genesis(
         kind=Checkpoint.Kind.GENESIS,
         guest=template,
         why=why,
+        trigger=Checkpoint.Trigger.GENESIS,
     )
     checkpoint.move(State.CAPTURED, captured_at=checkpoint.created_at)
     events.record("checkpoint.captured", subject=checkpoint.subject, project_id=project.id)
@@ -65,7 +77,9 @@ def prepare(
     why: str,
     parent: Checkpoint | None,
     begun: bool = False,
-    call_id: UUID | None = None,
+    trigger: Checkpoint.Trigger = Checkpoint.Trigger.REQUEST,
+    ram: bool = False,
+    position: Position | None = None,
 ) -> Checkpoint:
     """The row of a checkpoint to be taken; `name` is its origin's handle ("m12"). The caller sees to the taking."""
     Guest.objects.select_for_update(no_key=True).get(pk=guest.pk)  # numbers are given one at a time
@@ -82,7 +96,9 @@ def prepare(
         why=why,
         parent=parent,
         begun=begun,
-        call_id=call_id,
+        trigger=trigger,
+        ram=ram,
+        **(position or Position())._asdict(),
     )
 
 

@@ -11,8 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import zstandard
-
+from checkpoints import parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 
 # The runner hands out contents up to this size; larger files are in the snapshot only.
@@ -69,16 +68,7 @@ def _keep(raw: bytes, before: Manifest | None, fetch: Callable[[list[str]], byte
         if entry["kind"] == "file":
             entry["kept"] = entry["sha256"] in proven
     files = [entry for entry in entries if entry["kind"] == "file" and in_workspace(entry["path"])]
-    body = json.dumps(entries, separators=(",", ":"), sort_keys=True).encode()
-    manifest, _ = Manifest.objects.get_or_create(
-        digest=hashlib.sha256(body).hexdigest(),
-        defaults={
-            "files": len(files),
-            "size": sum(entry["size"] for entry in files),
-            "body": zstandard.compress(body, 3),
-        },
-    )
-    return manifest
+    return parts.keep(entries, files=len(files), size=sum(entry["size"] for entry in files))
 
 
 def _parse(raw: bytes) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
@@ -134,7 +124,7 @@ def _kept(manifest: Manifest | None) -> set[str]:
 
     A guest that merely names a hash does not get to read what another project stored under it.
     """
-    return {entry["sha256"] for entry in manifest.entries if entry.get("kept")} if manifest else set()
+    return parts.kept_contents(manifest.entries) if manifest else set()
 
 
 def _small(entries: list[dict[str, Any]]) -> set[str]:

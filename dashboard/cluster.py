@@ -7,8 +7,7 @@ from django.conf import settings
 
 from dashboard.look import Look
 from guests import diagnoses
-from guests.diagnosis_models import Diagnosis
-from guests.models import Stray
+from guests.models import Diagnosis, Stray
 from operations.models import Operation
 from proxmox.diagnosis import text
 from proxmox.diagnosis.findings import Report, Status

@@ -6,8 +6,7 @@ from django.utils import timezone
 
 from budgets.money import MICROS
 from budgets.money import show as exact
-from budgets.resources import Period, Resource
-from budgets.sentences import GB_HOUR
+from budgets.resources import GB_HOUR, Period, Resource
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CHF": "CHF\N{NO-BREAK SPACE}"}
 RESOURCES: dict[str, str] = {

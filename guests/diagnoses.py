@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from events import actions as events
-from guests.diagnosis_models import Diagnosis
+from guests.models import Diagnosis
 from projects.models import User
 from proxmox.diagnosis.findings import Report
 

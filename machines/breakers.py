@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from budgets import breaker
-from budgets.breaker_models import Breaker
-from budgets.breaker_models import State as BreakerState
+from budgets.models import Breaker
+from budgets.models.breaker import State as BreakerState
 from machines import actions
 from machines.models import Machine, MachineQuerySet
 from machines.states import State

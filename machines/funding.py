@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from budgets.breaker_models import State as BreakerState
 from budgets.models import Window
+from budgets.models.breaker import State as BreakerState
 from budgets.resources import Resource, funds
 from machines import actions
 from machines.actions.begin import record

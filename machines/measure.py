@@ -11,8 +11,7 @@ from django.db.models import QuerySet
 
 from budgets.resources import WHOLE, Needs, Resource
 from guests.models import Usage
-from machines.compute_models import Lease
-from machines.models import Machine
+from machines.models import Lease, Machine
 from machines.size import CORES, MEMORY_MIB
 
 MINUTE = timedelta(minutes=1)

@@ -1,5 +1,7 @@
 """Requests for more of a budget over REST: ask, for those who work with machines; grant or deny, for owners."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -75,6 +77,9 @@ class GrantSerializer(AnswerSerializer):
     )
 
 
+_described = partial(extend_schema, tags=["requests"], responses=BudgetRequestSerializer)
+
+
 @extend_schema_view(
     get=extend_schema(
         parameters=[
@@ -119,7 +124,7 @@ class BudgetRequests(ListAPIView[BudgetRequest]):
 class BudgetRequestDetail(APIView):
     """One request."""
 
-    @extend_schema(responses=BudgetRequestSerializer, tags=["requests"], operation_id="budget_requests_show")
+    @_described(operation_id="budget_requests_show")
     def get(self, request: Request, number: int) -> Response:
         return _shown(number, request)
 
@@ -127,44 +132,25 @@ class BudgetRequestDetail(APIView):
 class BudgetRequestGrant(APIView):
     """Grant a request."""
 
-    @extend_schema(
-        request=GrantSerializer,
-        responses=BudgetRequestSerializer,
-        tags=["requests"],
-        operation_id="budget_requests_grant",
-    )
+    @_described(request=GrantSerializer, operation_id="budget_requests_grant")
     def post(self, request: Request, number: int) -> Response:
         """Raise the limit by what was asked for, or by another amount. Machines that wait for it go on."""
-        found = _managed(request, number)
-        requests.grant(found, by=acting(request.user), **checked(GrantSerializer, request.data))
-        return _shown(number, request)
+        return _decided(requests.grant, request, number, checked(GrantSerializer, request.data))
 
 
 class BudgetRequestDeny(APIView):
     """Deny a request."""
 
-    @extend_schema(
-        request=AnswerSerializer,
-        responses=BudgetRequestSerializer,
-        tags=["requests"],
-        operation_id="budget_requests_deny",
-    )
+    @_described(request=AnswerSerializer, operation_id="budget_requests_deny")
     def post(self, request: Request, number: int) -> Response:
         """Say no; the limit stays as it is."""
-        found = _managed(request, number)
-        requests.deny(found, by=acting(request.user), **checked(AnswerSerializer, request.data))
-        return _shown(number, request)
+        return _decided(requests.deny, request, number, checked(AnswerSerializer, request.data))
 
 
 class BudgetRequestWithdraw(APIView):
     """Withdraw a request."""
 
-    @extend_schema(
-        request=None,
-        responses=BudgetRequestSerializer,
-        tags=["requests"],
-        operation_id="budget_requests_withdraw",
-    )
+    @_described(request=None, operation_id="budget_requests_withdraw")
     def post(self, request: Request, number: int) -> Response:
         """Take it back, for whoever asked, and for owners."""
         found = _find(request, number)
@@ -196,10 +182,11 @@ def _find(request: Request, number: int) -> BudgetRequest:
     raise NotThere(f"There is no request {number} that you may see.")
 
 
-def _managed(request: Request, number: int) -> BudgetRequest:
+def _decided(decide: Callable[..., object], request: Request, number: int, asked: dict[str, Any]) -> Response:
     found = _find(request, number)
     require(request.user, "manage_budgets", found.project)
-    return found
+    decide(found, by=acting(request.user), **asked)
+    return _shown(number, request)
 
 
 def _shown(number: int, request: Request, *, status: int = 200) -> Response:

@@ -1,6 +1,6 @@
 """What was used and what is left, over REST: of everything you may see, and of one project."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from budgets import burn, reports
 from budgets.api import BudgetSerializer, ProjectBudgets, checked
 from budgets.forecast import Forecast
 from budgets.models import Reservation, Window
-from budgets.reports import Used
+from budgets.reports import Breakdown, Used
 from budgets.resources import of_machine
 from machines import actions as machines
 from machines import spending
@@ -174,23 +174,19 @@ class ProjectResources(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         project = projects.find(slug, user=request.user)
-        until = timezone.now()
-        since = until - timedelta(days=checked(SpanSerializer, request.query_params)["days"])
-        found = reports.breakdown([project.id], since=since, until=until)
+        span = _span(request)
+        found = reports.breakdown([project.id], **span)
         held = list(reports.holds([project.id]))
         handles = spending.handles({key for key in found.machines if key} | _machines(held))
         people = dict(projects.members(project).values_list("pk", "username"))
         answer = {
             "project": project.slug,
             "currency": project.currency,
-            "since": since,
-            "until": until,
-            "used": found.total,
-            "models": _parts(found.labels),
+            **span,
+            **_cuts(found),
             "types": _parts(spending.by_type(found)),
             "machines": _parts(_named(found.machines, handles))[:MACHINES_SHOWN],
             "members": _parts(_named(found.members, people)),
-            "days": _days(found.days),
             "budgets": _with_forecasts(reports.standing([project.id])),
             "holds": [_hold(one, handles) for one in held],
         }
@@ -208,18 +204,13 @@ class MachineResources(APIView):
     )
     def get(self, request: Request, reference: str) -> Response:
         machine = machines.find(reference, user=request.user)
-        project, until = machine.project, timezone.now()
-        since = until - timedelta(days=checked(SpanSerializer, request.query_params)["days"])
-        found = reports.breakdown([project.id], since=since, until=until, machine_id=machine.id)
+        project, span = machine.project, _span(request)
         held = reports.holds([project.id]).filter(machine_id=machine.id)
         answer = {
             "machine": machine.handle,
             "currency": project.currency,
-            "since": since,
-            "until": until,
-            "used": found.total,
-            "models": _parts(found.labels),
-            "days": _days(found.days),
+            **span,
+            **_cuts(reports.breakdown([project.id], **span, machine_id=machine.id)),
             "budgets": _with_forecasts(reports.of_holders([of_machine(machine.id)])),
             "holds": [_hold(one, {machine.id: machine.handle}) for one in held],
         }
@@ -233,6 +224,17 @@ class MachineResources(APIView):
 )
 class ProjectBudget(ProjectBudgets):
     """The same limits as under `projects/{slug}/budgets/`, beside what was used."""
+
+
+def _span(request: Request) -> dict[str, datetime]:
+    """The last days that were asked for, up to now."""
+    now = timezone.now()
+    days = checked(SpanSerializer, request.query_params)["days"]
+    return {"since": now - timedelta(days=days), "until": now}
+
+
+def _cuts(found: Breakdown) -> dict[str, Any]:
+    return {"used": found.total, "models": _parts(found.labels), "days": _days(found.days)}
 
 
 def _machines(held: list[Reservation]) -> set[UUID]:

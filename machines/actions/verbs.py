@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max, Sum
 from django.utils import timezone
 
+from budgets.models import LedgerEntry
 from budgets.resources import COMPUTE
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
@@ -26,7 +28,8 @@ DEPARTED = 1  # the exit code of a replay that left the record
 def checkpoint(machine: Machine, *, by: User, why: str = "") -> Checkpoint:
     """Take a checkpoint of the machine as it is."""
     _require(machine, "checkpoint")
-    prepared = _prepare(machine, Checkpoint.Kind.MANUAL, why or f"Asked for by {by.username}")
+    trigger = Checkpoint.Trigger.REQUEST
+    prepared = _prepare(machine, Checkpoint.Kind.MANUAL, why or f"Asked for by {by.username}", trigger)
     return checkpoints.take(prepared, by=by)
 
 
@@ -40,7 +43,10 @@ def checkpoint_before_call(machine: Machine, call_number: int, call_id: UUID) ->
         return None
     why = f"After answer {call_number - 1}" if call_number > 1 else "Before the first call"
     begun = machine.continues or call_number > 1
-    prepared = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, begun=begun, call_id=call_id)
+    call = (call_id, call_number)
+    prepared = _prepare(
+        machine, Checkpoint.Kind.AUTOMATIC, why, Checkpoint.Trigger.CALL, begun=begun, call=call
+    )
     return checkpoints.take(prepared, by=None).id
 
 
@@ -86,7 +92,7 @@ def _set_aside(machine: Machine, paused_for: Machine.PausedFor, sentence: str, w
         machine.move(State.PAUSING, **reason)
     except Conflict:  # refused twice, or already ending
         return False
-    kept = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why)
+    kept = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, Checkpoint.Trigger.PAUSE)
     begin("pause", machine, by=None, checkpoint=str(kept.id))
     return True
 
@@ -141,7 +147,8 @@ def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
     record(machine, "machine.restoring", by=by, target=target.handle)
     arguments = {"target": str(target.id)}
     if keeps_present:
-        kept = _prepare(machine, Checkpoint.Kind.MANUAL, f"Before the return to {target.handle}")
+        why = f"Before the return to {target.handle}"
+        kept = _prepare(machine, Checkpoint.Kind.MANUAL, why, Checkpoint.Trigger.RETURN)
         arguments["checkpoint"] = str(kept.id)
     return begin("rollback", machine, by=by, **arguments)
 
@@ -163,7 +170,7 @@ def end(machine: Machine, *, sentence: str, by: User | None = None) -> Operation
     """Begin the end, however it came about; `machine.exit_code` decides whether it counts as failed."""
     machine.move(State.STOPPING, sentence=sentence)
     record(machine, "machine.stopping", by=by, sentence=sentence)
-    final = _prepare(machine, Checkpoint.Kind.FINAL, "The end")
+    final = _prepare(machine, Checkpoint.Kind.FINAL, "The end", Checkpoint.Trigger.END)
     return begin("terminate", machine, by=by, checkpoint=str(final.id))
 
 
@@ -188,7 +195,8 @@ def lost(machine: Machine, sentence: str, *, keep: bool = False) -> None:
     tokens.revoke(machine)
     record(machine, "machine.failed", sentence=sentence)
     if keep:
-        checkpoints.take(_prepare(machine, Checkpoint.Kind.FINAL, "As it was when it failed"), by=None)
+        last = _prepare(machine, Checkpoint.Kind.FINAL, "As it was when it failed", Checkpoint.Trigger.END)
+        checkpoints.take(last, by=None)
     guests.halt(machine.guest)
 
 
@@ -206,9 +214,11 @@ def _prepare(
     machine: Machine,
     kind: Checkpoint.Kind,
     why: str,
+    trigger: Checkpoint.Trigger,
     *,
     begun: bool | None = None,
-    call_id: UUID | None = None,
+    call: tuple[UUID | None, int | None] = (None, None),
+    ram: bool = False,
 ) -> Checkpoint:
     prepared = checkpoints.prepare(
         project=machine.project,
@@ -219,11 +229,21 @@ def _prepare(
         why=why,
         parent=machine.present or machine.source,
         begun=_has_begun(machine) if begun is None else begun,
-        call_id=call_id,
+        trigger=trigger,
+        ram=ram,
+        position=_position(machine, *call),
     )
     Machine.objects.filter(pk=machine.pk).update(present=prepared)
     machine.present = prepared
     return prepared
+
+
+def _position(machine: Machine, call_id: UUID | None, call_number: int | None) -> checkpoints.Position:
+    """Where its books stand. Added up anew: an entry may be committed after one with a higher number."""
+    since = machine.created_at.date().replace(day=1)
+    entries = LedgerEntry.objects.filter(machine_id=machine.pk, month__gte=since)
+    found = entries.aggregate(last=Max("id"), spent=Sum("micros", default=0))
+    return checkpoints.Position(call_id, call_number, found["last"], found["spent"])
 
 
 def _has_begun(machine: Machine) -> bool:

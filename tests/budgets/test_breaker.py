@@ -9,8 +9,7 @@ import time_machine
 from pytest_django import Settings
 
 from budgets import breaker
-from budgets.breaker_models import Breaker
-from budgets.models import LedgerEntry
+from budgets.models import Breaker, LedgerEntry
 from events.models import Event
 from projects.errors import Conflict, Invalid
 from projects.models import Project, User

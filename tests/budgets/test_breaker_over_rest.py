@@ -6,8 +6,7 @@ import pytest
 from django.utils import timezone
 
 from budgets import actions, breaker
-from budgets.breaker_models import Breaker
-from budgets.models import LedgerEntry
+from budgets.models import Breaker, LedgerEntry
 from projects.models import Project, User
 from tests.budgets.rows import entry
 

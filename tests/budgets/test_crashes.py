@@ -16,7 +16,7 @@ from django.db import connection, models, transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from budgets import actions, book, prices, requests, rerate, sharing, transfers
+from budgets import actions, book, ledger, prices, requests, rerate, sharing, transfers
 from budgets.limits import Holder
 from budgets.models import (
     Budget,
@@ -173,7 +173,7 @@ def settling_in_full(world: World) -> Verb:
 def releasing(world: World) -> Verb:
     hold = world.hold().reservation_id
     world.clock.move_to(NEXT_DAY)
-    return lambda: actions.release(hold)
+    return lambda: ledger.release(hold)
 
 
 def reaping(world: World) -> Verb:
@@ -329,7 +329,7 @@ def _disconnect() -> None:
 
 
 def check() -> None:
-    assert not actions.verify()
+    assert not ledger.verify()
     assert not Window.objects.filter(spent__gt=F("limit") - F("reserved")).exists()
 
 

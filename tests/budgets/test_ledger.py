@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from budgets import actions
+from budgets import actions, ledger
 from budgets.models import Budget, LedgerEntry, Reservation, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant
@@ -52,7 +52,7 @@ class TestSettle:
     ) -> None:
         actions.settle(held, USED, price)
         assert actions.settle(held, Usage(output_tokens=50), price) == 83
-        assert not actions.release(held)
+        assert not ledger.release(held)
         assert actions.settle_in_full(held) == 83
         assert balance(budget) == (0, 83, 0)
         assert entries().count() == 1
@@ -77,7 +77,7 @@ class TestSettle:
 class TestRelease:
     def test_it_restores_what_was_there(self, budget: Budget, held: UUID) -> None:
         assert balance(budget) == (200, 0, 0)
-        assert actions.release(held)
+        assert ledger.release(held)
         assert balance(budget) == (0, 0, 0)
         assert not entries().exists()
 
@@ -100,7 +100,7 @@ class TestReapExpired:
             ("assumed", 200, 1),
             ("correction", -117, 0),
         ]
-        assert not actions.verify()
+        assert not ledger.verify()
 
 
 class TestOverrun:
@@ -114,7 +114,7 @@ class TestOverrun:
         assert actions.settle(held, self.BILLED, price) == 1100
         assert balance(budget) == (0, 1000, 100)
         assert entries().get().micros == 1100
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_a_raised_limit_pays_for_it_first(
         self, budget: Budget, held: UUID, price: Price, project: Project, alice: User

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from budgets import actions
+from budgets import actions, ledger
 from budgets.models import Budget, LedgerEntry, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant, Shortage
@@ -41,7 +41,7 @@ class TestRenewal:
         spend(ask, price, 900)
         assert window(budget).starts_at == datetime(2026, 3, 29, tzinfo=UTC)
         assert list(Window.objects.values_list("spent", flat=True)) == [900, 900]
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_what_was_held_before_is_settled_where_it_was_held(
         self, project: Project, alice: User, ask: Ask, price: Price, clock: time_machine.Traveller
@@ -54,7 +54,7 @@ class TestRenewal:
         actions.settle(grant.reservation_id, Usage(input_tokens=100), price)
         assert list(Window.objects.values_list("reserved", "spent")) == [(0, 100), (0, 10)]
         assert balance(budget) == (0, 10, 0)
-        assert not actions.verify()
+        assert not ledger.verify()
 
     @pytest.mark.parametrize(
         ("period", "starts", "ends"),
@@ -94,7 +94,7 @@ class TestRenewal:
         clock.shift(timedelta(days=1))
         spend(ask, price, 900)
         assert window(budget).limit == 1000
-        assert not actions.verify()
+        assert not ledger.verify()
 
 
 class TestCarryOver:
@@ -115,7 +115,7 @@ class TestCarryOver:
         clock.shift(timedelta(days=3))
         ask()
         assert window(budget).limit == 3700
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_what_is_still_held_is_not_carried(
         self, project: Project, alice: User, ask: Ask, clock: time_machine.Traveller
@@ -206,7 +206,7 @@ class TestRemoveLimit:
         assert isinstance(ask(), Grant)
         actions.settle(grant.reservation_id, Usage(output_tokens=1), price)
         assert Window.objects.get(budget=calls).spent == 1
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_it_can_be_set_again(self, project: Project, alice: User) -> None:
         actions.remove_limit(actions.set_limit(project, "calls", 1, by=alice), by=alice)

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from budgets import actions, book, prices, rerate
+from budgets import actions, book, ledger, prices, rerate
 from budgets.models import LedgerEntry, PriceOverride, Rerating, Window
 from budgets.prices import Usage, price_of
 from events.models import Event
@@ -151,7 +151,7 @@ class TestRerate:
         assert Window.objects.get(resource="calls").spent == 3
         assert LedgerEntry.objects.filter(kind="rerating").count() == 3
         assert Event.objects.get(kind="ledger.rerated").data["micros"] == 3 * 7125
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_doing_it_again_does_nothing_and_back_again_undoes_it(self, since: datetime, alice: User) -> None:
         self.double(alice)
@@ -162,7 +162,7 @@ class TestRerate:
         book.refresh(now=True)
         assert rerate.rerate(None, since, until, by=alice).micros == -3 * 7125
         assert Window.objects.get(resource="money").consumed == 3 * 7125
-        assert not actions.verify()
+        assert not ledger.verify()
         assert Rerating.objects.count() == 3
 
     @pytest.mark.django_db(transaction=True)
@@ -178,7 +178,7 @@ class TestRerate:
 
         with ThreadPoolExecutor(4) as threads:
             assert sorted(threads.map(again, range(4))) == [0, 0, 0, 3]
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_only_the_past_is_re_rated(self, alice: User) -> None:
         now = timezone.now()

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from django.db import connection
 
-from budgets import actions, requests, sharing, transfers
+from budgets import actions, ledger, requests, sharing, transfers
 from budgets.models import Budget, Deal, LedgerEntry, Pool, Window
 from budgets.prices import Price, Usage
 from budgets.reserve import Grant
@@ -78,7 +78,7 @@ class TestDeal:
         assert sentences() == ["0.75 × 1 of 1.25 → 0.0006 USD", "0.5 × 1 of 1.25 → 0.0004 USD"]
         assert set(Budget.objects.values_list("pooled", "period")) == {(True, "day")}
         assert Event.objects.filter(kind="pool.dealt").count() == 1
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_done_again_it_changes_nothing(self, pool: Pool) -> None:
         deal()
@@ -132,7 +132,7 @@ class TestDeal:
         sharing.put("house", 300, by=alice)
         deal()
         assert shares() == {"demo": 400, "other": 0}
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_at_no_moment_more_is_out_than_the_pool_holds(
         self, pool: Pool, project: Project, alice: User
@@ -217,7 +217,7 @@ class TestLeave:
         sharing.dissolve(pool, by=alice)
         assert shares() == {}
         assert deal() == 0
-        assert not actions.verify()
+        assert not ledger.verify()
 
 
 class TestPut:

@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from budgets import actions, journal, reports
+from budgets import actions, journal, ledger, reports
 from budgets.journal import Filter
 from budgets.models import LedgerEntry
 from budgets.reports import Used
@@ -102,7 +102,7 @@ class TestHolds:
 
         (held,) = reports.holds([project.id])
         assert (held.machine_id, held.held["money"]) == (ONE, 200)
-        actions.release(grant.reservation_id)
+        ledger.release(grant.reservation_id)
 
         assert not reports.holds([project.id])
 

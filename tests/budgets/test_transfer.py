@@ -8,7 +8,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from budgets import actions, transfers
+from budgets import actions, ledger, transfers
 from budgets.models import Budget, LedgerEntry, Transfer, Window
 from budgets.reserve import Grant
 from events.models import Event
@@ -92,7 +92,7 @@ class TestAccept:
         ]
         assert list(Budget.objects.order_by("scope").values_list("limit", flat=True)) == [700, 800]
         assert Event.objects.filter(kind="transfer.made").count() == 2
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_what_is_held_or_spent_cannot_be_given(
         self, mine: Project, other: Project, people: dict[str, User], ask: Ask
@@ -160,7 +160,7 @@ def test_the_sum_of_all_limits_stays_what_it_was(
         except Conflict:
             assert min(limits()) < amount
         assert sum(limits()) == 1500
-        assert not actions.verify()
+        assert not ledger.verify()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -140,7 +140,7 @@ class TestPeriods:
         watch.watch()
         assert balance(budget) == (0, 0, 0)
         assert window(budget).starts_at == datetime(2026, 3, 31, tzinfo=UTC)
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_it_begins_once(self, budget: Budget, clock: time_machine.Traveller) -> None:
         clock.shift(timedelta(days=1))
@@ -189,7 +189,7 @@ class TestMinutes:
         watch.tend()
         assert rate.windows.count() == 1
         assert rate.windows.get().closed_at is None
-        assert not actions.verify()
+        assert not ledger.verify()
 
     def test_the_ledger_shows_that_the_limit_was_set_and_not_that_minutes_began(
         self, rate: Budget, project: Project, clock: time_machine.Traveller

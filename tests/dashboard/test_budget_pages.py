@@ -7,10 +7,9 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from budgets import actions, book, breaker, journal
-from budgets.breaker_models import Breaker
+from budgets import actions, book, breaker, journal, ledger
 from budgets.limits import Holder
-from budgets.models import Budget, LedgerEntry, Window
+from budgets.models import Breaker, Budget, LedgerEntry, Window
 from budgets.prices import Price, Rates
 from checkpoints.models import Checkpoint
 from machines.models import Machine
@@ -116,7 +115,7 @@ class TestTheProjectsPage:
         assert isinstance(grant, actions.Grant)
 
         held = browser("bob").get(PAGE).content.decode()
-        actions.release(grant.reservation_id)
+        ledger.release(grant.reservation_id)
         freed = browser("bob").get(PAGE).content.decode()
 
         assert f"hold-{grant.reservation_id}" in held

@@ -6,8 +6,7 @@ from django.utils import timezone
 
 from dashboard import consumers
 from guests import diagnoses
-from guests.diagnosis_models import Diagnosis
-from guests.models import Stray
+from guests.models import Diagnosis, Stray
 from operations.models import Operation, Status
 from projects.models import Project, User
 from proxmox.diagnosis.findings import Report, missing, ok

@@ -10,6 +10,7 @@ from aiohttp import web
 from pytest_django import Settings
 
 from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import LedgerEntry, Reservation
 from budgets.prices import Usage, price_of
 from gateway import calls
@@ -63,7 +64,7 @@ class TestChat:
         assert (done.input_tokens, done.cached_tokens, done.output_tokens) == (112, 1000, 40)
         # gpt-4o: 2.50, 1.25 and 10 USD per million.
         assert LedgerEntry.objects.get(kind="usage").micros == 280 + 1250 + 400
-        assert not budgets.verify()
+        assert not ledger.verify()
 
     def test_who_asks_for_figures_gets_them(self, openai: Provider, post: Post) -> None:
         body = agents.aider_chat() | {"stream_options": {"include_usage": True}}
@@ -119,7 +120,7 @@ class TestSessions:
         first, second = (each.held["tokens"] for each in Reservation.objects.order_by("created_at"))
         assert first > 60_000
         assert 5312 + 1000 < second < 10_000
-        assert not budgets.verify()
+        assert not ledger.verify()
 
 
 class TestRefusing:
@@ -202,4 +203,4 @@ class TestOffline:
             == price_of("autovibe-offline").cost_micros(usage)
             > 0
         )
-        assert not budgets.verify()
+        assert not ledger.verify()

@@ -14,6 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import Breaker, LedgerEntry, Reservation, Window
 from budgets.prices import price_of
 from gateway import calls, database, teller
@@ -60,7 +61,7 @@ def admitted(token: str, body: dict[str, object]) -> Admission:
 
 
 def books_are_right() -> bool:
-    return not budgets.verify() and not Reservation.objects.filter(state="held").exists()
+    return not ledger.verify() and not Reservation.objects.filter(state="held").exists()
 
 
 @contextmanager

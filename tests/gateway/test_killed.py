@@ -17,7 +17,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from autovibe.embedded.lifeline import die_with_parent
-from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import LedgerEntry, Reservation, Window
 from gateway import calls
 from gateway.models import Call
@@ -84,7 +84,7 @@ def test_what_was_held_is_charged_once_when_it_expires(
     window = Window.objects.get(resource="money")
     held = window.reserved
     assert (held > 0, window.spent, Reservation.objects.filter(state="held").count()) == (True, 0, 5)
-    assert not budgets.verify()
+    assert not ledger.verify()
 
     assert (calls.reap(), Window.objects.get(pk=window.pk).reserved) == (
         0,
@@ -100,4 +100,4 @@ def test_what_was_held_is_charged_once_when_it_expires(
     entered = LedgerEntry.objects.filter(kind="assumed")
     assert (entered.count(), entered.aggregate(total=Sum("micros"))["total"]) == (5, held)
     assert set(Call.objects.values_list("state", flat=True)) == {Call.State.FAILED}
-    assert not budgets.verify()
+    assert not ledger.verify()

@@ -5,6 +5,7 @@ import requests
 from pytest_django import Settings
 
 from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import LedgerEntry, Window
 from gateway.models import Call
 from machines.models import Machine
@@ -26,7 +27,7 @@ class TestOffline:
         assert (done.state, done.offline, done.model) == ("done", True, "autovibe-offline")
         assert done.cost_micros == Window.objects.get().spent > 0
         assert LedgerEntry.objects.get(kind="usage").label == "autovibe-offline"
-        assert not budgets.verify()
+        assert not ledger.verify()
 
     def test_it_stops_when_the_money_does(self, call: Calling, machine: Machine, owner: User) -> None:
         budgets.set_limit(machine.project, "money", 10, by=owner)
@@ -41,7 +42,7 @@ class TestOffline:
         gone = until(lambda: Call.objects.filter(state="released").first())
         assert (gone.cost_micros, gone.error) == (0, "The agent hung up before the answer was complete.")
         assert Window.objects.get().spent == 0
-        assert not budgets.verify()
+        assert not ledger.verify()
 
     @pytest.mark.parametrize(
         "schema",

@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.models import F, Sum
 
 from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import LedgerEntry, Reservation, Window
 from gateway.calls import OPEN
 from gateway.models import Call
@@ -83,7 +84,7 @@ def watched(machine: Machine) -> Iterator[None]:
     assert not Window.objects.filter(spent__gt=F("limit") - F("reserved")).exists()
     assert not Window.objects.filter(overrun__gt=0).exists()
     assert not Reservation.objects.filter(state="held").exists()
-    assert not budgets.verify()
+    assert not ledger.verify()
 
 
 def heard(call: Calling, number: int, *, max_tokens: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 from aiohttp import web
 
-from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import LedgerEntry, Reservation
 from gateway import calls
 from gateway.models import Call, Upstream
@@ -55,7 +55,7 @@ def entry() -> LedgerEntry:
 
 
 def books_are_right() -> bool:
-    return not budgets.verify() and not Reservation.objects.filter(state="held").exists()
+    return not ledger.verify() and not Reservation.objects.filter(state="held").exists()
 
 
 def listing(*names: str) -> Handler:

@@ -18,8 +18,7 @@ from django.db import connection
 from django.utils import timezone
 
 from guests import checks, diagnoses, tasks
-from guests.diagnosis_models import Diagnosis
-from guests.models import next_vmid
+from guests.models import Diagnosis, next_vmid
 from tests.node_process import ROOT, NodeProcess
 from tests.proxmox.scripted import Answer, free_port, scripted
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from budgets import actions as budgets
+from budgets import ledger
 from budgets.models import Budget, Window
 from guests.models import Usage
 from machines import compute
@@ -82,7 +83,7 @@ class World:
         self._limit("wall_seconds", max(limit, bound))
 
     def check(self) -> None:
-        assert not budgets.verify()
+        assert not ledger.verify()
         for budget in (self.wall, self.cpu):
             reserved, spent, overrun = self.balance(budget)
             assert reserved + spent <= Window.objects.get(budget=budget).limit

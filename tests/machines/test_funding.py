@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from budgets import actions as budgets
 from budgets import breaker
-from budgets.breaker_models import Breaker
+from budgets.models import Breaker
 from events.models import Event
 from machines import actions, funding
 from machines.models import Machine

@@ -1,4 +1,4 @@
-"""Machines, the files they start with, their tokens, and what their agents printed."""
+"""Machines, the files they start with, and their tokens."""
 
 import hashlib
 import uuid
@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models import OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -56,6 +55,8 @@ class Machine(models.Model):
     continues = models.BooleanField(default=False)  # the agent goes on with the conversation in its source
     wall_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=10, choices=Profile, default=Profile.OPEN)
+    # Its departures from its type's and its project's policy: see checkpoints.policy.
+    checkpoints: "models.JSONField[dict[str, object], dict[str, object]]" = models.JSONField(default=dict)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     idempotency_key = models.CharField(max_length=100, null=True)  # noqa: DJ001 - unique only where given
     # Its model calls are answered from the record of that machine, and no provider is asked: see gateway.replay.
@@ -165,67 +166,8 @@ class MachineToken(models.Model):
         return hashlib.sha256(key.encode()).hexdigest()
 
 
-class LogLine(models.Model):
-    """A line that an agent, or its supervisor, printed."""
-
-    machine = models.ForeignKey(Machine, models.CASCADE, related_name="log")
-    run = models.UUIDField()
-    number = models.PositiveIntegerField()  # within the run; gives at-least-once delivery its key
-    at = models.DateTimeField()
-    stream = models.CharField(max_length=3)  # out, err, sys
-    text = models.TextField()
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["machine", "run", "number"], name="log_line_once")]
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def _range() -> "ArrayField[Any, Any]":
-    """Low, middle and high: of ten machines like it, eight are expected between the first and the last."""
-    return ArrayField(models.BigIntegerField(), size=3, null=True)
-
-
-class Prediction(models.Model):
-    """What a machine was expected to use before it started, and what it did use: the history of the next ones.
-
-    The ranges are null where there was not enough history; what was used is null until the machine has ended.
-    """
-
-    machine = models.OneToOneField(Machine, models.CASCADE, primary_key=True, related_name="prediction")
-    # Its version: figures of different ones are not compared. Empty where nothing was expected.
-    method = models.CharField(max_length=20)
-    neighbours = models.PositiveSmallIntegerField(default=0)  # past machines that it was made from
-    cost_micros = _range()
-    tokens = _range()
-    calls = _range()
-    seconds = _range()
-    suggested_micros = models.BigIntegerField(null=True)  # the limit that was suggested
-    sketch = models.BinaryField(default=bytes)  # of the prompt; see `machines.similarity`
-    made_at = models.DateTimeField(auto_now_add=True)
-
-    used_cost_micros = models.BigIntegerField(null=True)
-    used_tokens = models.BigIntegerField(null=True)
-    used_calls = models.BigIntegerField(null=True)
-    used_seconds = models.BigIntegerField(null=True)  # from the start of its last run to its end
-    used_at = models.DateTimeField(null=True)
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["-used_at"], condition=Q(used_at__isnull=False), name="prediction_known")
-        ]
-
-    def __str__(self) -> str:
-        return f"prediction for {self.machine_id}"
-
-
 def next_number() -> int:
     """The next machine number; handles ("m12") are never used twice."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('machines_number')")
         return int(cursor.fetchone()[0])
-
-
-from machines.compute_models import Lease as Lease  # noqa: E402

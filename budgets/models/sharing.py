@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from budgets.models.budget import Budget
 from budgets.resources import Period, Resource
 from projects.errors import Conflict
 from projects.models import Project, User
@@ -85,7 +86,7 @@ class BudgetRequest(Move):
         WITHDRAWN = "withdrawn"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="budget_requests")
-    budget = models.ForeignKey("budgets.Budget", models.CASCADE, related_name="requests")
+    budget = models.ForeignKey(Budget, models.CASCADE, related_name="requests")
     amount = models.BigIntegerField()  # more than the limit is now
     reason = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)

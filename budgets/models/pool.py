@@ -5,6 +5,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from budgets.models.budget import Budget
 from projects.models import Project
 
 
@@ -41,7 +42,7 @@ class PoolMember(models.Model):
 
     pool = models.ForeignKey(Pool, models.CASCADE, related_name="members")
     project = models.ForeignKey(Project, models.CASCADE, related_name="+")
-    budget = models.ForeignKey("budgets.Budget", models.SET_NULL, null=True, related_name="+")  # once dealt
+    budget = models.ForeignKey(Budget, models.SET_NULL, null=True, related_name="+")  # once dealt
     left_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,18 +1,18 @@
-"""Guests, which outlive their machines while checkpoints live in their snapshots, and what else the cluster has."""
+"""Guests, which outlive their machines while checkpoints live in their snapshots."""
 
 import uuid
 from typing import NamedTuple
 
 from django.db import connection, models
 from django.db.models import Q
-from django.utils import timezone
 
 from guests.branching import Branching
+from guests.models.cluster import Storage
 from guests.states import MOVES, State
 from projects.errors import Conflict
 from projects.models import Project
 from proxmox.driver import VM
-from proxmox.storage_kinds import Abilities, abilities
+from proxmox.storage_kinds import Abilities
 
 
 class Guest(models.Model):
@@ -84,68 +84,6 @@ class Guest(models.Model):
         self.state = to
 
 
-class Node(models.Model):
-    """A node of the cluster, and since when it is there or away."""
-
-    name = models.CharField(max_length=60, primary_key=True)
-    online = models.BooleanField(default=True)
-    since = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Storage(models.Model):
-    """A storage as one node has it; what can be branched and gone back to depends on its kind."""
-
-    name = models.CharField(max_length=100)
-    node = models.CharField(max_length=60)
-    kind = models.CharField(max_length=30)
-    chain = models.BooleanField(default=False)
-
-    class Meta:
-        ordering = ["node", "name"]
-        constraints = [models.UniqueConstraint(fields=["node", "name"], name="storage_once_per_node")]
-
-    def __str__(self) -> str:
-        return f"{self.name} on {self.node}"
-
-    def abilities(self, image_format: str) -> Abilities:
-        """What can be done with disks of that format."""
-        return abilities(self.kind, chain=self.chain, image_format=image_format)
-
-
-class StrayQuerySet(models.QuerySet["Stray"]):
-    def to_be_shown(self) -> "StrayQuerySet":
-        return self.filter(confirmed=True, ignored_by="")
-
-
-class Stray(models.Model):
-    """A VM that carries our mark or is in our pool, and that no guest of ours accounts for. Never touched unasked."""
-
-    vmid = models.PositiveIntegerField(primary_key=True)
-    node = models.CharField(max_length=60)
-    name = models.CharField(max_length=200, blank=True)
-    description = models.TextField(blank=True)
-    owner = models.CharField(max_length=36, blank=True)  # the id in its description
-    why = models.CharField(max_length=200)
-    first_seen_at = models.DateTimeField(default=timezone.now)
-    # Seen a second time, so it is none that is just being made or removed by hand.
-    confirmed = models.BooleanField(default=False)
-    ignored_by = models.CharField(max_length=150, blank=True)
-
-    objects = StrayQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["vmid"]
-
-    def __str__(self) -> str:
-        return f"VM {self.vmid}"
-
-
 class Source(NamedTuple):
     """What a guest is made from: another guest, the snapshot in it ("" for a template as it is), and how."""
 
@@ -160,8 +98,3 @@ def next_vmid() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('guests_vmid')")
         return int(cursor.fetchone()[0])
-
-
-from guests.diagnosis_models import Diagnosis as Diagnosis  # noqa: E402
-from guests.usage_models import Meter as Meter  # noqa: E402
-from guests.usage_models import Usage as Usage  # noqa: E402
