@@ -249,6 +249,7 @@ STEPS: tuple[Step[HasCheckpoint], ...] = (
         look=look_for_snapshot,
         tolerate=broken,
         slots=_backup_slots,
+        brief=True,
     ),
     Step(
         "backup",
@@ -257,9 +258,22 @@ STEPS: tuple[Step[HasCheckpoint], ...] = (
         look=look_for_backup,
         tolerate=not_backed_up,
         slots=_backup_slots,
+        needed=lambda context: _wants_backup(context.checkpoint),
     ),
-    Step("filing", "Filing the backup", file_backup, tolerate=not_backed_up),
-    Step("thaw", "Letting the agent go on", thaw, tolerate=thawed_by_itself),
+    Step(
+        "filing",
+        "Filing the backup",
+        file_backup,
+        tolerate=not_backed_up,
+        needed=lambda context: _wants_backup(context.checkpoint),
+    ),
+    Step(
+        "thaw",
+        "Letting the agent go on",
+        thaw,
+        tolerate=thawed_by_itself,
+        needed=lambda context: context.checkpoint is not None and _agent_works(context.checkpoint),
+    ),
 )
 
 

@@ -5,7 +5,7 @@ Any number may run; an advisory lock lets one work, and another takes over when 
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import psycopg
@@ -75,15 +75,13 @@ class Hub:
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
             self._next_deadline = 0.0
-            for chore in HOUSEKEEPING:
-                _safely(chore)
+            _do(HOUSEKEEPING)
         if time.monotonic() >= self._next_deadline:
             seconds = _safely(compute.tick) or HOUSEKEEPING_SECONDS
             self._next_deadline = time.monotonic() + seconds
         if time.monotonic() >= self._next_reconciliation:
             self._next_reconciliation = time.monotonic() + RECONCILE_SECONDS
-            for chore in RECONCILIATION:
-                _safely(chore)
+            _do(RECONCILIATION)
         pause = min(pause, max(self._next_deadline - time.monotonic(), 0.0))
         for _ in listener.notifies(timeout=pause, stop_after=1):
             pass
@@ -103,6 +101,13 @@ def _take_lock(listener: psycopg.Connection) -> bool:
 
 def _observe() -> None:
     enforce.ring_for(observe.observe())
+
+
+def _do(chores: Iterable[Callable[[], object]]) -> None:
+    """One after the other; in between, agents wait for tasks that have ended."""
+    for chore in chores:
+        _safely(chore)
+        _safely(watcher.tick)
 
 
 def _safely(chore: Callable[[], T]) -> T | None:

@@ -104,6 +104,30 @@ class TestPerform:
         assert operation.status == Status.SUCCEEDED
         assert notebook.done == ["clone", "start", "succeeded"]
 
+    def test_a_brief_task_that_does_not_end_at_once_is_waited_for_like_any_other(self, begin, notebook):
+        """Nobody answers here; the worker asks, and lets go."""
+        how = plan(notebook, step("snapshot", UPID, brief=True), step("start"))
+        operation = deliver(begin(), how)
+        assert (operation.status, operation.upid) == (Status.WAITING, UPID)
+
+        actions.resume(operation, task_result="OK")
+        deliver(operation, how)
+
+        assert notebook.done == ["snapshot", "start", "succeeded"]
+
+    def test_a_step_with_nothing_to_do_is_not_entered(self, begin, notebook):
+        how = plan(
+            notebook,
+            step("one"),
+            step("two", needed=lambda context: "one" not in context.done),
+            step("three", UPID),
+        )
+
+        operation = deliver(begin(), how)
+
+        assert notebook.done == ["one", "three"]
+        assert operation.step == "three"
+
     def test_warnings_of_a_task_are_success_and_are_kept(self, begin, notebook):
         how = plan(notebook, step("clone", UPID))
         operation = deliver(begin(), how)
