@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from budgets.burn import Burn
 from budgets.forecast import Forecast
-from budgets.resources import Resource
+from budgets.resources import Resource, unit_of
 from dashboard import words
 
 WIDTH, HEIGHT = 860, 260
@@ -58,7 +58,7 @@ class Chart:
 def draw(burn: Burn, sentence: str) -> Chart:
     """`sentence` says what the chart shows to those who cannot see it."""
     window = burn.window
-    zone, currency = ZoneInfo(window.budget.timezone), _currency(burn)
+    zone, currency = ZoneInfo(window.budget.timezone), window.budget.currency
     line = _thinned(burn.line)
     ahead = burn.forecast if isinstance(burn.forecast, Forecast) else None
     begin, end = line[0][0], burn.until
@@ -87,11 +87,6 @@ def draw(burn: Burn, sentence: str) -> Chart:
     )
 
 
-def _currency(burn: Burn) -> str:
-    project = burn.window.budget.project
-    return project.currency if project else "USD"
-
-
 Scale = Callable[[float], float]
 
 
@@ -103,8 +98,7 @@ def _onto(low: float, high: float, start: float, stop: float) -> Scale:
 
 def _scale(top: int, resource: str) -> tuple[int, int]:
     """The step between marks of the amount axis, and where it ends: at a round amount, four or five steps up."""
-    unit = {Resource.WALL: 3600, Resource.CPU: 3600, Resource.MEMORY: 3_600_000, Resource.STORAGE: 3_600_000}
-    whole = unit.get(Resource(resource), 1)
+    whole = 3600 if resource in (Resource.WALL, Resource.CPU) else unit_of(resource)
     rough = max(top, 1) / whole / 4
     power = 10.0 ** math.floor(math.log10(rough))
     nice = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)

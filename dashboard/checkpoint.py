@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from checkpoints import files
+from checkpoints import diff, files
 from checkpoints.models import Checkpoint
 from projects.errors import Refusal
 
@@ -93,20 +93,19 @@ def shown(checkpoint: Checkpoint, path: str) -> Shown:
 def changes(before: Checkpoint, after: Checkpoint) -> tuple[list[Change], int, str]:
     """What differs, how many more files do, or the sentence why that cannot be said."""
     try:
-        found = list(files.diff(before, after))
+        found = diff.between(before, after, git=False, limit=CHANGES_SHOWN)
     except Refusal as refusal:
         return [], 0, str(refusal)
-    own = [change for change in found if not f"/{change['path']}".startswith("/.git/")]
-    return [_change(change) for change in own[:CHANGES_SHOWN]], max(len(own) - CHANGES_SHOWN, 0), ""
+    return [_change(change) for change in found.changes], found.totals.files - len(found.changes), ""
 
 
-def _change(change: dict[str, Any]) -> Change:
-    lines = (change["diff"] or "").split("\n")[2:]  # the first two name the files
+def _change(change: diff.Difference) -> Change:
+    lines = (change.diff or "").split("\n")[2:]  # the first two name the files
     return Change(
-        path=change["path"],
-        kind=change["change"],
-        size_before=change["size_before"],
-        size_after=change["size_after"],
+        path=change.path,
+        kind=change.change,
+        size_before=change.size_before,
+        size_after=change.size_after,
         lines=[_line(line) for line in lines[:DIFF_LINES_SHOWN]],
         cut=len(lines) > DIFF_LINES_SHOWN,
     )

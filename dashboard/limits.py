@@ -29,7 +29,7 @@ class ChangeForm(forms.Form):
     amount = forms.CharField(max_length=30)
     timezone = forms.CharField(max_length=60, required=False)
     carry_over = forms.BooleanField(required=False)
-    landing_percent = forms.IntegerField(min_value=0, max_value=50)
+    landing_percent = forms.IntegerField(min_value=0, max_value=50, required=False)
     marks = forms.CharField(max_length=60, required=False)
 
     def __init__(self, *args: Any, resource: str, period: str, **kwargs: Any) -> None:
@@ -56,9 +56,9 @@ class ChangeForm(forms.Form):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The rest of the arguments of `change_limit`."""
+        """The rest of the arguments of `change_limit`; what was left empty is none of them."""
         names = ("timezone", "carry_over", "landing_percent", "marks")
-        return {name: self.cleaned_data[name] for name in names}
+        return {name: value for name in names if (value := self.cleaned_data[name]) is not None}
 
 
 class NewForm(ChangeForm):
@@ -87,7 +87,6 @@ def fresh() -> dict[str, Any]:
         "resource_name": Resource.MONEY,
         "period_name": Period.MONTH,
         "timezone": settings.BUDGET_TIME_ZONE,
-        "landing_percent": settings.BUDGET_LANDING_PERCENT,
         "marks": "50, 75, 90",
     }
 
@@ -174,5 +173,4 @@ def lifted(budget: Budget) -> list[str]:
 
 
 def _amount(quantity: int, budget: Budget) -> str:
-    currency = budget.project.currency if budget.project else "USD"
-    return words.amount(quantity, budget.resource, currency)
+    return words.amount(quantity, budget.resource, budget.currency)

@@ -33,7 +33,16 @@ MACHINES: dict[str, Look] = {
 CHECKPOINTS: dict[str, Look] = {
     C.REQUESTED: Look("snap", "turn", busy=True),
     C.CAPTURED: Look("ok", "check"),
+    C.PRUNING: Look("neutral", "turn", busy=True),
+    C.PRUNED: Look("neutral", "stop"),
     C.BROKEN: Look("bad", "cross"),
+}
+# What people see of a checkpoint: its state, and beyond captured how far it can be trusted.
+STANDINGS: dict[str, Look] = {
+    **CHECKPOINTS,
+    C.CAPTURED: Look("info", "check"),
+    "durable": Look("snap", "check"),
+    "verified": Look("ok", "check"),
 }
 CALLS: dict[str, Look] = {
     K.ADMITTED: Look("accent", "turn", busy=True),

@@ -119,7 +119,7 @@ def _broken(machine: Machine) -> progress.Progress | None:
 def _line(machine: Machine, operable: bool, *, every: bool) -> tuple[list[Point], int]:
     """The machine's checkpoints, newest last, and how many older ones are left out."""
     # A manifest's body is the whole list of files: not needed here, and long.
-    left = Checkpoint.objects.of(machine.subject).select_related("manifest").defer("manifest__body")
+    left = Checkpoint.objects.of(machine.subject).select_related("manifest").defer("manifest__parts")
     count = left.count()
     found = list(left.order_by("-number")[: None if every else CHECKPOINTS_SHOWN])[::-1]
     branches = _branches(machine)

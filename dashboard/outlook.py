@@ -89,5 +89,4 @@ def _day(at: datetime, window: Window) -> str:
 
 
 def _amount(quantity: int, window: Window) -> str:
-    project = window.budget.project
-    return words.amount(quantity, window.resource, project.currency if project else "USD")
+    return words.amount(quantity, window.resource, window.budget.currency)

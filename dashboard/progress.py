@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from checkpoints import work as checkpoints
 from machines.models import Machine
-from machines.work import pause, rollback, spawn, terminate
+from machines.work import pause, restore_file, rollback, spawn, terminate
 from operations.engine import Plan
 from operations.models import Operation, Status
 
@@ -18,6 +18,7 @@ PLANS: dict[str, Plan[Any]] = {
     "pause": pause.PAUSE,
     "resume": pause.RESUME,
     "rollback": rollback.PLAN,
+    "restore_file": restore_file.PLAN,
     "terminate": terminate.PLAN,
     "cancel": terminate.CANCEL,
     "checkpoint": checkpoints.TAKE,
@@ -27,6 +28,7 @@ TITLES = {
     "pause": "Pausing",
     "resume": "Resuming",
     "rollback": "Rolling back",
+    "restore_file": "Bringing a file back",
     "terminate": "Ending",
     "cancel": "Calling off",
     "checkpoint": "Taking a checkpoint",

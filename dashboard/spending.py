@@ -40,7 +40,7 @@ class Cut:
 
 
 def span_of(asked: str) -> int:
-    return int(asked) if asked.isdecimal() and int(asked[:4]) in SPANS else USUAL
+    return next((days for days in SPANS if str(days) == asked), USUAL)
 
 
 def view(project: Project, days: int) -> dict[str, Any]:
@@ -58,10 +58,14 @@ def view(project: Project, days: int) -> dict[str, Any]:
         "cuts": [
             _cut("By model", "Model", found.labels, found.total),
             _cut("By type of machine", "Type", _titled(spending.by_type(found)), found.total),
-            _cut("By member", "Member", _named(found.members, people), found.total),
+            _cut("By member", "Member", spending.named(found.members, people), found.total),
         ],
         "spenders": _cut(
-            "Top spenders", "Machine", _named(found.machines, handles), found.total, shown=SPENDERS_SHOWN
+            "Top spenders",
+            "Machine",
+            spending.named(found.machines, handles),
+            found.total,
+            shown=SPENDERS_SHOWN,
         ),
         "daily": _by_day(found.days, found.total),
     }
@@ -93,10 +97,6 @@ def _by_day(days: Mapping[Any, Used], total: Used) -> list[Part]:
         Part(f"{day:%a} {day.day} {day:%b}", used, round(100 * used.micros / dearest, 1) if dearest else 0)
         for day, used in sorted(days.items(), reverse=True)
     ]
-
-
-def _named(cut: Mapping[Any, Used], names: Mapping[Any, str]) -> dict[str, Used]:
-    return {names.get(key, f"{key}") if key else "": used for key, used in cut.items()}
 
 
 def _titled(cut: Mapping[str, Used]) -> dict[str, Used]:

@@ -13,6 +13,7 @@ from dashboard.views import (
     requests,
     settings,
     spawn,
+    trees,
 )
 
 app_name = "dashboard"
@@ -31,6 +32,8 @@ urlpatterns = [
         name="verb",
     ),
     path("operations/<uuid:operation_id>/give-up/", machines.give_up, name="give_up"),
+    path("checkpoints/", trees.index, name="trees"),
+    path("p/<slug:slug>/checkpoints/", trees.project, name="tree"),
     path("checkpoints/<str:handle>/", checkpoints.detail, name="checkpoint"),
     path("checkpoints/<str:handle>/branch/", spawn.branch, name="branch"),
     path("budgets/", budgets.index, name="budgets"),

@@ -15,6 +15,7 @@ from budgets import money as exact
 from budgets import sentences
 from budgets.models import LedgerEntry, Window
 from checkpoints.models import Checkpoint
+from checkpoints.tree import Node
 from dashboard import logs, look, words
 from gateway.models import Call
 
@@ -63,6 +64,25 @@ def pill(thing: Any, classes: str = "") -> SafeString:
         icon(found.icon),
         thing.get_state_display(),
     )
+
+
+@register.simple_tag
+def standing(checkpoint: Checkpoint | Node) -> SafeString:
+    """How far a checkpoint has come, and how far it can be trusted."""
+    found = look.STANDINGS.get(checkpoint.standing, look.UNKNOWN)
+    return format_html(
+        '<span class="pill t-{}{}">{}{}</span>',
+        found.tone,
+        " busy" if found.busy else "",
+        icon(found.icon),
+        checkpoint.standing.capitalize(),
+    )
+
+
+@register.filter
+def tone(node: Node) -> str:
+    """The colour of a checkpoint's dot."""
+    return look.STANDINGS.get(node.standing, look.UNKNOWN).tone
 
 
 @register.simple_tag

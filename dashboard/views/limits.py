@@ -120,8 +120,7 @@ def _set(request: PageRequest, budget: Budget, limit: int, **options: Any) -> No
 
 def _done(request: PageRequest, budget: Budget) -> HttpResponse:
     budget.refresh_from_db()
-    currency = budget.project.currency if budget.project else "USD"
-    amount = sentences.amount(budget.limit, budget.resource, currency)
+    amount = sentences.amount(budget.limit, budget.resource, budget.currency)
     messages.success(request, f"The limit of {budget.scope} is {amount} now.")
     return redirect(_home(budget.project))
 

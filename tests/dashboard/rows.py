@@ -1,16 +1,15 @@
 """Rows as workers, guests and the gateway would have left them."""
 
 import hashlib
-import json
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import zstandard
 from django.utils import timezone
 
 from budgets.limits import Holder, change_limit
 from budgets.models import Budget
+from checkpoints import parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State as CheckpointState
 from gateway.models import Call
@@ -87,17 +86,7 @@ def manifest(files: dict[str, str]) -> Manifest:
         entries.append(
             {"path": path, "kind": "file", "mode": 0o644, "size": len(raw), "sha256": digest, "kept": True}
         )
-    digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
-    size = sum(len(content.encode()) for content in files.values())
-    found, _ = Manifest.objects.get_or_create(
-        digest=digest,
-        defaults={
-            "files": len(files),
-            "size": size,
-            "body": zstandard.compress(json.dumps(entries).encode()),
-        },
-    )
-    return found
+    return parts.keep(entries, files=len(entries), size=sum(entry["size"] for entry in entries))
 
 
 def call(of: Machine, *, cost_micros: int = 12_300, offline: bool = False, **also: Any) -> Call:

@@ -22,6 +22,8 @@ EXPECTED = {
     "log_file": ("get", 200, 200, 404),
     "rollback": ("get", 200, 403, 404),
     "verb": ("get", 200, 403, 404),
+    "trees": ("get", 302, 302, 200),  # to the only project's
+    "tree": ("get", 200, 200, 404),
     "checkpoint": ("get", 200, 200, 404),
     "branch": ("get", 200, 403, 404),
     "give_up": ("post", 302, 403, 404),
@@ -58,6 +60,8 @@ def address(name: str, machine: Machine, checkpoint: Checkpoint) -> str:
         "log_file": f"/machines/{machine.handle}/log.txt",
         "rollback": f"/machines/{machine.handle}/rollback/?to={checkpoint.handle}",
         "verb": f"/machines/{machine.handle}/terminate/",
+        "trees": "/checkpoints/",
+        "tree": "/p/demo/checkpoints/",
         "checkpoint": f"/checkpoints/{checkpoint.handle}/",
         "branch": f"/checkpoints/{checkpoint.handle}/branch/",
         "give_up": f"/operations/{_waiting(machine).id}/give-up/",
