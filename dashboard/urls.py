@@ -22,6 +22,7 @@ urlpatterns = [
     path("machines/new/", spawn.spawn, name="spawn"),
     path("machines/new/prediction/", spawn.prediction, name="prediction"),
     path("machines/<str:handle>/", machines.detail, name="machine"),
+    path("machines/<str:handle>/moment/", machines.moment, name="moment"),
     path("machines/<str:handle>/log.json", machines.log_lines, name="log_lines"),
     path("machines/<str:handle>/log.txt", machines.log_file, name="log_file"),
     path("machines/<str:handle>/console/", console.terminal, name="console"),

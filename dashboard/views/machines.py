@@ -1,16 +1,19 @@
 """One machine: its page, its log, and the verbs that may be asked of it."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from dashboard import consequences, logs, machine
+from dashboard import consequences, logs, machine, scrubber
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from machines.models import Machine
@@ -29,12 +32,41 @@ ASK: dict[str, Callable[..., object]] = {
 @require_safe
 @page
 def detail(request: PageRequest, handle: str) -> HttpResponse:
+    """`?at=` is the number of a checkpoint: the machine as it was then."""
     found = actions.find(handle, user=request.user)
-    context = machine.view(found, request.user, every_checkpoint="every" in request.GET)
-    if not request.htmx:
+    context = _context(request, found)
+    if not request.htmx and not context["scrubber_past"]:
         lines = logs.latest(found)
         context |= {"log": logs.chunks(lines), "log_last": lines[-1].pk if lines else 0}
     return show(request, "dashboard/machine.html", "machine", context)
+
+
+@require_safe
+@page
+def moment(request: PageRequest, handle: str) -> HttpResponse:
+    """What the scrubber fetches while it is moved; at its right end, the live page."""
+    found = actions.find(handle, user=request.user)
+    context = _context(request, found)
+    if not context["scrubber_past"]:
+        if request.htmx:
+            return HttpResponseClientRedirect(reverse("dashboard:machine", args=[found.handle]))
+        return redirect("dashboard:machine", found.handle)
+    response = show(request, "dashboard/machine.html", "whole", context)
+    response["HX-Push-Url"] = context["here"]
+    return response
+
+
+def _context(request: PageRequest, found: Machine) -> dict[str, Any]:
+    scrubbing = scrubber.of(found, request.GET.get("at", ""))
+    shown = scrubbing.shown if scrubbing else None
+    here = reverse("dashboard:machine", args=[found.handle])
+    context = machine.view(found, request.user, every_checkpoint="every" in request.GET)
+    context |= {
+        "scrubber": scrubbing,
+        "scrubber_past": shown,
+        "here": f"{here}?at={shown.number}" if shown else "",
+    }
+    return context | (scrubber.past(found, shown) if shown else {})
 
 
 @require_safe

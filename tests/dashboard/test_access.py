@@ -18,6 +18,7 @@ EXPECTED = {
     "prediction": ("post", 404, 404, 404),  # its project is in what is sent; see test_prediction.py
     "machine": ("get", 200, 200, 404),
     "console": ("get", 200, 403, 404),
+    "moment": ("get", 200, 200, 404),
     "log_lines": ("get", 200, 200, 404),
     "log_file": ("get", 200, 200, 404),
     "rollback": ("get", 200, 403, 404),
@@ -56,6 +57,7 @@ def address(name: str, machine: Machine, checkpoint: Checkpoint) -> str:
         "prediction": "/machines/new/prediction/",
         "machine": f"/machines/{machine.handle}/",
         "console": f"/machines/{machine.handle}/console/",
+        "moment": f"/machines/{machine.handle}/moment/?at=1",
         "log_lines": f"/machines/{machine.handle}/log.json",
         "log_file": f"/machines/{machine.handle}/log.txt",
         "rollback": f"/machines/{machine.handle}/rollback/?to={checkpoint.handle}",

@@ -77,6 +77,14 @@ class TestSetting:
         assert (made.timezone, made.carry_over, made.landing_percent) == ("Europe/Berlin", True, 20)
         assert made.marks == [80, 95]
 
+    @pytest.mark.parametrize(("resource", "kept"), [("money", 5), ("wall_seconds", 0)])
+    def test_time_keeps_nothing_back_unless_that_is_said(
+        self, browser: Browser, project: Project, resource: str, kept: int
+    ) -> None:
+        self.send(browser, amount="600", resource_name=resource, landing_percent="")
+
+        assert Budget.objects.get().landing_percent == kept
+
     def test_a_machine_s_limit_is_of_that_machine(
         self, browser: Browser, project: Project, genesis: Checkpoint
     ) -> None:

@@ -1,0 +1,60 @@
+"""The scrubber of a machine's page: the machine as it was at any of its checkpoints; its right end is now."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Max
+
+from checkpoints.models import Checkpoint
+from dashboard import checkpoint as pages
+from gateway.models import Call
+from machines import moments
+from machines.models import Machine
+
+LINES_SHOWN, CALLS_SHOWN = 300, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubber:
+    """`at` is the number of the checkpoint shown; `live`, one more than the last, stands for now."""
+
+    live: int
+    at: int
+    shown: Checkpoint | None
+
+    @property
+    def words(self) -> str:
+        """For those who hear the control instead of seeing it."""
+        return f"{self.shown.handle}, {self.shown.why}" if self.shown else "now, live"
+
+
+def of(machine: Machine, asked: str) -> Scrubber | None:
+    """At the number that was asked for, or its handle's; now, where there is no such checkpoint. None without any."""
+    own = Checkpoint.objects.of(machine.subject)
+    last = own.aggregate(last=Max("number"))["last"]
+    if not last:
+        return None
+    digits = asked.rpartition("c")[2]
+    number = int(digits) if digits.isdecimal() and len(digits) < 9 else last + 1
+    found = own.select_related("manifest", "parent__manifest", "shares", "guest", "project").filter(
+        number=number
+    )
+    shown = found.first()
+    return Scrubber(live=last + 1, at=number if shown else last + 1, shown=shown)
+
+
+def past(machine: Machine, shown: Checkpoint) -> dict[str, Any]:
+    """What the page shows instead of the present."""
+    moment = moments.at(machine, shown)
+    lines = list(machine.log.filter(pk__lte=moment.log_until).order_by("-id")[:LINES_SHOWN])[::-1]
+    calls = Call.objects.filter(machine=machine, started_at__lte=moment.at).order_by("-number")
+    changed, more, problem = pages.changes(shown.parent, shown) if shown.parent else ([], 0, "")
+    return {
+        "moment": moment,
+        "past_log": lines,
+        "past_calls": list(calls[:CALLS_SHOWN])[::-1],
+        "past_changes": changed,
+        "past_more": more,
+        "past_problem": problem,
+        "branching": shown.branching,
+    }
