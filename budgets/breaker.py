@@ -22,7 +22,7 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from budgets import money
-from budgets.models import LedgerEntry
+from budgets.models import LedgerEntry, months_of
 from budgets.models.breaker import Breaker, State
 from events import actions as events
 from projects.errors import Conflict, Invalid
@@ -40,8 +40,7 @@ _NORMAL = """
 SELECT count(*), percentile_disc(0.9) WITHIN GROUP (ORDER BY micros) FROM (
     SELECT sum(micros) AS micros FROM budgets_ledgerentry
     WHERE project_id = %(project)s AND kind = ANY(%(kinds)s)
-      AND month >= date_trunc('month', %(since)s::timestamptz - interval '1 day')::date
-      AND created_at >= %(since)s AND created_at < %(until)s
+      AND month BETWEEN %(first)s AND %(last)s AND created_at >= %(since)s AND created_at < %(until)s
     GROUP BY date_bin(%(interval)s, created_at, 'epoch') HAVING sum(micros) > 0
 ) AS active
 """
@@ -216,11 +215,15 @@ def _normal(breaker: Breaker, now: datetime) -> int | None:
 
 
 def _reckon_normal(project_id: UUID, now: datetime) -> int | None:
+    since, until = now - PAST, now - 2 * INTERVAL
+    first, last = months_of(since, until)
     asked: dict[str, Any] = {
         "project": project_id,
         "kinds": list(LedgerEntry.CONSUMPTION),
-        "since": now - PAST,
-        "until": now - 2 * INTERVAL,
+        "first": first,
+        "last": last,
+        "since": since,
+        "until": until,
         "interval": INTERVAL,
     }
     with connection.cursor() as cursor:
@@ -235,10 +238,12 @@ def _spent(project_id: UUID, since: datetime, until: datetime) -> int:
 
 
 def _entries(since: datetime, until: datetime) -> QuerySet[LedgerEntry]:
-    """Consumption that was entered then; its month is that in which it was held, which may be the one before."""
-    month = (since - timedelta(days=1)).date().replace(day=1)
+    """Consumption that was entered then."""
     return LedgerEntry.objects.filter(
-        kind__in=LedgerEntry.CONSUMPTION, month__gte=month, created_at__gt=since, created_at__lte=until
+        kind__in=LedgerEntry.CONSUMPTION,
+        month__range=months_of(since, until),
+        created_at__gt=since,
+        created_at__lte=until,
     )
 
 

@@ -1,5 +1,6 @@
-"""A balance over time: what was used up to now, from the ledger, and what lies ahead. One query; no words."""
+"""A balance over time: what was used up to now, from the ledger, and what lies ahead. No words."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from django.db import connection
 
 from budgets import forecast
 from budgets.forecast import Forecast, Series, TooShort
-from budgets.models import Budget, LedgerEntry, Window
+from budgets.models import Budget, LedgerEntry, Window, months_of
 from budgets.paths import DAYS, TEN_MINUTES, Cycle
 from budgets.resources import Period
 
@@ -19,21 +20,27 @@ from budgets.resources import Period
 BACK = AHEAD = timedelta(days=30)
 # A budget that lasts for hours is forecast from minutes.
 BACK_SHORT, AHEAD_SHORT = timedelta(hours=6), timedelta(hours=2)
+# Hours begin and days are halved at a quarter of an hour, whatever the time zone.
+QUARTER, MINUTE = timedelta(minutes=15), timedelta(minutes=1)
 # Forecasts of these periods are judged by what came true, so many of the latest.
 _JUDGED, JUDGED_MAX = (Period.DAY, Period.WEEK, Period.MONTH), 60
 
 _BUCKETS = """
-SELECT of.budget_id, date_trunc(%(slot)s, entry.created_at), sum(part.amount)::bigint
+SELECT of.budget_id, date_bin(%(step)s, entry.created_at, 'epoch'), sum(part.amount)::bigint
 FROM budgets_ledgerentry AS entry, unnest(entry.windows, entry.amounts) AS part (window_id, amount)
 JOIN budgets_window AS of ON of.id = part.window_id
 WHERE entry.created_at >= %(since)s AND entry.created_at < %(until)s
-  AND entry.month >= date_trunc('month', %(since)s, 'UTC')::date
+  AND entry.month BETWEEN %(first)s AND %(last)s
   AND entry.kind = ANY(%(kinds)s)
   AND (%(projects)s::uuid[] IS NULL OR entry.project_id = ANY(%(projects)s))
   AND (%(machine)s::uuid IS NULL OR entry.machine_id = %(machine)s)
   AND of.budget_id = ANY(%(budgets)s)
 GROUP BY 1, 2 ORDER BY 2
 """
+
+
+# By budget: when how much was used, in order.
+Used = dict[int, list[tuple[datetime, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ class Burn:
 def of(window: Window, now: datetime, *, limit: int | None = None) -> Burn:
     """The balance's past and future, with the limit as it is or as it would be. Periods before count as past, too."""
     cycle, back, _ = _pace(window.budget)
-    return _burn(window, now, _series([window], cycle, now - back, now)[0], limit)
+    used = _used([window], cycle, now - back, now)
+    return _burn(window, now, _series(window.budget, used, cycle, now), limit)
 
 
 def of_all(windows: Iterable[Window], now: datetime) -> dict[int, Burn]:
@@ -70,10 +78,9 @@ def of_all(windows: Iterable[Window], now: datetime) -> dict[int, Burn]:
     found: dict[int, Burn] = {}
     for group in alike.values():
         cycle, back, _ = _pace(group[0].budget)
-        pasts = _series(group, cycle, now - back, now)
-        found |= {
-            window.pk: _burn(window, now, past, None) for window, past in zip(group, pasts, strict=True)
-        }
+        used = _used(group, cycle, now - back, now)
+        for window in group:
+            found[window.pk] = _burn(window, now, _series(window.budget, used, cycle, now), None)
     return found
 
 
@@ -94,16 +101,26 @@ def calibration(project_id: UUID) -> Calibration:
     nobody knows what would have been used; so are those in whose middle there was not enough history.
     """
     past = Window.objects.filter(budget__project_id=project_id, budget__period__in=_JUDGED, exhausted_at=None)
-    windows = past.filter(closed_at__isnull=False).select_related("budget").order_by("-closed_at")
-    judged = [held for window in windows[:JUDGED_MAX] if (held := _held(window)) is not None]
+    ended = past.filter(closed_at__isnull=False).select_related("budget").order_by("-closed_at")
+    middles = {window: _middle(window) for window in ended[:JUDGED_MAX]}
+    if not middles:
+        return Calibration(0, 0)
+    used = _used(middles, DAYS, min(middles.values()) - BACK, max(middles.values()))
+    judged = [held for window in middles if (held := _held(window, used)) is not None]
     return Calibration(len(judged), sum(judged))
 
 
-def _held(window: Window) -> bool | None:
+def _middle(window: Window) -> datetime:
+    assert window.ends_at is not None
+    return window.starts_at + (window.ends_at - window.starts_at) / 2
+
+
+def _held(window: Window, used: Used) -> bool | None:
     """Whether the band held the truth; None where nothing had been forecast."""
     assert window.ends_at is not None
-    middle = window.starts_at + (window.ends_at - window.starts_at) / 2
-    past = _series([window], DAYS, middle - BACK, middle)[0]
+    middle, all_used = _middle(window), used.get(window.budget_id, [])
+    known = all_used[bisect_left(all_used, (middle - BACK,)) : bisect_left(all_used, (middle,))]
+    past = _series(window.budget, {window.budget_id: known}, DAYS, middle)
     burned = forecast.burned(past, since=window.starts_at)
     consumed = burned[-1][1] if burned else 0
     said = forecast.forecast(past, now=middle, until=window.ends_at, limit=window.limit, consumed=consumed)
@@ -118,29 +135,33 @@ def _pace(budget: Budget) -> tuple[Cycle, timedelta, timedelta]:
     return (TEN_MINUTES, BACK_SHORT, AHEAD_SHORT) if short else (DAYS, BACK, AHEAD)
 
 
-def _series(windows: list[Window], cycle: Cycle, since: datetime, until: datetime) -> list[Series]:
-    """What each window's budget was charged with. All of them are of projects, or none is; of one machine, or none."""
-    projects = {window.budget.project_id for window in windows}
+def _used(windows: Iterable[Window], cycle: Cycle, since: datetime, until: datetime) -> Used:
+    """What the budgets of these windows were charged with. All of them are of projects, or none is."""
+    budgets = [window.budget for window in windows]
+    projects = {budget.project_id for budget in budgets}
+    machines = {budget.machine_id for budget in budgets}
+    first, last = months_of(since, until)
     asked: dict[str, Any] = {
-        "slot": "hour" if cycle is DAYS else "minute",
+        "step": QUARTER if cycle is DAYS else MINUTE,
         "since": since,
         "until": until,
+        "first": first,
+        "last": last,
         "kinds": list(LedgerEntry.CONSUMPTION),
         "projects": None if None in projects else list(projects),
-        "machine": windows[0].budget.machine_id,
-        "budgets": [window.budget_id for window in windows],
+        "machine": machines.pop() if len(machines) == 1 else None,
+        "budgets": [budget.pk for budget in budgets],
     }
-    found: dict[int, list[tuple[datetime, int]]] = {}
+    found: Used = {}
     with connection.cursor() as cursor:
         cursor.execute(_BUCKETS, asked)
         for key, at, amount in cursor.fetchall():
             found.setdefault(key, []).append((at, amount))
-    return [
-        forecast.series(
-            found.get(window.budget_id, []), until=until, cycle=cycle, zone=ZoneInfo(window.budget.timezone)
-        )
-        for window in windows
-    ]
+    return found
+
+
+def _series(budget: Budget, used: Used, cycle: Cycle, until: datetime) -> Series:
+    return forecast.series(used.get(budget.pk, []), until=until, cycle=cycle, zone=ZoneInfo(budget.timezone))
 
 
 def _line(window: Window, past: Series, since: datetime, now: datetime) -> list[tuple[datetime, int]]:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -29,7 +29,7 @@ _MINUTE_BEGAN = Q(kind=LedgerEntry.Kind.LIMIT, actor="system", key__endswith=":o
 # The sum keeps the planner from walking along the ids; by time there is an index of whole blocks.
 _IDS = """
 SELECT coalesce(min(id + 0), 0), coalesce(max(id + 0), -1) FROM budgets_ledgerentry
-WHERE created_at >= %s AND created_at < %s
+WHERE created_at BETWEEN %s AND %s
 """
 
 # Gives machines their names.
@@ -43,8 +43,7 @@ class Filter:
     kind: str = ""
     label: str = ""  # the model
     machine_id: UUID | None = None
-    day: date | None = None
-    zone: tzinfo = UTC
+    day: date | None = None  # UTC
 
     def __bool__(self) -> bool:
         return bool(self.kind or self.label or self.machine_id or self.day)
@@ -83,17 +82,15 @@ def _reachable(project: Project, asked: Filter, before: int | None) -> QuerySet[
     if asked.machine_id:
         found = found.filter(machine_id=asked.machine_id)
     if asked.day:
-        begins = datetime.combine(asked.day, time(), asked.zone)
-        ends = datetime.combine(asked.day + timedelta(days=1), time(), asked.zone)
-        first, last = _ids_between(begins, ends)
-        found = found.filter(created_at__gte=begins, created_at__lt=ends, id__gte=first, id__lte=last)
+        span = datetime.combine(asked.day, time.min, UTC), datetime.combine(asked.day, time.max, UTC)
+        found = found.filter(created_at__range=span, id__range=_ids_between(*span))
     return found
 
 
-def _ids_between(begins: datetime, ends: datetime) -> tuple[int, int]:
+def _ids_between(since: datetime, until: datetime) -> tuple[int, int]:
     """The first and last id of that time: else it would be looked for from the end of the ledger on."""
     with connection.cursor() as cursor:
-        cursor.execute(_IDS, [begins, ends])
+        cursor.execute(_IDS, [since, until])
         first, last = cursor.fetchone()
     return first, last
 

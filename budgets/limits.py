@@ -186,10 +186,9 @@ def _change(budget: Budget, limit: int, options: dict[str, Any], by: User | None
     window = budget.windows.open().get()
     delta, bound = limit - budget.limit, window.spent + window.reserved
     if window.limit + delta < bound:
-        currency = budget.project.currency if budget.project else "USD"
+        promised = sentences.amount(bound, budget.resource, budget.currency)
         raise Conflict(
-            f"{budget.scope} has spent or promised {sentences.amount(bound, budget.resource, currency)} already; "
-            "its limit cannot be less than that."
+            f"{budget.scope} has spent or promised {promised} already; its limit cannot be less than that."
         )
     Budget.objects.filter(pk=budget.pk).update(limit=limit, **options)
     budget.refresh_from_db()

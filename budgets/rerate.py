@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection, transaction
 from django.db.models import QuerySet, Sum
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from budgets import book, prices
 from budgets.errors import UnknownPrice
-from budgets.models import LedgerEntry, Rerating
+from budgets.models import LedgerEntry, Rerating, months_of
 from budgets.prices import Price, Usage
 from events import actions as events
 from projects.errors import Invalid
@@ -126,16 +126,14 @@ def _priced(project: Project | None, since: datetime, until: datetime) -> QueryS
     """The provider's own figures; a bound is none, and what cost nothing was free."""
     entries = LedgerEntry.objects.filter(
         kind="usage", calls__gt=0, micros__gt=0, created_at__gte=since, created_at__lt=until
-    ).order_by("id")
-    # A hold that was placed before midnight is entered in the month before.
-    months = ((since - timedelta(days=2)).date().replace(day=1), until.date())
-    entries = entries.filter(month__range=months)
+    )
+    entries = entries.filter(month__range=months_of(since, until)).order_by("id")
     return entries.filter(project=project) if project else entries
 
 
 def _corrected(project: Project | None, since: datetime, until: datetime) -> dict[int, int]:
-    """What earlier re-ratings entered, by the entry that they corrected; its id is the key's last part."""
-    entries = LedgerEntry.objects.filter(kind="rerating")
+    """What earlier re-ratings entered, by the entry that they corrected: of its month, its id the key's last part."""
+    entries = LedgerEntry.objects.filter(kind="rerating", month__range=months_of(since, until))
     entries = entries.filter(project=project) if project else entries
     sums = entries.values("key").annotate(total=Sum("micros")).order_by()
     found: dict[int, int] = {}

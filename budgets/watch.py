@@ -15,7 +15,6 @@ from django.utils import timezone
 from budgets import ledger, limits, sentences
 from budgets.models import Window
 from budgets.resources import Period
-from projects.models import Project
 
 # How many holders' rows are locked at once.
 LOCKED_AT_ONCE = 100
@@ -146,17 +145,11 @@ def _tell_overrun(window: Window) -> bool:
 
 
 def _record(kind: str, window: Window, **data: Any) -> None:
-    figures = {"window": window.pk, "limit": window.limit, "spent": window.spent}
-    limits.tell(kind, window.budget, **figures, **data)
+    limits.tell(kind, window.budget, window=window.pk, limit=window.limit, spent=window.spent, **data)
 
 
 def _sentence(window: Window) -> str:
     budget = window.budget
-    currency = _currency(budget.project)
-    limit = sentences.amount(window.limit, window.resource, currency)
+    limit = sentences.amount(window.limit, window.resource, budget.currency)
     per = "" if budget.period == Period.TOTAL else f" per {budget.period}"
     return f"{budget.scope} has used {window.percent} % of its {limit}{per}."
-
-
-def _currency(project: Project | None) -> str:
-    return project.currency if project else "USD"

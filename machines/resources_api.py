@@ -174,19 +174,20 @@ class ProjectResources(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         project = projects.find(slug, user=request.user)
-        span = _span(request)
-        found = reports.breakdown([project.id], **span)
+        since, until = _span(request)
+        found = reports.breakdown([project.id], since=since, until=until)
         held = list(reports.holds([project.id]))
         handles = spending.handles({key for key in found.machines if key} | _machines(held))
         people = dict(projects.members(project).values_list("pk", "username"))
         answer = {
             "project": project.slug,
             "currency": project.currency,
-            **span,
+            "since": since,
+            "until": until,
             **_cuts(found),
             "types": _parts(spending.by_type(found)),
-            "machines": _parts(_named(found.machines, handles))[:MACHINES_SHOWN],
-            "members": _parts(_named(found.members, people)),
+            "machines": _parts(spending.named(found.machines, handles))[:MACHINES_SHOWN],
+            "members": _parts(spending.named(found.members, people)),
             "budgets": _with_forecasts(reports.standing([project.id])),
             "holds": [_hold(one, handles) for one in held],
         }
@@ -204,13 +205,15 @@ class MachineResources(APIView):
     )
     def get(self, request: Request, reference: str) -> Response:
         machine = machines.find(reference, user=request.user)
-        project, span = machine.project, _span(request)
+        project, (since, until) = machine.project, _span(request)
+        found = reports.breakdown([project.id], since=since, until=until, machine_id=machine.id)
         held = reports.holds([project.id]).filter(machine_id=machine.id)
         answer = {
             "machine": machine.handle,
             "currency": project.currency,
-            **span,
-            **_cuts(reports.breakdown([project.id], **span, machine_id=machine.id)),
+            "since": since,
+            "until": until,
+            **_cuts(found),
             "budgets": _with_forecasts(reports.of_holders([of_machine(machine.id)])),
             "holds": [_hold(one, {machine.id: machine.handle}) for one in held],
         }
@@ -226,11 +229,10 @@ class ProjectBudget(ProjectBudgets):
     """The same limits as under `projects/{slug}/budgets/`, beside what was used."""
 
 
-def _span(request: Request) -> dict[str, datetime]:
+def _span(request: Request) -> tuple[datetime, datetime]:
     """The last days that were asked for, up to now."""
     now = timezone.now()
-    days = checked(SpanSerializer, request.query_params)["days"]
-    return {"since": now - timedelta(days=days), "until": now}
+    return now - timedelta(days=checked(SpanSerializer, request.query_params)["days"]), now
 
 
 def _cuts(found: Breakdown) -> dict[str, Any]:
@@ -239,10 +241,6 @@ def _cuts(found: Breakdown) -> dict[str, Any]:
 
 def _machines(held: list[Reservation]) -> set[UUID]:
     return {one.machine_id for one in held if one.machine_id}
-
-
-def _named(cut: dict[Any, Used], names: dict[Any, str]) -> dict[str, Used]:
-    return {names.get(key, str(key)) if key else "": used for key, used in cut.items()}
 
 
 def _parts(cut: dict[str, Used]) -> list[dict[str, Any]]:

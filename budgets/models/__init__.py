@@ -2,7 +2,7 @@
 
 from budgets.models.breaker import Breaker
 from budgets.models.budget import Budget, usual_marks
-from budgets.models.ledger import LedgerEntry
+from budgets.models.ledger import LedgerEntry, months_of
 from budgets.models.pool import Deal, Pool, PoolMember
 from budgets.models.price import PriceOverride, Rerating
 from budgets.models.reservation import Reservation
@@ -22,5 +22,6 @@ __all__ = [
     "Reservation",
     "Transfer",
     "Window",
+    "months_of",
     "usual_marks",
 ]

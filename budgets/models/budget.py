@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from budgets.prices import CURRENCY
 from budgets.resources import Period, Resource
 from projects.models import Project
 
@@ -65,6 +66,10 @@ class Budget(models.Model):
     @property
     def subject(self) -> str:
         return f"budget:{self.pk}"
+
+    @property
+    def currency(self) -> str:
+        return self.project.currency if self.project else CURRENCY
 
     @property
     def machine_id(self) -> uuid.UUID | None:

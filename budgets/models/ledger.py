@@ -1,5 +1,6 @@
 """The ledger: what was used, and how limits changed. Its partitions and its trigger are in the migrations."""
 
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -7,6 +8,19 @@ from django.db import models
 
 from budgets.resources import COMPUTE
 from projects.models import Project
+
+# Longer than anything is held.
+_HELD_AT_MOST = timedelta(days=1)
+
+
+def months_of(since: datetime, until: datetime) -> tuple[date, date]:
+    """The first and the last `month` of what was used in that span: without them, every partition is searched.
+
+    What is used after midnight may be of the month before, in which it was held. What later corrected the use of
+    older months is left out.
+    """
+    first, last = (since - _HELD_AT_MOST).astimezone(UTC), until.astimezone(UTC)
+    return first.date().replace(day=1), last.date().replace(day=1)
 
 
 class LedgerEntry(models.Model):

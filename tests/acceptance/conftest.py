@@ -50,7 +50,6 @@ def stack(
         running(home, database, node=shared, **settings) as started,
     ):
         yield started
-        started.kill("worker")  # it has nothing under way, but takes ten seconds to end by itself
 
 
 def _host_paths(agent: str) -> tuple[str, ...]:

@@ -270,6 +270,11 @@ class TestLedger:
 
         assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
 
+    def test_of_the_last_of_all_days_there_is_nothing(self, api: Api, project: Project) -> None:
+        entry(project, timezone.now()).save()
+
+        assert api("bob").get(f"{LEDGER}?day=9999-12-31").json()["results"] == []
+
     def test_a_problem_is_json_even_to_who_wanted_csv(self, api: Api, project: Project) -> None:
         answer = api("charlie").get(LEDGER, headers={"Accept": "text/csv"})
 

@@ -1,6 +1,8 @@
 """A balance's past from the ledger, and the forecast that follows from it."""
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -81,6 +83,20 @@ class TestABudgetForGood:
         with django_assert_num_queries(1):
             burn.of(window, now)
 
+    def test_what_was_held_before_midnight_counts_when_the_past_begins_with_the_month(
+        self, window: Window
+    ) -> None:
+        begin = datetime(2026, 3, 1, tzinfo=UTC)
+        Window.objects.filter(pk=window.pk).update(starts_at=begin - DAY, spent=70)
+        window = window_of(window.budget)
+        held_before = charged(window, begin + timedelta(minutes=2), 70)
+        held_before.month = date(2026, 2, 1)
+        held_before.save()
+
+        line = burn.of(window, begin + burn.BACK).line
+
+        assert (line[0], line[-1]) == ((begin, 0), (begin + burn.BACK, 70))
+
 
 class TestShortHistories:
     def test_a_budget_of_the_day_before_yesterday_says_so(self, project: Project, now: datetime) -> None:
@@ -132,6 +148,15 @@ class TestCalibration:
 
         assert found.n == 9  # not the first three days: they had too short a past
         assert found.inside == 7  # not the last, nor the first Saturday: it was thought to be a quiet day
+
+    def test_the_ledger_is_read_once_for_all_of_them(
+        self,
+        windows: list[Window],
+        project: Project,
+        django_assert_num_queries: Callable[[int], AbstractContextManager[object]],
+    ) -> None:
+        with django_assert_num_queries(2):
+            burn.calibration(project.pk)
 
     def test_days_that_ran_out_are_left_out(
         self, windows: list[Window], project: Project, now: datetime

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.stack import Stack
-from tests.e2e.test_browser import chromium, needs_assets, page, pytestmark, violations
+from tests.e2e.test_browser import chromium, needs_assets, page, pytestmark, signed_in, violations
 
-__all__ = ["chromium", "page", "pytestmark"]  # the fixtures, and what they need
+__all__ = ["chromium", "page", "pytestmark", "signed_in"]  # the fixtures, and what they need
 
 PAGES = ["/budgets/", "/p/demo/budget/", "/p/demo/ledger/", "/prices/", "/budgets/limits/new/?project=demo"]
 

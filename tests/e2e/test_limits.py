@@ -31,16 +31,16 @@ def test_an_agent_that_hangs_is_ended_when_its_time_is_up(stack: Stack) -> None:
         lambda: (m := stack.get(f"machines/{handle}/"))["state"] == "failed" and m, seconds=90
     )
 
-    assert "10 s" in machine["sentence"] or "time" in machine["sentence"]
+    assert "Stopped after 10 s" in machine["sentence"]
     assert stack.checkpoints(handle)[-1]["state"] == "captured"
 
 
 def test_time_that_a_machine_is_paused_does_not_count(stack: Stack) -> None:
-    handle = stack.spawn("for i in 1 2 3 4 5 6; do echo $i; sleep 1; done", "shell", wall_seconds=12)
+    handle = stack.spawn("for i in 1 2 3; do echo $i; sleep 1; done", "shell", wall_seconds=10)
     stack.await_state(handle, "running")
     stack.post(f"machines/{handle}/pause/")
     paused = stack.await_state(handle, "paused")
-    eventually(lambda: _seconds_since(paused["run_started_at"]) > 16, what="its limit to pass")
+    eventually(lambda: _seconds_since(paused["run_started_at"]) > 10, what="its limit to pass")
 
     stack.post(f"machines/{handle}/resume/")
 

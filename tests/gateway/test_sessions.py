@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from budgets.prices import Usage, price_of
@@ -224,7 +224,6 @@ ROUNDS = st.lists(st.tuples(MODEL, USER), max_size=4)
 
 
 class TestBound:
-    @settings(max_examples=200)
     @given(first=USER, before=ROUNDS, new=ROUNDS, system=TEXT)
     def test_it_is_never_below_the_truth_nor_above_the_plain_bound(
         self, first: Body, before: list[tuple[Body, Body]], new: list[tuple[Body, Body]], system: str
