@@ -50,6 +50,10 @@ class Capacity(ProxmoxError):
     """Out of space, memory or slots."""
 
 
+class Damaged(ProxmoxError):
+    """What is stored cannot be read any more, or is not what was written; it will not get better."""
+
+
 class Unsupported(ProxmoxError):
     """This storage or version cannot do it; plan differently."""
 
@@ -96,6 +100,10 @@ _TEXTS: list[tuple[str, type[ProxmoxError]]] = [
     (r"incomplete snapshot", Stuck),
     (r"^unexpected status$|unable to get last line|interrupted by signal|received interrupt", UnknownOutcome),
     (r"already (exists|used|running|defined)|convert a template to a template|refusing to override", Exists),
+    # What storages, qemu-img, zstd and vma say of data that has rotted; the last line is the embedded node.
+    (r"input/output error|image is corrupt|structure needs cleaning", Damaged),
+    (r"chec[hk]sum|decoding error|unable to load chunk|wrong vma", Damaged),
+    (r"stored content \S+ |snapshot data '.*' is missing|(manifest|archive) '.*' is damaged", Damaged),
     # Storages that are not there or not meant for it: nothing is gone because of that.
     (r"(storage|bridge) '[^']*' (does not exist|is not available|is not activated|is disabled)", Refused),
     (r"(does not support vm images|not configured for content-type|content type needs to be)", Refused),
@@ -134,7 +142,7 @@ _ADVICE: dict[type[ProxmoxError], str] = {
     "then run: systemctl restart qemu-guest-agent"
 }
 # What a log may add to a result that says nothing: the last of its lines that is one of these.
-_TELLING = (Transient, Busy, Capacity, Unsupported, Refused)
+_TELLING = (Transient, Busy, Capacity, Damaged, Unsupported, Refused)
 _FAILURE_LINE = re.compile(r"(?:TASK )?ERROR: (?:Backup of VM \d+ failed - )?(.+)")
 
 

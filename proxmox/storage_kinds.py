@@ -25,6 +25,7 @@ class Abilities:
     rolls_back_any: bool = False  # to an older snapshot too, not to the newest only
     links_snapshots: bool = False  # linked clone from a snapshot of an ordinary VM
     copies_snapshots: bool = False  # full clone from such a snapshot
+    holds_clones: bool = False  # a snapshot cannot be deleted while linked clones of it are there
     template: bool = False  # can hold a template, and linked clones of it
     backups: bool = False
 
@@ -57,7 +58,7 @@ _FILES = frozenset({"dir", "nfs", "cifs", "glusterfs"})  # DirPlugin, NFSPlugin,
 _KINDS = {
     **dict.fromkeys(_FILES, _QCOW2),
     "lvmthin": _THIN,  # LvmThinPlugin
-    "rbd": _THIN,  # RBDPlugin
+    "rbd": replace(_THIN, holds_clones=True),  # RBDPlugin: `rbd snap unprotect` fails while children exist
     "zfspool": _ZFS,  # ZFSPoolPlugin: `copy` has no `snap`, rollback is to the newest snapshot
     "zfs": _ZFS,  # ZFSPlugin: ZFS over iSCSI
     # BTRFSPlugin says that it links snapshots, but clone_image ignores the snapshot and clones the present state.

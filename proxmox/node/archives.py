@@ -6,6 +6,7 @@ and every content once. What a backup job does before and after is in `api/vzdum
 
 import contextlib
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -29,6 +30,7 @@ _NAME = re.compile(r"backup/vzdump-qemu-(\d+)-(\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d)\.
 _TIME = "%Y_%m_%d-%H_%M_%S"
 SUFFIXES = {"0": "", "1": ".zst", "zstd": ".zst", "gzip": ".gz"}  # by vzdump's `compress`
 CONFIG, FIREWALL, MANIFEST, CONTENTS = "qemu-server.json", "firewall.json", "manifest.json", "contents/"
+_DIGEST = "AUTOVIBE.sha256"  # a member's content, in its extended header; contents have it in their names
 
 Tick = Callable[[], None]
 Spend = Callable[[int], None]
@@ -130,7 +132,7 @@ def write(path: Path, backup: Backup, store: Store, spend: Spend) -> None:
             _add(tar, MANIFEST, json.dumps(backup.entries).encode())
             for digest, size in sizes.items():
                 spend(size)
-                _add(tar, CONTENTS + digest, b"".join(store.read(digest, size)))
+                _add(tar, CONTENTS + digest, b"".join(store.read(digest)))
         fresh.rename(path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -150,7 +152,7 @@ def read(path: Path, store: Store, held: set[str], tick: Tick) -> Backup:
         entries = [Entry(*row) for row in _json(tar)]
         for member in iter(tar.next, None):
             tick()
-            if store.put(_content(tar, member), held) != member.name.removeprefix(CONTENTS):
+            if store.put(_content(tar, member), held, check=True) != member.name.removeprefix(CONTENTS):
                 raise ValueError(f"{member.name} is not what it was")
     if missing := {entry.content for entry in entries if entry.kind == FILE} - held:
         raise Failure(f"archive '{path.name}' is damaged: {len(missing)} contents are missing")
@@ -196,14 +198,20 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> bytes:
     extracted = tar.extractfile(member) if member else None
-    if extracted is None:
+    if member is None or extracted is None:
         raise ValueError("a member is missing")
-    return extracted.read()
+    data = extracted.read()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != member.pax_headers.get(_DIGEST, digest):
+        raise ValueError(f"{member.name} is not what it was")
+    return data
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(data)
+    if not name.startswith(CONTENTS):
+        info.pax_headers = {_DIGEST: hashlib.sha256(data).hexdigest()}
     tar.addfile(info, io.BytesIO(data))
 
 

@@ -1,7 +1,7 @@
 """A guest's disk over its life: snapshots and rollback, clones, templates, destruction.
 
-Per guest: `disk/` (its files), `snapshots/<name>` and `base` (manifests), `index` (what the disk was when last
-looked at). Who may call what when is the callers' affair: they hold the VM's configuration lock.
+Per guest: `disk/` (its files), `snapshots/<name>` and `base` (digests of manifests), `known` (what the disk was when
+last looked at). Who may call what when is the callers' affair: they hold the VM's configuration lock.
 """
 
 import contextlib
@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxmox.node import trees
-from proxmox.node.errors import Failure
+from proxmox.node.errors import Damaged
 from proxmox.node.guests import Guests
+from proxmox.node.indexes import Indexes, Known
+from proxmox.node.manifests import Manifests
 from proxmox.node.store import Store
-from proxmox.node.trees import Captured, Entry, Index, Tick, Trees
+from proxmox.node.trees import Entry, Index, Tick, Trees
 
 LATELY_SECONDS = 60
 BASE = "base"  # the manifest of a template's disk
-_SAME = "same-as"  # link to the manifest that the index was last written out as
 
 
 class Disks:
@@ -31,6 +32,8 @@ class Disks:
         self._guests = guests
         self._store = store
         self._trees = Trees(store)
+        self._manifests = Manifests(store)
+        self._indexes = Indexes(guests.directory, self._write)
         self._trash = trash
         self._measured: dict[int, tuple[float, int]] = {}
         self._fsync = fsync
@@ -59,102 +62,95 @@ class Disks:
 
     def snapshot(self, vmid: int, name: str, tick: Tick) -> None:
         """Keep the disk as it is now under `name`."""
-        with self._captured(vmid, tick) as captured:
-            self._keep(vmid, self._snapshot(vmid, name), captured)
+        with self._captured(vmid, tick) as known:
+            self._write(self._snapshot(vmid, name), known.manifest.encode())
 
     def make_base(self, vmid: int, tick: Tick) -> None:
         """Keep the disk as it is now as what clones of this template start from."""
-        with self._captured(vmid, tick) as captured:
-            self._keep(vmid, self._guests.directory(vmid) / BASE, captured)
+        with self._captured(vmid, tick) as known:
+            self._write(self._guests.directory(vmid) / BASE, known.manifest.encode())
 
     def rollback(self, vmid: int, name: str, tick: Tick) -> None:
-        """Make the disk what it was; the guest must be off."""
-        self._restore(vmid, self._entries(self._snapshot(vmid, name)), self._index(vmid), tick)
+        """Make the disk what it was; the guest must be off. Raises `Damaged`, with nothing touched."""
+        self._restore(vmid, self._entries(self._snapshot(vmid, name)), tick)
 
     def clone(self, source: int, snapshot: str, target: int, tick: Tick) -> None:
         """A new disk from another guest's snapshot; without one, from its base or from its disk as it is now."""
         base = self._guests.directory(source) / BASE
         if snapshot or base.exists():
-            entries = self._entries(self._snapshot(source, snapshot) if snapshot else base)
-            self._restore(target, entries, {}, tick)
+            self._restore(target, self._entries(self._snapshot(source, snapshot) if snapshot else base), tick)
             return
-        with self._captured(source, tick) as captured:
-            self._restore(target, captured.entries, {}, tick)
+        with self._captured(source, tick) as known:
+            self._restore(target, trees.entries_of(known.seen), tick)
 
     @contextlib.contextmanager
     def contents(self, vmid: int, tick: Tick) -> Iterator[list[Entry]]:
         """What is on the disk now, with its contents kept in the store meanwhile."""
-        with self._captured(vmid, tick) as captured:
-            yield captured.entries
+        with self._captured(vmid, tick) as known:
+            yield trees.entries_of(known.seen)
 
-    def fill(self, vmid: int, entries: list[Entry], tick: Tick) -> None:
-        """A new disk from entries whose contents are in the store."""
-        self._restore(vmid, entries, {}, tick)
+    def replace(self, vmid: int, entries: list[Entry], tick: Tick) -> None:
+        """A new disk from entries whose contents are in the store. What was there goes when the new one is complete."""
+        fresh = self._new_in_trash(vmid)
+        try:
+            index = self._trees.restore(fresh / "disk", entries, {}, tick)
+            self.destroy(vmid)
+            fresh.rename(self._guests.directory(vmid))
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        self._note(vmid, index)
 
     def drop_snapshot(self, vmid: int, name: str) -> None:
         """Forget a snapshot; its contents are swept later."""
         self._snapshot(vmid, name).unlink(missing_ok=True)
 
-    def has_snapshot(self, vmid: int, name: str) -> bool:
-        return self._snapshot(vmid, name).exists()
-
     def destroy(self, vmid: int) -> None:
         """Remove everything of a guest; it must be off. A crash leaves it either whole or gone."""
-        directory = self._guests.directory(vmid)
-        grave = self._trash / f"{vmid}-{time.time_ns()}"
+        grave = self._new_in_trash(vmid)
         with contextlib.suppress(FileNotFoundError):
-            directory.rename(grave)
+            self._guests.directory(vmid).rename(grave)
+        self._indexes.forget(vmid)
         shutil.rmtree(grave, ignore_errors=True)
 
     # --- details ---
 
     @contextlib.contextmanager
-    def _captured(self, vmid: int, tick: Tick) -> Iterator[Captured]:
-        index = self._index(vmid)
+    def _captured(self, vmid: int, tick: Tick) -> Iterator[Known]:
+        before = self._indexes.of(vmid)
         with self._store.session() as held:
             with self._guests.still(vmid):
-                captured = self._trees.capture(self._guests.disk(vmid), index, held, tick)
-            # In this order: a crash in between must not leave an old manifest that a new index vouches for.
-            if not captured.same_entries:
-                (self._guests.directory(vmid) / _SAME).unlink(missing_ok=True)
-            if not captured.same_index:
-                self._write(self._guests.directory(vmid) / "index", trees.dump(captured.seen.values()))
-            yield captured
+                captured = self._trees.capture(self._guests.disk(vmid), before.seen, held, tick)
+            manifest = before.manifest
+            if not manifest or not captured.same_entries or self._store.damaged:
+                manifest = self._manifests.keep(captured.entries, held)
+            known = Known(manifest, captured.seen)
+            if manifest != before.manifest or not captured.same_index:
+                self._indexes.keep(vmid, known)
+            yield known
 
-    def _keep(self, vmid: int, manifest: Path, captured: Captured) -> None:
-        """Write a manifest; one that would be as the last is a hard link to it."""
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        same = self._guests.directory(vmid) / _SAME
-        manifest.unlink(missing_ok=True)
-        if same.exists():
-            os.link(same, manifest)
-            return
-        self._write(manifest, trees.dump(captured.entries))
-        os.link(manifest, same)
+    def _restore(self, vmid: int, entries: list[Entry], tick: Tick) -> None:
+        index = self._indexes.of(vmid).seen
+        self._note(vmid, self._trees.restore(self._guests.disk(vmid), entries, index, tick))
 
-    def _restore(self, vmid: int, entries: list[Entry], index: Index, tick: Tick) -> None:
-        directory = self._guests.directory(vmid)
-        for name in ("index", _SAME):  # they describe a disk that is about to change
-            (directory / name).unlink(missing_ok=True)
-        restored = self._trees.restore(self._guests.disk(vmid), entries, index, tick)
-        self._write(directory / "index", trees.dump(restored.values()))
-
-    def _index(self, vmid: int) -> Index:
-        try:
-            return trees.load_index((self._guests.directory(vmid) / "index").read_bytes())
-        except FileNotFoundError:
-            return {}
+    def _note(self, vmid: int, index: Index) -> None:
+        with self._store.session() as held:
+            manifest = self._manifests.keep(trees.entries_of(index), held)
+            self._indexes.keep(vmid, Known(manifest, index))
 
     def _entries(self, manifest: Path) -> list[Entry]:
         try:
-            return trees.load_entries(manifest.read_bytes())
+            return self._manifests.at(manifest)
         except FileNotFoundError:
-            raise Failure(f"snapshot data '{manifest.name}' is missing from the storage") from None
+            raise Damaged(f"snapshot data '{manifest.name}' is missing from the storage") from None
+
+    def _new_in_trash(self, vmid: int) -> Path:
+        return self._trash / f"{vmid}-{time.time_ns()}"
 
     def _snapshot(self, vmid: int, name: str) -> Path:
         return self._guests.directory(vmid) / "snapshots" / name
 
     def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{threading.get_native_id()}")
         with fresh.open("wb") as file:
             file.write(data)

@@ -22,6 +22,10 @@ class BadParameters(Failure):
         self.errors = dict(errors)
 
 
+class Damaged(Failure):
+    """Something that is kept on disk is not there any more, or not as it was written."""
+
+
 class Interrupted(Failure):
     """The task was cancelled; what it says then is the worker's own."""
 

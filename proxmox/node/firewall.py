@@ -116,6 +116,10 @@ class Firewall:
             all("firewall=1" in net.split(",") for net in nets),
         )
 
+    def connected(self, vmid: int) -> bool:
+        """Whether the VM has a network device."""
+        return any(_is_net(key) for key in self._configs.view(vmid).values)
+
     def policy(self, vmid: int) -> Policy:
         """What applies to a guest that is started now. Raises `Failure` for a VM that is none."""
         objects = self.view(vmid)

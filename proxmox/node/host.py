@@ -73,7 +73,7 @@ class Host:
         self.guests = Guests(
             state / "guests",
             self.sandbox,
-            Outlets(self.firewall.policy, self.sandbox),
+            Outlets(self.firewall.policy, self.firewall.connected, self.sandbox),
             boot_seconds=options.boot_seconds,
             agent_seconds=options.agent_seconds,
         )

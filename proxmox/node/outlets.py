@@ -1,4 +1,6 @@
-"""Guests whose firewall is closed: which ports of this computer they may reach, and how they get there.
+"""Guests that are closed: which ports of this computer they may reach, and how they get there.
+
+Closed are those whose firewall says so, and those without a network device, which reach nothing.
 
 Such a guest has a network of its own with nothing in it but loopback. Its first process listens there on what the
 rules allow, and hands the listening sockets to the node, which passes each connection on. They stay the guest's, so
@@ -35,10 +37,14 @@ class Outlet(NamedTuple):
 
 
 class Outlets:
-    """The way out of every guest whose firewall is closed."""
+    """The way out of every guest that is closed."""
 
-    def __init__(self, policy: Callable[[int], Policy], sandbox: Sandbox) -> None:
+    def __init__(
+        self, policy: Callable[[int], Policy], connected: Callable[[int], bool], sandbox: Sandbox
+    ) -> None:
+        """`connected`: whether a VM has a network device."""
         self._policy = policy
+        self._connected = connected
         self._sandbox = sandbox
         self._relay = _Relay()
 
@@ -47,13 +53,20 @@ class Outlets:
 
         Raises `Failure` when its firewall cannot be enforced here.
         """
+        if not self._connected(vmid):
+            self._require(f"VM {vmid} has no network device, and this computer shares its network with it")
+            return ()
         outlets = permitted(self._policy(vmid))
-        if outlets is not None and not self._sandbox.closes:
-            raise Failure(
-                f"start failed: the firewall of VM {vmid} is closed, and this computer cannot close it: "
-                "that takes bubblewrap and a network namespace. Use the network profile “open” here."
-            )
+        if outlets is not None:
+            why = f"the firewall of VM {vmid} is closed, and this computer cannot close it"
+            self._require(why, " Use the network profile “open” here.")
         return outlets
+
+    def _require(self, why: str, instead: str = "") -> None:
+        if not self._sandbox.closes:
+            raise Failure(
+                f"start failed: {why}: to close it takes bubblewrap and a network namespace.{instead}"
+            )
 
     def serve(self, vmid: int, run: Path) -> None:
         """Pass on what the guest with that `run` directory sends, from now on; a second time changes nothing."""

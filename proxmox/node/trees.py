@@ -1,11 +1,12 @@
-"""File trees: what is in one (a manifest), noticing what changed since it was last looked at, and putting one back.
+"""File trees: what is in one, noticing what changed since it was last looked at, and putting one back.
 
 A file whose inode, size and times are as in the index costs one stat. Sockets, pipes and devices are left out;
-hard links become separate files.
+hard links become separate files. How lists of entries are kept is in `manifests`.
 """
 
-import json
+import contextlib
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import zstandard
-
 from proxmox.node.errors import Failure
 from proxmox.node.store import Store
 
 FILE, DIRECTORY, LINK = "f", "d", "l"
+_KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 BATCH = 64  # files per piece of work for a thread
+READY = "ready"  # beside the tree: contents that are about to be put in place
 # A file that was changed this recently may change again within the same tick of the file system's clock.
 SETTLED_NS = 50_000_000
 
@@ -50,10 +51,14 @@ Index = dict[str, Seen]
 
 
 class Captured(NamedTuple):
-    entries: list[Entry]  # parents before children
     seen: Index
     same_entries: bool  # as the index that was given had them
     same_index: bool
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Sorted by path, so parents before children."""
+        return entries_of(self.seen)
 
 
 def walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -93,7 +98,7 @@ class Trees:
         found: dict[str, Seen | None] = {}
         for path, status in walk(str(root)):
             seen = index.get(path)
-            if seen and _same(seen, status):
+            if seen and _same(seen, status) and seen.entry.content not in self._store.damaged:
                 found[path] = seen
             elif kind := _kind(status):
                 found[path] = None if kind == FILE else _plain(root, path, status)
@@ -103,20 +108,27 @@ class Trees:
         return _compared(seen_now, index)
 
     def restore(self, root: Path, entries: Iterable[Entry], index: Index, tick: Tick) -> Index:
-        """Make the tree what `entries` say: surplus goes, differences come from the store, the rest is left alone."""
+        """Make the tree what `entries` say: surplus goes, differences come from the store, the rest is left alone.
+
+        Parents come before children. Raises `Damaged`, with nothing touched: contents are laid ready beforehand.
+        """
         wanted = {entry.path: entry for entry in entries}
         root.mkdir(parents=True, exist_ok=True)
-        live = _clear(root, wanted)
-        directories = [entry for entry in wanted.values() if entry.kind == DIRECTORY]
-        for entry in directories:
-            (root / entry.path).mkdir(exist_ok=True)
-        others = [entry.path for entry in wanted.values() if entry.kind != DIRECTORY]
+        live = dict(walk(str(root)))
+        kept = {path: seen for path in wanted if (seen := index.get(path)) and _holds(seen, wanted, live)}
+        missing = [path for path, entry in wanted.items() if entry.kind == FILE and path not in kept]
+        with self._ready(root.parent / READY, [wanted[path] for path in missing], tick) as ready:
+            _clear(root, wanted, live)
+            directories = [entry for entry in wanted.values() if entry.kind == DIRECTORY]
+            for entry in directories:
+                (root / entry.path).mkdir(exist_ok=True)
+            others = [path for path, entry in wanted.items() if entry.kind != DIRECTORY]
 
-        def put(path: str) -> Seen:
-            return self._put(root, wanted[path], live.get(path), index.get(path))
+            def put(path: str) -> Seen:
+                return _put(root, wanted[path], kept.get(path), ready.get(path, ""))
 
-        restored = dict(self._each(put, others, tick))
-        restored |= {entry.path: _finish(root, entry) for entry in reversed(directories)}
+            restored = dict(self._each(put, others, tick))
+            restored |= {entry.path: _finish(root, entry) for entry in reversed(directories)}
         return {path: restored[path] for path in wanted}
 
     def _store_file(self, root: Path, path: str, held: set[str]) -> Seen | None:
@@ -129,27 +141,26 @@ class Trees:
             raise Failure(f"cannot read '/{path}' of the guest: {error.strerror}") from None
         return Seen(_entry(path, FILE, status, digest), status.st_ino, status.st_ctime_ns)
 
-    def _put(self, root: Path, entry: Entry, live: os.stat_result | None, seen: Seen | None) -> Seen:
-        if live and seen and _same(seen, live) and seen.entry.content == entry.content:
-            if seen.entry == entry:
-                return seen
-        elif entry.kind == LINK:
-            _replace_link(root, entry, exists=live is not None)
-        else:
-            self._write_file(root, entry, exists=live is not None)
-        return _finish(root, entry)
-
-    def _write_file(self, root: Path, entry: Entry, *, exists: bool) -> None:
-        path = os.path.join(root, entry.path)
-        target = path + ".restoring" if exists else path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(target, flags, 0o600)
+    @contextlib.contextmanager
+    def _ready(self, directory: Path, entries: list[Entry], tick: Tick) -> Iterator[dict[str, str]]:
+        """Files with the contents of these entries, by path; what is not taken from there goes in the end."""
+        shutil.rmtree(directory, ignore_errors=True)  # of a node that was killed
+        directory.mkdir()
+        contents = {entry.path: entry.content for entry in entries}
+        ready = {path: f"{directory}/{number}" for number, path in enumerate(contents)}
         try:
-            self._store.write(entry.content, entry.size, descriptor)
+            for _ in self._each(lambda path: self._write(contents[path], ready[path]), list(contents), tick):
+                pass
+            yield ready
+        finally:
+            shutil.rmtree(directory)
+
+    def _write(self, content: str, path: str) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            self._store.write(content, descriptor)
         finally:
             os.close(descriptor)
-        if exists:
-            os.rename(target, path)
 
     def _each(self, work: Callable[[str], T], paths: list[str], tick: Tick) -> Iterator[tuple[str, T]]:
         """`work` for every path, on all threads; `tick` is called in between and may raise."""
@@ -173,6 +184,13 @@ def _same(seen: Seen, status: os.stat_result) -> bool:
     )
 
 
+def _holds(seen: Seen, wanted: dict[str, Entry], live: dict[str, os.stat_result]) -> bool:
+    """Whether what is there now has the content that is wanted there."""
+    has, wants = seen.entry, wanted[seen.entry.path]
+    same = (has.kind, has.content) == (wants.kind, wants.content)
+    return same and has.path in live and _same(seen, live[has.path])
+
+
 def _settled(seen: Seen, now_ns: int) -> Seen:
     """`seen`, without trust in its times when a later change might not show in them."""
     safe = min(seen.ctime_ns, seen.entry.mtime_ns) < now_ns - SETTLED_NS or seen.entry.kind != FILE
@@ -180,27 +198,27 @@ def _settled(seen: Seen, now_ns: int) -> Seen:
 
 
 def _compared(now: Index, before: Index) -> Captured:
-    entries = [seen.entry for seen in now.values()]
     same_paths = now.keys() == before.keys()
     same_index = same_paths and all(before[path] is seen for path, seen in now.items())
     same_entries = same_paths and all(before[path].entry == seen.entry for path, seen in now.items())
-    return Captured(entries, now, same_entries, same_index)
+    return Captured(now, same_entries, same_index)
 
 
-def _clear(root: Path, wanted: dict[str, Entry]) -> dict[str, os.stat_result]:
-    """Remove what is not wanted, or is something else; what is left."""
-    live = dict(walk(str(root)))
+def entries_of(index: Index) -> list[Entry]:
+    """What an index says is in the tree, sorted by path."""
+    return [index[path].entry for path in sorted(index)]
+
+
+def _clear(root: Path, wanted: dict[str, Entry], live: dict[str, os.stat_result]) -> None:
+    """Remove what is not wanted, or is something else."""
     _open_up(root, live)
     surplus = [path for path in live if path not in wanted or _kind(live[path]) != wanted[path].kind]
     for path in reversed(surplus):  # children before parents
         _remove(root, path, live[path])
-        del live[path]
-    return live
 
 
 def _kind(status: os.stat_result) -> str:
-    kinds = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
-    return kinds.get(stat.S_IFMT(status.st_mode), "")
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "")
 
 
 def _plain(root: Path, path: str, status: os.stat_result) -> Seen | None:
@@ -231,11 +249,19 @@ def _finish(root: Path, entry: Entry) -> Seen:
     return Seen(entry, status.st_ino, status.st_ctime_ns)
 
 
-def _replace_link(root: Path, entry: Entry, *, exists: bool) -> None:
-    path = os.path.join(root, entry.path)
-    if exists:
-        os.unlink(path)
-    os.symlink(entry.content, path)
+def _put(root: Path, entry: Entry, kept: Seen | None, ready: str) -> Seen:
+    """Make a file or link what it is to be. `kept`: it has the content already; `ready`: the file that has it."""
+    if kept and kept.entry == entry:
+        return kept
+    if not kept:
+        path = os.path.join(root, entry.path)
+        if entry.kind == LINK:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            os.symlink(entry.content, path)
+        else:
+            os.rename(ready, path)
+    return _finish(root, entry)
 
 
 def _open_up(root: Path, live: dict[str, os.stat_result]) -> None:
@@ -248,19 +274,3 @@ def _open_up(root: Path, live: dict[str, os.stat_result]) -> None:
 def _remove(root: Path, path: str, status: os.stat_result) -> None:
     remove = os.rmdir if stat.S_ISDIR(status.st_mode) else os.unlink
     remove(os.path.join(root, path))
-
-
-def dump(rows: Iterable[Entry | Seen]) -> bytes:
-    """A manifest or an index, as it is kept on disk."""
-    return zstandard.ZstdCompressor(level=1).compress(json.dumps(list(rows), separators=(",", ":")).encode())
-
-
-def load_entries(data: bytes) -> list[Entry]:
-    """A manifest."""
-    return [Entry(*row) for row in json.loads(zstandard.ZstdDecompressor().decompress(data))]
-
-
-def load_index(data: bytes) -> Index:
-    """An index."""
-    rows = json.loads(zstandard.ZstdDecompressor().decompress(data))
-    return {row[0][0]: Seen(Entry(*row[0]), row[1], row[2]) for row in rows}

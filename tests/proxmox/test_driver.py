@@ -142,6 +142,12 @@ class TestSnapshot:
         await_agent(driver, running)
         assert driver.read(running, "/workspace/a") == b"one"
 
+    def test_one_with_memory_of_a_guest_that_is_a_process_is_not_possible(self, driver, running):
+        result = finish(driver, driver.snapshot(running, "c1", "", ram=True))
+
+        assert type(errors.classify(result)) is errors.Unsupported
+        assert driver.snapshots(running) == []
+
     def test_a_name_that_is_used_is_an_error_of_the_task(self, driver, vm):
         finish(driver, driver.snapshot(vm, "c1", ""))
 

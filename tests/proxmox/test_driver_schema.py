@@ -45,6 +45,8 @@ def _machine(target: Target) -> None:
     driver.supports(vm, "snapshot")
     for name in ("c1", "c2"):
         target.done(driver.snapshot(vm, name, "why"))
+    target.done(driver.snapshot(vm, "c3", "why", ram=True))
+    target.done(driver.delete_snapshot(vm, "c3"))
     driver.snapshots(vm)
     target.done(driver.rollback(vm, "c2"))
     target.done(driver.delete_snapshot(vm, "c2"))

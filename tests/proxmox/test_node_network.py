@@ -215,6 +215,24 @@ class TestWhatCannotBeEnforced:
         assert "open" in ended
 
 
+class TestGuestWithoutANetworkDevice:
+    def test_it_reaches_nothing_though_its_firewall_is_open(self, api, elsewhere):
+        vmid = api.clone(2135)
+        api.put(f"qemu/{vmid}/config", delete="net0")
+        api.start(vmid)
+
+        assert reaches(api, vmid, elsewhere) == "ConnectionRefusedError"
+        assert reaches(api, vmid, 53, host="192.0.2.1") == "OSError"
+
+    def test_it_does_not_start_where_that_cannot_be_had(self, tmp_path):
+        with start_node(tmp_path / "node", sandbox=False) as running:
+            api = Api(running)
+            vmid = api.clone(2136)
+            api.put(f"qemu/{vmid}/config", delete="net0")
+
+            assert "shares its network" in api.ended(api.post(f"qemu/{vmid}/status/start"))
+
+
 class TestAfterARestart:
     @pytest.mark.parametrize("frozen", [False, True])
     def test_a_closed_guest_keeps_its_way_out(self, tmp_path, gateway, elsewhere, frozen):

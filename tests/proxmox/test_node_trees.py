@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxmox.node import trees
-from proxmox.node.errors import Failure
+from proxmox.node.errors import Damaged
 from proxmox.node.garbage import Garbage
+from proxmox.node.manifests import Manifests
 from proxmox.node.store import Store
-from proxmox.node.trees import Captured, Index, Trees
+from proxmox.node.trees import FILE, Captured, Entry, Index, Trees
 
 CONTENTS = st.binary(max_size=64)
 NAMES = st.sampled_from(["a", "b", "c", "ümlaut", "with space"])
@@ -108,9 +108,9 @@ class TestRestore:
     def test_names_need_not_be_text(self, kept: Kept) -> None:
         name = os.fsdecode(b"\xff\xfe")
         (kept.root / name).write_text("odd")
-        entries = trees.load_entries(trees.dump(kept.capture().entries))
+        captured = kept.capture()
         (kept.root / name).unlink()
-        kept.trees.restore(kept.root, entries, {}, quiet)
+        kept.restore(captured)
         assert (kept.root / name).read_text() == "odd"
 
     def test_holes_stay_holes(self, kept: Kept) -> None:
@@ -168,17 +168,48 @@ class TestSweep:
     ) -> None:
         make(kept.root, {"a": b"kept", "b": b"lost"})
         captured = kept.capture()
-        (tmp_path / "guests/100/base").write_bytes(trees.dump([e for e in captured.entries if e.path == "a"]))
+        a_alone = [entry for entry in captured.entries if entry.path == "a"]
+        with kept.store.session() as held:
+            manifest = Manifests(kept.store).keep(a_alone, held)
+        (tmp_path / "guests/100/base").write_text(manifest)
         assert sweeper() == 1
         assert sweeper() == 0
         kept.root.joinpath("b").unlink()
-        with pytest.raises(Failure, match="is missing"):
+        with pytest.raises(Damaged, match="is missing"):
             kept.restore(captured)
         kept.root.joinpath("a").unlink()
-        kept.restore(captured._replace(entries=[e for e in captured.entries if e.path == "a"]))
+        kept.trees.restore(kept.root, a_alone, kept.index, quiet)
+        assert kept.root.joinpath("a").read_bytes() == b"kept"
 
     def test_what_somebody_has_in_hand_stays(self, kept: Kept, sweeper: Callable[[], int]) -> None:
         with kept.store.session() as held:
             kept.store.put(b"in hand", held)
             assert sweeper() == 0
         assert sweeper() == 1
+
+    def test_a_file_that_is_exactly_a_part_of_a_manifest_hides_none_of_what_that_names(
+        self, tmp_path: Path, kept: Kept, sweeper: Callable[[], int]
+    ) -> None:
+        make(kept.root, {f"f{number}": str(number).encode() for number in range(300)})
+        manifests, guests = Manifests(kept.store), tmp_path / "guests/100"
+        captured = kept.capture()
+        with kept.store.session() as held:
+            manifest = manifests.keep(captured.entries, held)
+            copy = Entry(
+                "copy", FILE, 0o600, 0, 0, 0, 0, manifest
+            )  # its content is stored as that manifest is
+            (guests / "base").write_text(manifests.keep([copy], held))
+        (guests / "known").write_text(manifest)
+        sweeper()
+        assert manifests.load(manifest) == captured.entries
+        kept.trees.restore(tmp_path / "again/root", captured.entries, {}, quiet)
+
+    def test_nothing_is_swept_while_a_manifest_cannot_be_followed(
+        self, tmp_path: Path, kept: Kept, sweeper: Callable[[], int]
+    ) -> None:
+        with kept.store.session() as held:
+            digest = kept.store.put(b"who knows", held)
+        (tmp_path / "guests/100/base").write_text("0" * 64)
+        with pytest.raises(Damaged, match="base: stored content 0000"):
+            sweeper()
+        assert b"".join(kept.store.read(digest)) == b"who knows"

@@ -121,8 +121,7 @@ def _restore(host: Host, call: Call, path: Path, held: set[str], old: Config | N
     backup = archives.read(path, host.store, held, task.checkpoint)
     values = _restored(host, call, backup, task)
     pool = call.get("pool") or host.pools.of(vmid)
-    host.disks.destroy(vmid)
-    host.disks.fill(vmid, backup.entries, task.checkpoint)
+    host.disks.replace(vmid, backup.entries, task.checkpoint)
     task.log("rescan volumes...")
     if backup.firewall:
         host.firewall.restore(vmid, backup.firewall)

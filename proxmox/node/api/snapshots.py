@@ -11,7 +11,7 @@ from proxmox.node import drives
 from proxmox.node.api.common import VM, change, locked, set_lock, start_task
 from proxmox.node.api.power import NO_MEMORY_IMAGE, power_on
 from proxmox.node.configs import Config, Values
-from proxmox.node.errors import Failure
+from proxmox.node.errors import Damaged, Failure
 from proxmox.node.host import Host
 from proxmox.node.identity import new_uuid
 from proxmox.node.personalities import Personality
@@ -169,7 +169,11 @@ def _rollback(host: Host, vmid: int, name: str, start: bool, task: Task) -> None
     # From here on a failure leaves the lock: the disk may be neither the one nor the other.
     task.checkpoint()
     host.guests.stop(vmid)
-    host.disks.rollback(vmid, name, task.checkpoint)
+    try:
+        host.disks.rollback(vmid, name, task.checkpoint)
+    except Damaged:  # but for this one, which is found before anything is touched
+        change(host, vmid, task, _unlock)
+        raise
     with locked(host, vmid, task):
         config = host.configs.load(vmid)
         config.values = _restored(config, name)
@@ -177,6 +181,10 @@ def _rollback(host: Host, vmid: int, name: str, start: bool, task: Task) -> None
         host.configs.save(vmid, config)
         if start:
             power_on(host, vmid)
+
+
+def _unlock(config: Config) -> None:
+    config.values.pop("lock", None)
 
 
 def _check_newest(host: Host, config: Config, name: str) -> None:
@@ -211,7 +219,7 @@ def _kept(values: Values, description: str) -> Values:
 def _commit(config: Config, name: str) -> None:
     config.snapshots[name].pop("snapstate")
     config.values["parent"] = name
-    config.values.pop("lock", None)
+    _unlock(config)
 
 
 def _forget(config: Config, name: str) -> None:
@@ -221,7 +229,7 @@ def _forget(config: Config, name: str) -> None:
         if values.get("parent") == name:
             del values["parent"]
             values.update({"parent": parent} if parent else {})
-    config.values.pop("lock", None)
+    _unlock(config)
 
 
 def _restored(config: Config, name: str) -> Values:
