@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
@@ -13,8 +12,8 @@ from budgets import actions as budgets
 from budgets import book, breaker
 from budgets.errors import UnknownPrice
 from budgets.prices import CURRENCY, FREE, OFFLINE_MODEL, Price, price_of
-from events import actions as events
-from gateway import database, door, sessions, waiting
+from gateway import database, door, keeping, sessions, waiting
+from gateway.admitted import Admission, Caller, machine_of
 from gateway.calls import NOT_A_TOKEN
 from gateway.dialects.base import Dialect, Request
 from gateway.errors import Refused
@@ -24,8 +23,8 @@ from gateway.settlement import Outcome, conclude
 from gateway.teller import Row, teller
 from gateway.upstreams import Offers, choice, registry
 from machines import actions as machines
-from machines import landing, tokens, types
-from machines.models import Machine, MachineToken
+from machines import landing, tokens
+from machines.models import MachineToken
 from machines.states import CALLING, ENDED, State
 from projects.models import Project
 
@@ -41,46 +40,6 @@ class Crowded(Refused):
 
     def __init__(self, sentence: str, retry_after_seconds: int = 10) -> None:
         super().__init__(429, sentence, retry_after_seconds=retry_after_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The machine that calls, as far as a call needs to know it."""
-
-    id: UUID
-    number: int
-    type: str
-    state: str
-    continues: bool
-    project_id: UUID
-    replays_id: UUID | None
-    run: UUID | None
-
-    @property
-    def handle(self) -> str:
-        return f"m{self.number}"
-
-    @property
-    def subject(self) -> str:
-        return f"machine:{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A call that may be made: what it may write, who may answer it, and what to wait for before that."""
-
-    request: Request
-    machine: Caller
-    session: str  # of one agent's calls: its token's digest
-    number: int
-    call_id: UUID
-    reservation_id: UUID
-    price: Price
-    offers: Offers
-    output_tokens: int
-    landing: bool  # the last of the budget has been broken into; the agent is to be told
-    checkpoint_id: UUID | None
-    started_at: datetime
 
 
 async def admit(token: str, body: bytes, dialect: Dialect) -> Admission:
@@ -130,7 +89,8 @@ async def _admit(token: str, request: Request) -> Admission:
     try:
         if admission.landing:
             await database.run(_landing, admission)
-        checkpoint_id = await _checkpoint(admission) if request.converses else None
+        wanted = request.converses and keeping.due_with_request(admission)
+        checkpoint_id = await database.run(keeping.take, admission) if wanted else None
     except Exception:
         await conclude(
             admission, Outcome(Call.State.RELEASED, error="The gateway failed before the call was made.")
@@ -192,8 +152,8 @@ async def _admitted(
     row: Row, session: str, asked: dict[str, Any], request: Request, price: Price, offers: Offers
 ) -> Admission:
     """What the database said. Raises `Refused` where it said no."""
-    caller = Caller(*row[1:9])
-    number, reservation, units, is_landing, short, held_back = row[9:]
+    caller = Caller(*row[1:10])
+    number, reservation, units, is_landing, short, held_back = row[10:]
     if reservation is None:
         raise await _refused(caller, asked, short, held_back=held_back)
     return Admission(
@@ -207,6 +167,7 @@ async def _admitted(
         offers=offers,
         output_tokens=units,
         landing=is_landing,
+        executed=request.executed if request.converses else [],
         checkpoint_id=None,
         started_at=datetime.now(UTC),
     )
@@ -242,7 +203,7 @@ def _refusal(caller: Caller, short: list[int], needs: dict[str, int]) -> Refused
     shortage = budgets.shortage(Project.objects.get(pk=caller.project_id), short, needs)
     if shortage.passing:
         return Crowded(shortage.sentence, shortage.retry_after_seconds or 10)
-    machines.out_of_budget(_machine(caller), shortage.sentence, shortage.needs)
+    machines.out_of_budget(machine_of(caller), shortage.sentence, shortage.needs)
     return Refused(402, shortage.sentence)
 
 
@@ -251,48 +212,13 @@ def _held_back(caller: Caller) -> Refused:
     sentence = breaker.refusal(caller.project_id, caller.id)
     if not sentence:  # closed at this very moment
         return Crowded("The circuit breaker of this project was just closed. Try again.", 1)
-    machines.held_back(_machine(caller), sentence)
+    machines.held_back(machine_of(caller), sentence)
     return Refused(402, sentence)
 
 
 def _landing(admission: Admission) -> None:
     """Worth an event, but no reason to fail the call."""
     try:
-        landing.begun(_machine(admission.machine), admission.reservation_id)
+        landing.begun(machine_of(admission.machine), admission.reservation_id)
     except Exception:
         logger.exception("Machine %s is landing, which could not be said", admission.machine.handle)
-
-
-async def _checkpoint(admission: Admission) -> UUID | None:
-    caller = admission.machine
-    if not _keeps_checkpoints(caller.type):
-        return None
-    return await database.run(_take_checkpoint, admission)
-
-
-def _keeps_checkpoints(name: str) -> bool:
-    """Of a type that is gone nobody knows: let it be tried, and be seen to fail."""
-    try:
-        return types.get(name).checkpoints != "none"
-    except types.UnknownType:
-        return True
-
-
-def _take_checkpoint(admission: Admission) -> UUID | None:
-    """Ask for the checkpoint. That it cannot be had is no reason to stop the agent, but must be seen."""
-    caller = admission.machine
-    try:
-        checkpoint_id = machines.checkpoint_before_call(_machine(caller), admission.number, admission.call_id)
-    except Exception:
-        logger.exception("No checkpoint before call %s of machine %s", admission.number, caller.handle)
-        events.record(
-            "checkpoint.missed", subject=caller.subject, project_id=caller.project_id, call=admission.number
-        )
-        return None
-    if checkpoint_id:
-        Call.objects.filter(pk=admission.call_id).update(checkpoint_id=checkpoint_id)
-    return checkpoint_id
-
-
-def _machine(caller: Caller) -> Machine:
-    return Machine.objects.select_related("project", "guest").get(pk=caller.id)

@@ -1,20 +1,18 @@
 """Calls in the database, away from their way through the gateway: whose token, what was late, what was abandoned."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
 from budgets import actions as budgets
 from events import actions as events
+from gateway.admitted import Admission
 from gateway.errors import Refused
 from gateway.models import Call
 from machines import tokens
 from machines.models import Machine
-
-if TYPE_CHECKING:
-    from gateway.admission import Admission
 
 OPEN = (Call.State.ADMITTED, Call.State.STREAMING)
 NOT_A_TOKEN = "This is not the token of a living machine."
@@ -27,16 +25,21 @@ def authenticate(token: str) -> Machine:
     raise Refused(401, NOT_A_TOKEN)
 
 
-def checkpoint_was_late(admission: "Admission") -> None:
-    """The answer was let go although the checkpoint before it was not ready."""
+def checkpoint_was_late(admission: Admission, checkpoint_id: UUID) -> None:
+    """The answer, or the rest of it, was let go although the checkpoint was not ready."""
     events.record(
         "checkpoint.late",
-        subject=f"checkpoint:{admission.checkpoint_id}",
+        subject=f"checkpoint:{checkpoint_id}",
         project_id=admission.machine.project_id,
         call=admission.number,
         machine=admission.machine.handle,
         waited_seconds=settings.GATEWAY_CHECKPOINT_HOLD_SECONDS,
     )
+
+
+def stalled(call_id: UUID, milliseconds: int) -> None:
+    """The end of the answer waited, too: that was after the call was concluded."""
+    Call.objects.filter(pk=call_id).update(stall_ms=milliseconds)
 
 
 def reap() -> int:

@@ -12,11 +12,12 @@ from typing import Any
 
 from django.conf import settings
 
-from gateway import calls, database, holding, offline, recordings, replay, settlement
-from gateway.admission import Admission
+from gateway import offline, recordings, replay, settlement
+from gateway.admitted import Admission
 from gateway.dialects.base import Meter, Request
 from gateway.errors import Refused
 from gateway.http import Answer, RawHeaders
+from gateway.keeping import Keeper
 from gateway.models import Call
 from gateway.settlement import Outcome
 from gateway.upstreams.failover import MAYBE_BILLED, Attempts, Outgoing
@@ -43,8 +44,7 @@ class Exchange:
         self._attempts = Attempts(_outgoing(admission, path, headers), admission.offers)
         self._began = time.monotonic()
         self._meter: Meter | None = None
-        # Asked for already; it is taken while the model thinks.
-        self._checkpoint = asyncio.create_task(self._captured())
+        self._keeper = Keeper(admission)
         self._outcome = Outcome(Call.State.FAILED)
         self._settled = False
         self._recorder = recordings.recorder(admission)
@@ -69,9 +69,9 @@ class Exchange:
             self._note(error=f"The gateway failed: {error!r}")
             raise
         finally:
-            self._checkpoint.cancel()
             self._recorder.finish()
             await _to_its_end(self._settle())
+            await _to_its_end(self._keeper.finish())
         await self._answer.end()
 
     def _asked(self) -> AbstractAsyncContextManager[Response]:
@@ -97,7 +97,7 @@ class Exchange:
 
     async def _pass_on(self, response: Response) -> None:
         if self._meter:
-            await self._hold()
+            await self._keeper.before_answer()
         await self._answer.begin(response.status, response.headers)
         async for chunk in response.chunks:
             self._recorder.chunk(chunk)
@@ -124,7 +124,7 @@ class Exchange:
         if self._meter is None:
             return chunk
         seen = self._meter.feed(chunk)
-        await self._settle_if_final(self._meter)
+        await self._heed(self._meter, ended=False)
         return seen
 
     async def _ended(self) -> bytes:
@@ -132,24 +132,20 @@ class Exchange:
         if self._meter is None:
             return b""
         kept = self._meter.end()
-        await self._settle_if_final(self._meter)
+        await self._heed(self._meter, ended=True)
         return kept
 
-    async def _settle_if_final(self, meter: Meter) -> None:
-        """Before the agent can know that the answer is complete: its next call finds the books closed."""
+    async def _heed(self, meter: Meter, *, ended: bool) -> None:
+        """What has to be done before the agent sees what has just been read.
+
+        Before it can know that the answer is complete, the books are closed: its next call finds them so.
+        """
+        if called := meter.tools.take():
+            await self._keeper.before_tools(called)
         if meter.final and not self._settled:
             await _to_its_end(self._settle())
-
-    async def _hold(self) -> None:
-        """Keep the answer back until the checkpoint is taken. What arrives meanwhile waits in the socket."""
-        since = time.monotonic()
-        if not await self._checkpoint:
-            await database.run(calls.checkpoint_was_late, self._admission)
-        self._note(stall_ms=_ms_since(since))
-
-    async def _captured(self) -> bool:
-        checkpoint_id = self._admission.checkpoint_id
-        return checkpoint_id is None or await holding.until_settled(checkpoint_id)
+        if meter.final or ended:
+            await self._keeper.before_end()
 
     async def _settle(self) -> None:
         if self._settled:
@@ -162,7 +158,7 @@ class Exchange:
 
     def _concluded(self) -> Outcome:
         """What is known: the provider's figures, or the prompt's with the most it can have answered, or nothing."""
-        self._note(**_who_answered(self._attempts))
+        self._note(**_who_answered(self._attempts), stall_ms=self._keeper.stalled_ms)
         meter = self._meter
         if not meter and not self._may_be_billed():
             return replace(self._outcome, state=Call.State.RELEASED)

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from gateway import database, likeness, redaction, secrets
-from gateway.admission import Admission
+from gateway.admitted import Admission
 from gateway.models import Recording, RecordingMode, RecordingPolicy
 from gateway.upstreams.transport import Response
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 
 from gateway import database, likeness, record
-from gateway.admission import Admission
+from gateway.admitted import Admission
 from gateway.errors import Refused
 from gateway.models import Recording, Replayed
 from gateway.record import Bodies

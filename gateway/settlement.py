@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -13,11 +13,9 @@ from budgets import actions as budgets
 from budgets.prices import Usage
 from events import actions as events
 from gateway import database, sessions, waiting
+from gateway.admitted import Admission
 from gateway.models import Call
 from gateway.teller import teller
-
-if TYPE_CHECKING:
-    from gateway.admission import Admission
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ class Outcome:
     stall_ms: int = 0
 
 
-async def conclude(admission: "Admission", outcome: Outcome) -> None:
+async def conclude(admission: Admission, outcome: Outcome) -> None:
     """Settle the hold, and write down how the call went; what `calls.reap` had to assume is put right.
 
     Raises psycopg's errors when the database cannot be reached: then the hold expires, and is charged in full.
@@ -59,12 +57,12 @@ async def conclude(admission: "Admission", outcome: Outcome) -> None:
     _ringer().ended(admission)
 
 
-def answering(admission: "Admission", first_byte_ms: int) -> None:
+def answering(admission: Admission, first_byte_ms: int) -> None:
     """The provider has begun to answer: for the pages, which hear of it in a moment, unless it has ended by then."""
     _ringer().answering(admission, first_byte_ms)
 
 
-def _counts_alike(admission: "Admission", outcome: Outcome) -> bool:
+def _counts_alike(admission: Admission, outcome: Outcome) -> bool:
     """Whether the agent's next call is counted as this one was: not by servers of unknown habits, nor by recordings.
 
     With the word to wrap up, which the agent's next does not repeat, it was counted a little higher: still a bound.
@@ -72,7 +70,7 @@ def _counts_alike(admission: "Admission", outcome: Outcome) -> bool:
     return not (outcome.free or admission.offers.offline or admission.machine.replays_id)
 
 
-def _hold(admission: "Admission", outcome: Outcome) -> dict[str, Any]:
+def _hold(admission: Admission, outcome: Outcome) -> dict[str, Any]:
     """As `budgets_settle` takes it."""
     if admission.machine.replays_id and (outcome.usage or outcome.in_full):
         outcome = replace(outcome, usage=Usage(), in_full=False, assumed=False)  # a call, and nothing else
@@ -89,7 +87,7 @@ def _hold(admission: "Admission", outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _call(admission: "Admission", outcome: Outcome) -> dict[str, Any]:
+def _call(admission: Admission, outcome: Outcome) -> dict[str, Any]:
     usage = outcome.usage or Usage()
     return {
         "id": admission.call_id,
@@ -117,12 +115,12 @@ class Ringer:
         self._answering: dict[UUID, tuple[UUID, UUID, int]] = {}
         self._work: asyncio.Task[None] | None = None
 
-    def ended(self, admission: "Admission") -> None:
+    def ended(self, admission: Admission) -> None:
         self._answering.pop(admission.call_id, None)  # it is written down already
         self._machines[admission.machine.id] = admission.machine.project_id
         self._begin()
 
-    def answering(self, admission: "Admission", first_byte_ms: int) -> None:
+    def answering(self, admission: Admission, first_byte_ms: int) -> None:
         machine = admission.machine
         self._answering[admission.call_id] = (machine.id, machine.project_id, first_byte_ms)
         self._begin()

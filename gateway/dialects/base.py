@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from budgets.prices import Price, Usage
 from gateway.dialects import encoding
 from gateway.dialects.prints import Prints, prints_of
+from gateway.dialects.tools import Assembly, ToolCall
 from gateway.errors import Refused
 from gateway.http import RawHeaders
 
@@ -23,10 +24,12 @@ Turn = dict[str, Any]
 
 
 class Meter(Protocol):
-    """Reads usage figures out of an answer as it passes.
+    """Reads usage figures and tool calls out of an answer as it passes.
 
     `final`: the figures are the provider's last word. `begun`: the prompt's are known, the answer's are not.
     """
+
+    tools: Assembly
 
     @property
     def begun(self) -> bool: ...
@@ -117,6 +120,11 @@ class Request(ABC):
     @abstractmethod
     def turns(self) -> list[Turn]:
         """The conversation, oldest first, without marks that are no part of the prompt."""
+
+    @property
+    @abstractmethod
+    def executed(self) -> list[ToolCall]:
+        """The tool calls of the model's last turn that the agent brings results of."""
 
     @property
     @abstractmethod

@@ -1,11 +1,12 @@
-"""Reads the usage figures of an answer in one piece."""
+"""Reads the usage figures and tool calls of an answer in one piece."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
 from budgets.prices import Usage
+from gateway.dialects.tools import Assembly, ToolCall
 
 # Read at once, and meanwhile nobody else's answer moves. Longer ones, which ask for probabilities of every token, are
 # charged at their bound.
@@ -15,16 +16,22 @@ COUNT_MAX = 10**12
 
 
 class WholeMeter:
-    """For any dialect: `counted` is what it calls the tokens of prompt and answer, `usage_of` reads its figures.
+    """For any dialect: `counted` is what it calls the tokens of prompt and answer, `usage_of` reads its figures,
+    `called` its tool calls.
 
     The last piece is kept back until all is read, so that the books are closed before the agent has its answer.
     """
 
     begun = False
 
-    def __init__(self, counted: tuple[str, str], usage_of: Callable[[dict[str, Any]], Usage]) -> None:
-        self._counted, self._usage_of = counted, usage_of
-        self.final = False
+    def __init__(
+        self,
+        counted: tuple[str, str],
+        usage_of: Callable[[dict[str, Any]], Usage],
+        called: Callable[[dict[str, Any]], Iterable[ToolCall]],
+    ) -> None:
+        self._counted, self._usage_of, self._called = counted, usage_of, called
+        self.final, self.tools = False, Assembly()
         self._figures: dict[str, Any] = {}
         self._chunks: list[bytes] = []
         self._length = 0
@@ -40,7 +47,9 @@ class WholeMeter:
         return kept
 
     def end(self) -> bytes:
-        self._figures = a_dict(an_object(b"".join(self._chunks)).get("usage"))
+        said = an_object(b"".join(self._chunks))
+        self._figures = a_dict(said.get("usage"))
+        self.tools.complete(self._called(said))
         self.final = all(is_count(self._figures.get(name)) for name in self._counted)
         kept, self._kept = self._kept, b""
         return kept

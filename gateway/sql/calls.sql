@@ -3,10 +3,11 @@
 -- `asked` is what `budgets_reserve` takes, without whose budgets they are, and with {digest: of the machine's token, currency,
 -- dialect, model, offline}. One row per call whose token is a living one, with its place in the list; without a
 -- reservation it was refused: because the machine is not at work, the project's circuit breaker holds it back, for want of
--- budget, or, where `short` is null, because its books are in another currency.
+-- budget, or, where `short` is null, because its books are in another currency. `departures` is what its project and it itself say
+-- otherwise than its type of when checkpoints are taken.
 CREATE OR REPLACE FUNCTION gateway_admit(asked jsonb, at timestamptz) RETURNS TABLE (
     place bigint, machine uuid, handle int, machine_type text, state text, continues boolean, project uuid,
-    replays uuid, run uuid, number int, reservation uuid, units bigint, landing boolean, short bigint[], held_back boolean
+    replays uuid, run uuid, departures jsonb, number int, reservation uuid, units bigint, landing boolean, short bigint[], held_back boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -16,6 +17,7 @@ BEGIN
     SELECT coalesce(jsonb_agg(a.value || jsonb_build_object(
         'place', a.ordinality, 'machine', m.id, 'handle', m.number, 'type', m.type, 'state', m.state,
         'continues', m.continues, 'project', m.project_id, 'member', m.created_by_id, 'replays', m.replays_id, 'run', m.run,
+        'departures', coalesce(k.policy, '{}') || m.checkpoints,
         'payable', p.currency = a.value->>'currency', 'held_back', b.project_id IS NOT NULL,
         'holders', CASE WHEN p.currency = a.value->>'currency' AND b.project_id IS NULL
                         AND m.state IN ('provisioning', 'running', 'resuming', 'restoring') THEN to_jsonb(array_remove(ARRAY[
@@ -28,6 +30,7 @@ BEGIN
         JOIN machines_machinetoken t ON t.digest = a.value->>'digest' AND t.revoked_at IS NULL
         JOIN machines_machine m ON m.id = t.machine_id
         JOIN projects_project p ON p.id = m.project_id
+        LEFT JOIN checkpoints_rules k ON k.project_id = m.project_id
         LEFT JOIN budgets_breaker b ON b.project_id = m.project_id AND b.state <> 'closed' AND b.probe IS DISTINCT FROM m.id;
     FOR c IN
         SELECT k.value AS call, r.* FROM jsonb_array_elements(known) WITH ORDINALITY AS k
@@ -37,6 +40,7 @@ BEGIN
         place := c.call->>'place'; machine := c.call->>'machine'; handle := c.call->>'handle';
         machine_type := c.call->>'type'; state := c.call->>'state'; continues := c.call->>'continues';
         project := c.call->>'project'; replays := c.call->>'replays'; run := c.call->>'run';
+        departures := c.call->'departures';
         reservation := c.reservation; units := c.units; landing := c.landing;
         short := CASE WHEN (c.call->>'payable')::boolean THEN c.short END;
         held_back := c.call->>'held_back';

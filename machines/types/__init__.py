@@ -15,10 +15,11 @@ from typing import Any
 
 from django.conf import settings
 
+from checkpoints import policy
+from checkpoints.policy import InvalidPolicy, Policy
 from guests.profiles import Profile
 from machines import guest
 
-CHECKPOINT_POLICIES = ("every_call", "none")
 # {prompt_file} is filled in by the guest's runner: only the guest knows where its prompt lies.
 PLACEHOLDERS = ("gateway", "token", "model", "prompt_file")
 
@@ -42,10 +43,11 @@ class MachineType:
     command: str
     resume_command: str = ""  # empty: a machine of this type cannot go on, only start anew
     install_check: str = ""
+    probe: str = ""  # a script that succeeds in a guest where its agent could be started; it has no network
     environment: Mapping[str, str] = field(default_factory=dict)
     default_model: str = ""  # empty: asks no model
     transcripts: tuple[str, ...] = ()
-    checkpoints: str = "every_call"
+    checkpoints: Policy = policy.EVERY_CALL
     programs: tuple[str, ...] = ()
     network: str = Profile.OPEN
 
@@ -92,12 +94,15 @@ def parse(path: Path) -> MachineType:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         _check(values, name=path.stem)
+        taken = policy.parse(values.pop("checkpoints", "every_call"))
+    except InvalidPolicy as error:
+        raise InvalidType(f"{path.name}: checkpoints: {error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, InvalidType) as error:
         raise InvalidType(f"{path.name}: {error}") from None
     frozen: dict[str, Any] = {
         key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
     }
-    return MachineType(**frozen)
+    return MachineType(checkpoints=taken, **frozen)
 
 
 def _check(values: dict[str, Any], *, name: str) -> None:
@@ -155,7 +160,7 @@ _SHAPES: dict[str, _Shape] = {
         "a table of names and texts with no braces but " + ", ".join(f"{{{one}}}" for one in PLACEHOLDERS),
     ),
     "transcripts": (lambda value: _is_list(value, _is_guest_path), "a list of absolute paths in the guest"),
-    "checkpoints": (lambda value: value in CHECKPOINT_POLICIES, " or ".join(CHECKPOINT_POLICIES)),
+    "checkpoints": (lambda value: isinstance(value, (str, dict)), "every_call or none, or a table"),
     "network": (lambda value: value in Profile.values, " or ".join(Profile.values)),
     "programs": (
         lambda value: _is_list(value, guest.NAMES.__contains__),

@@ -18,7 +18,8 @@ from budgets import ledger
 from budgets.models import Breaker, LedgerEntry, Reservation, Window
 from budgets.prices import price_of
 from gateway import calls, database, teller
-from gateway.admission import Admission, admit
+from gateway.admission import admit
+from gateway.admitted import Admission
 from gateway.dialects.messages import Messages
 from gateway.models import Call
 from machines import tokens

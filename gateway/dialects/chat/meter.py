@@ -1,9 +1,11 @@
-"""Reads usage figures out of a Chat Completions stream, and takes out of it what only we had asked for."""
+"""Reads usage figures and tool calls out of a Chat Completions stream; takes out of it what only we had asked for."""
 
 from typing import Any
 
 from budgets.prices import Usage
 from gateway.dialects import openai
+from gateway.dialects.chat import tools
+from gateway.dialects.tools import Assembly
 from gateway.dialects.whole import WholeMeter, a_dict, an_object, is_count
 
 _COUNTED = ("prompt_tokens", "completion_tokens")
@@ -18,6 +20,7 @@ class StreamMeter:
 
     def __init__(self, *, hides_usage: bool) -> None:
         self.begun = self.final = False
+        self.tools = Assembly()
         self._hides = hides_usage
         self._figures: dict[str, Any] = {}
         self._rest = b""
@@ -49,6 +52,8 @@ class StreamMeter:
             return self._release(raw)
         said = an_object(data)
         choices = said.get("choices")
+        if self.tools or b'"tool_calls"' in data:
+            tools.feed(self.tools, choices)
         alone = choices == []
         if isinstance(figures := said.get("usage"), dict):
             self._figures, self.begun = figures, all(is_count(figures.get(name)) for name in _COUNTED)
@@ -66,7 +71,7 @@ class StreamMeter:
 
 
 def whole_meter() -> WholeMeter:
-    return WholeMeter(_COUNTED, openai.usage_of)
+    return WholeMeter(_COUNTED, openai.usage_of, tools.answered)
 
 
 def _finishes(choices: Any) -> bool:

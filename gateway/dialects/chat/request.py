@@ -11,8 +11,10 @@ from typing import Any
 from budgets.prices import Price
 from gateway.dialects import encoding, openai, shapes
 from gateway.dialects.base import USEFUL_OUTPUT_TOKENS, Meter, Request, Size, Turn
+from gateway.dialects.chat import tools
 from gateway.dialects.chat.meter import StreamMeter, whole_meter
 from gateway.dialects.prints import unmarked
+from gateway.dialects.tools import ToolCall
 from gateway.errors import Refused
 
 # Left out on purpose: `audio` and `modalities` (speech has prices of its own), `prediction` (what is rejected of it
@@ -109,6 +111,10 @@ class ChatRequest(Request):
     @cached_property
     def turns(self) -> list[Turn]:
         return [unmarked(message, "prompt_cache_breakpoint") for message in self.parsed.get("messages") or []]
+
+    @property
+    def executed(self) -> list[ToolCall]:
+        return tools.executed(self.parsed.get("messages"))
 
     @property
     def frame(self) -> dict[str, Any]:

@@ -1,24 +1,30 @@
-"""Reads usage figures out of a Messages stream as it passes, without touching a byte of it."""
+"""Reads usage figures and tool calls out of a Messages stream as it passes, without touching a byte of it."""
 
 from typing import Any
 
 from budgets.prices import Usage
+from gateway.dialects.messages import tools
+from gateway.dialects.tools import Assembly
 from gateway.dialects.whole import WholeMeter, a_count, a_dict, an_object, is_count
 
 _COUNTED = ("input_tokens", "output_tokens")
 
 
 class StreamMeter:
-    """For server-sent events: only `message_start` and `message_delta` are decoded.
+    """For server-sent events: of texts, only the first and last event of each block are decoded.
 
-    https://docs.claude.com/en/api/messages-streaming: the first carries the prompt's figures, the last delta the
-    cumulative ones of everything.
+    https://docs.claude.com/en/api/messages-streaming: `message_start` carries the prompt's figures, the last
+    `message_delta` the cumulative ones of everything. A block ends with an event of its own.
     """
 
-    _WANTED = (b"message_start", b"message_delta")
+    _FIGURES = frozenset({b"message_start", b"message_delta"})
+    _WANTED = _FIGURES | {b"content_block_start", b"content_block_stop"}
+    _WANTED_OF_TOOLS = _WANTED | {b"content_block_delta"}
 
     def __init__(self) -> None:
         self.begun = self.final = False
+        self.tools = Assembly()
+        self._wanted = self._WANTED
         self._figures: dict[str, Any] = {}
         self._rest = b""
         self._event = b""
@@ -28,7 +34,7 @@ class StreamMeter:
         for line in lines:
             if line.startswith(b"event:"):
                 self._event = line[6:].strip()
-            elif self._event in self._WANTED and line.startswith(b"data:"):
+            elif self._event in self._wanted and line.startswith(b"data:"):
                 self._read(an_object(line[5:]))
         return chunk
 
@@ -39,6 +45,13 @@ class StreamMeter:
         return usage_of(self._figures)
 
     def _read(self, event: dict[str, Any]) -> None:
+        if self._event in self._FIGURES:
+            self._read_figures(event)
+        else:
+            tools.feed(self.tools, self._event, event)
+            self._wanted = self._WANTED_OF_TOOLS if self.tools else self._WANTED
+
+    def _read_figures(self, event: dict[str, Any]) -> None:
         start = self._event == b"message_start"
         figures = (a_dict(event.get("message")) if start else event).get("usage")
         if not isinstance(figures, dict):
@@ -57,7 +70,7 @@ class StreamMeter:
 
 
 def whole_meter() -> WholeMeter:
-    return WholeMeter(_COUNTED, usage_of)
+    return WholeMeter(_COUNTED, usage_of, tools.called)
 
 
 def usage_of(figures: dict[str, Any]) -> Usage:

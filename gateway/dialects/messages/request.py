@@ -12,10 +12,11 @@ from typing import Any
 from budgets.prices import Price
 from gateway.dialects import encoding, shapes
 from gateway.dialects.base import OUTPUT_TOKENS_MAX, USEFUL_OUTPUT_TOKENS, Meter, Request, Size, Turn
-from gateway.dialects.messages import bounds
+from gateway.dialects.messages import bounds, tools
 from gateway.dialects.messages import shapes as message_shapes
 from gateway.dialects.messages.meter import StreamMeter, whole_meter
 from gateway.dialects.prints import unmarked
+from gateway.dialects.tools import ToolCall
 from gateway.errors import Refused
 from gateway.http import RawHeaders
 
@@ -123,6 +124,10 @@ class MessagesRequest(Request):
         return [
             unmarked(_as_blocks(message), "cache_control") for message in self.parsed.get("messages") or []
         ]
+
+    @property
+    def executed(self) -> list[ToolCall]:
+        return tools.executed(self.parsed.get("messages"))
 
     @property
     def frame(self) -> dict[str, Any]:

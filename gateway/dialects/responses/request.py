@@ -11,8 +11,9 @@ from budgets.prices import Price
 from gateway.dialects import encoding, openai, shapes
 from gateway.dialects.base import USEFUL_OUTPUT_TOKENS, Meter, Request, Size, Turn
 from gateway.dialects.prints import unmarked
-from gateway.dialects.responses import items
+from gateway.dialects.responses import items, tools
 from gateway.dialects.responses.meter import StreamMeter, whole_meter
+from gateway.dialects.tools import ToolCall
 from gateway.errors import Refused
 
 # Left out on purpose: `background` (the answer comes later, past us), `prompt` (a template that we cannot see, with
@@ -99,6 +100,10 @@ class ResponsesRequest(Request):
     @cached_property
     def turns(self) -> list[Turn]:
         return [unmarked(item, "prompt_cache_breakpoint") for item in self._input]
+
+    @property
+    def executed(self) -> list[ToolCall]:
+        return tools.executed(self._input)
 
     @property
     def frame(self) -> dict[str, Any]:
