@@ -44,6 +44,25 @@ def choice(name: str, *known: str) -> str:
     return raw
 
 
+def counts(name: str, default: str, *known: str) -> dict[str, int | bool]:
+    """Numbers by name, the last of them also yes or no: `keep_last=20 daily=7 milestones=yes`.
+
+    What is said replaces the whole default.
+    """
+    words = dict(word.partition("=")[::2] for word in (os.environ.get(name) or default).split())
+    found: dict[str, int | bool] = {}
+    for word, value in words.items():
+        if word == known[-1] and value in {"yes", "no"}:
+            found[word] = value == "yes"
+        elif word in known and value.isdecimal():
+            found[word] = int(value)
+        else:
+            raise ImproperlyConfigured(
+                f"{name}: {word}={value} is none of {'=N, '.join(known)}=N, yes or no."
+            )
+    return found
+
+
 def destinations(name: str) -> list[tuple[str, int]]:
     """Networks and ports, comma-separated: 10.0.0.0/8, 10.0.0.5:443, [2001:db8::/32]:443. Port 0: any."""
     entries = [entry.strip() for entry in os.environ.get(name, "").split(",")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
-from autovibe.environment import choice, database, destinations, flag, number, prices, secret
+from autovibe.environment import choice, counts, database, destinations, flag, number, prices, secret
 
 django_stubs_ext.monkeypatch()
 
@@ -259,6 +259,22 @@ MACHINE_TYPES_DIR = os.environ.get("MACHINE_TYPES_DIR", "")  # further machine t
 MACHINE_WALL_SECONDS = int(number("MACHINE_WALL_SECONDS", default=4 * 3600))
 MACHINE_FILE_BYTES_MAX = 10 * 1024**2
 MACHINE_FILES_BYTES_MAX = 32 * 1024**2
+
+# --- Checkpoints: see docs/checkpoints/ -----------------------------------------------------------------------
+
+CHECKPOINT_SKIP = flag("CHECKPOINT_SKIP", default=True)  # share the last snapshot where nothing has changed
+CHECKPOINT_FILE_MIB_MAX = int(number("CHECKPOINT_FILE_MIB_MAX", default=32))  # larger ones are in snapshots only
+CHECKPOINT_PRUNE = flag("CHECKPOINT_PRUNE", default=True)  # apply every project's retention once a day
+CHECKPOINT_RETENTION = counts(
+    "CHECKPOINT_RETENTION",
+    "keep_last=50 hourly=24 daily=14 weekly=8 monthly=12 milestones=yes",
+    *("keep_last", "hourly", "daily", "weekly", "monthly", "milestones"),
+)  # of projects that do not say otherwise: docs/checkpoints/retention.md
+# Proofs: docs/checkpoints/proof.md. How many scratch guests are up at once; 0: nothing is proven unasked.
+CHECKPOINT_PROOFS_AT_ONCE = int(number("CHECKPOINT_PROOFS_AT_ONCE", default=1))
+CHECKPOINT_PROOF_DEPTH = choice("CHECKPOINT_PROOF_DEPTH", "metadata", "content", "boot") or "boot"
+CHECKPOINT_PROOF_SECONDS_A_DAY = int(number("CHECKPOINT_PROOF_SECONDS_A_DAY", default=3600))  # of each project
+CHECKPOINT_PROOF_DAYS = int(number("CHECKPOINT_PROOF_DAYS", default=30))  # after which one is proven again
 
 # --- Networks of machines: see docs/network.md ----------------------------------------------------------------
 

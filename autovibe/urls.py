@@ -15,14 +15,22 @@ from budgets import prices_api as prices
 from budgets import transfers_api as transfers
 from budgets import watch_api as watch
 from checkpoints import api as checkpoints
+from checkpoints import effects_api as effects
+from checkpoints import reading_api as reading
 from gateway import calls_api as calls
 from gateway.upstreams import api as upstreams
 from guests import api as guests
 from machines import api as machines
+from machines import keeping_api as keeping
 from machines import ledger_api as ledger
+from machines import past_api as past
 from machines import predict_api as predictions
+from machines import proofs_api as proofs
 from machines import requests_api as requests
 from machines import resources_api as resources
+from machines import retention_api as retention
+from machines import rules_api as rules
+from machines import storage_api as storage
 from machines import usage_api as usage
 from operations import api as operations
 from projects import api as projects
@@ -34,6 +42,10 @@ api = [
     path("projects/<slug:slug>/budgets/", budgets.ProjectBudgets.as_view()),
     path("projects/<slug:slug>/ledger/", ledger.Ledger.as_view()),
     path("projects/<slug:slug>/ledger.csv", ledger.LedgerCsv.as_view()),
+    path("projects/<slug:slug>/checkpoint-rules/", rules.ProjectCheckpointRules.as_view()),
+    path("projects/<slug:slug>/retention/", retention.ProjectRetention.as_view()),
+    path("projects/<slug:slug>/storage/", storage.ProjectStorage.as_view()),
+    path("machines/<str:reference>/storage/", storage.MachineStorage.as_view()),
     path("projects/<slug:slug>/breaker/", breaker.ProjectBreaker.as_view()),
     path("projects/<slug:slug>/breaker/close/", breaker.ProjectBreakerClose.as_view()),
     re_path(r"^budgets/(?P<holder>system|hub:[a-z][a-z0-9-]{0,39})/$", budgets.SharedBudgets.as_view()),
@@ -43,6 +55,7 @@ api = [
     path("resources/projects/<slug:slug>/budget/", resources.ProjectBudget.as_view()),
     path("machines/<str:reference>/resources/", resources.MachineResources.as_view()),
     path("projects/<slug:slug>/greediness/", projects.ProjectGreediness.as_view()),
+    path("projects/<slug:slug>/tree/", past.ProjectTree.as_view()),
     path("projects/<slug:slug>/hub/", projects.ProjectHub.as_view()),
     path("projects/<slug:slug>/recording/", calls.ProjectRecording.as_view()),
     path("machines/", machines.Machines.as_view()),
@@ -54,8 +67,10 @@ api = [
     path("machines/<str:reference>/calls/<int:number>/", calls.MachineCall.as_view()),
     path("machines/<str:reference>/replay/", calls.MachineReplay.as_view()),
     path("machines/<str:reference>/budgets/", machines.MachineBudgets.as_view()),
-    path("machines/<str:reference>/checkpoint/", machines.MachineCheckpoint.as_view()),
+    path("machines/<str:reference>/checkpoint/", keeping.MachineCheckpoint.as_view()),
     path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
+    path("machines/<str:reference>/at/", past.MachineAt.as_view()),
+    path("machines/<str:reference>/restore-file/", past.MachineRestoreFile.as_view()),
     *[
         path(f"machines/<str:reference>/{verb}/", machines.MachineVerb.as_view(verb=verb))
         for verb in ("pause", "resume", "terminate")
@@ -65,8 +80,14 @@ api = [
     path("checkpoints/<str:reference>/", checkpoints.CheckpointDetail.as_view()),
     path("checkpoints/<str:reference>/files/", checkpoints.CheckpointFiles.as_view()),
     path("checkpoints/<str:reference>/file/", checkpoints.CheckpointFile.as_view()),
-    path("checkpoints/<str:reference>/diff/", checkpoints.CheckpointDiff.as_view()),
+    path("checkpoints/<str:reference>/diff/", reading.CheckpointDiff.as_view()),
+    path("checkpoints/<str:reference>/compare/", reading.CheckpointCompare.as_view()),
+    path("checkpoints/<str:reference>/tar/", reading.CheckpointTar.as_view()),
+    path("checkpoints/<str:reference>/effects/", effects.CheckpointEffects.as_view()),
     path("checkpoints/<str:reference>/branch/", machines.Branch.as_view()),
+    path("checkpoints/<str:reference>/verify/", proofs.CheckpointVerify.as_view()),
+    path("checkpoints/<str:reference>/verifications/", proofs.CheckpointVerifications.as_view()),
+    path("checkpoints/<str:reference>/export/", proofs.CheckpointExport.as_view()),
     path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
     path("operations/<uuid:operation_id>/give-up/", operations.OperationGiveUp.as_view()),
     path("transfers/", transfers.Transfers.as_view()),

@@ -1,120 +1,112 @@
-"""How long an agent waits for checkpoints: with and without them, at several latencies of the model.
+"""What checkpoints cost: how long agents wait for them, what they store, how soon one is branched from and restored.
 
-    .venv/bin/python -m benchmarks.checkpoint [--files 10000] [--calls 8]
+    .venv/bin/python -m benchmarks.checkpoint [--quick | --whole]
+        [--latencies 0,1] [--files 100,10000] [--changed 0,10] [--calls 12] [--trees 6]
 
-The agent works in a workspace of many files and changes one between two calls. "Stall" is what the gateway held the
-answer back for the checkpoint, beyond the model's own time; the baseline is the same run without checkpoints.
+Waiting is measured on agents that call the gateway, beside the same runs without checkpoints. Storing is measured on
+series of trees, beside an archive of each, restic and borg (Debian: `apt install restic borgbackup`).
+The last line is one JSON object.
 """
 
 import argparse
 import json
-import statistics
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
-import psycopg
-
+from benchmarks import checkpoint_calls as calls
+from benchmarks import checkpoint_series as series
 from benchmarks.stack import stack
-from tests.e2e.stack import Stack
 
-LATENCIES = (0.0, 1.0, 5.0)
+QUICK = {"latencies": "0", "files": "100", "changed": "0,10", "calls": 6, "trees": 4}
+USUAL = {"latencies": "0,1", "files": "100,10000", "changed": "0,10", "calls": 12, "trees": 6}
+WHOLE = {"latencies": "0,1,5", "files": "100,10000,100000", "changed": "0,10,1000", "calls": 24, "trees": 8}
+# What else would use the machine while it is measured.
+ALONE = {"CHECKPOINT_PROOF_SECONDS_A_DAY": "0", "CHECKPOINT_PRUNE": "0"}
 
-# Calls the gateway as an agent does, and writes one file after each answer.
-AGENT = """
-import json, os, pathlib, time, urllib.request
-for n in range({files}):
-    path = pathlib.Path("tree", str(n // 100), f"{{n}}.txt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"file {{n}}\\n" * 20)
-for turn in range({calls}):
-    messages = [{{"role": "user", "content": f"turn {{turn}}"}}]
-    body = {{"model": "claude-sonnet-4-5", "max_tokens": 200, "messages": messages}}
-    request = urllib.request.Request(
-        os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages",
-        json.dumps(body).encode(),
-        {{"Authorization": "Bearer " + os.environ["ANTHROPIC_AUTH_TOKEN"], "Content-Type": "application/json"}},
-    )
-    began = time.monotonic()
-    urllib.request.urlopen(request, timeout=300).read()
-    print("waited", time.monotonic() - began, flush=True)
-    pathlib.Path("tree/0/0.txt").write_text(f"turn {{turn}}\\n")
-"""
-
-TYPE = """
-name = "{name}"
-title = "Measured agent"
-summary = "Calls the gateway and writes a file, over and over."
-good_at = []
-checkpoints = "{policy}"
-default_model = "claude-sonnet-4-5"
-command = 'exec python3 "$AUTOVIBE_PROMPT_FILE"'
-[environment]
-ANTHROPIC_BASE_URL = "{{gateway}}"
-ANTHROPIC_AUTH_TOKEN = "{{token}}"
-"""
+Row = dict[str, Any]
 
 
 def main() -> None:
+    asked = _asked()
+    trees = list(_trees(asked))
+    waits: list[Row] = []
+    stored: list[Row] = []
+    for latency in asked.latencies:
+        settings = {"OFFLINE_MODEL_LATENCY_SECONDS": str(latency), "MACHINE_TYPES_DIR": str(calls.types())}
+        with stack(**settings, **ALONE) as running:
+            waits += [calls.measure(running, latency, *tree, asked.calls) for tree in trees]
+    with stack(**ALONE) as running:
+        for tree in trees:
+            stored += series.measure(running, *tree, asked.trees)
+    _report_waits(waits)
+    _report_stored(stored)
+    print(json.dumps({"waits": waits, "stored": stored}))
+
+
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--files", type=int, default=10_000, help="files in the workspace")
-    parser.add_argument("--calls", type=int, default=8, help="model calls per run; the first is not counted")
-    asked = parser.parse_args()
-    rows = [row for latency in LATENCIES for row in _measure(latency, asked.files, asked.calls)]
-    _report(rows)
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_const", const=QUICK, dest="size", help="a minute or two")
+    sizes.add_argument("--whole", action="store_const", const=WHOLE, dest="size", help="hours")
+    parser.add_argument("--latencies", type=_list, help="of the model, in seconds")
+    parser.add_argument("--files", type=_list, help="in the workspace")
+    parser.add_argument("--changed", type=_list, help="files that change between two calls, or two trees")
+    parser.add_argument("--calls", type=int, help="model calls per run; the first is told apart")
+    parser.add_argument("--trees", type=int, help="checkpoints per series; the first is told apart")
+    known = parser.parse_args()
+    size = known.size or USUAL
+    for name, value in size.items():
+        if getattr(known, name) is None:
+            setattr(known, name, _list(value) if isinstance(value, str) else value)
+    return known
 
 
-def _measure(latency: float, files: int, calls: int) -> list[dict[str, float | str]]:
-    prompt = AGENT.format(files=files, calls=calls)
-    with stack(OFFLINE_MODEL_LATENCY_SECONDS=str(latency), MACHINE_TYPES_DIR=str(_types())) as running:
-        return [_run(running, f"measured-{policy}", prompt, latency) for policy in ("none", "every-call")]
+def _list(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
-def _types() -> Path:
-    directory = Path("var/benchmark-types").absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    for policy in ("none", "every_call"):
-        name = f"measured-{policy.replace('_', '-')}"
-        (directory / f"{name}.toml").write_text(TYPE.format(name=name, policy=policy))
-    return directory
+def _trees(asked: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    return ((files, changed) for files, changed in product(asked.files, asked.changed) if changed <= files)
 
 
-def _run(running: Stack, kind: str, prompt: str, latency: float) -> dict[str, float | str]:
-    handle = running.spawn(prompt, kind)
-    running.await_state(handle, "terminated", seconds=900)
-    lines = running.get(f"machines/{handle}/log/", limit=2000)["lines"]
-    waited = [float(line["text"].split()[1]) for line in lines if line["text"].startswith("waited")]
-    with psycopg.connect(running.environment["DATABASE_URL"]) as connection:
-        found = connection.execute(
-            "SELECT call.stall_ms FROM gateway_call call JOIN machines_machine m ON m.id = call.machine_id "
-            "WHERE m.number = %s ORDER BY call.number",
-            [int(handle[1:])],
-        ).fetchall()
-    # The first checkpoint reads the whole tree; the others are what an agent meets all the time.
-    return {
-        "latency_seconds": latency,
-        "checkpoints": kind.removeprefix("measured-"),
-        "answer_seconds_median": statistics.median(waited[1:]),
-        "answer_seconds_worst": max(waited[1:]),
-        "first_answer_seconds": waited[0],
-        "stall_seconds_median": statistics.median(row[0] or 0 for row in found[1:]) / 1000,
-    }
-
-
-def _report(rows: list[dict[str, float | str]]) -> None:
-    print(f"{'model':>7}  {'checkpoints':12}{'answer':>9}{'worst':>9}{'first':>9}{'stall':>9}")
+def _report_waits(rows: list[Row]) -> None:
+    print("\nStall per model call, after the first; run time beside the same run without checkpoints")
+    print(f"{'model':>6}{'files':>9}{'changed':>9}{'p50':>9}{'p95':>9}{'first':>9}{'loss':>9}{'skipped':>9}")
     for row in rows:
+        skipped = "—" if row["skipped_share"] is None else f"{row['skipped_share']:.0%}"
         print(
-            f"{row['latency_seconds']:>6}s  {row['checkpoints']:12}{row['answer_seconds_median']:>8.3f}s"
-            f"{row['answer_seconds_worst']:>8.3f}s{row['first_answer_seconds']:>8.3f}s"
-            f"{row['stall_seconds_median']:>8.3f}s"
+            f"{row['latency_seconds']:>5}s{row['files']:>9}{row['changed']:>9}"
+            f"{row['stall_p50_ms']:>6.0f} ms{row['stall_p95_ms']:>6.0f} ms{row['first_stall_ms']:>6.0f} ms"
+            f"{row['run_time_loss']:>9.1%}{skipped:>9}"
         )
-    pairs = {row["latency_seconds"]: row for row in rows if row["checkpoints"] == "none"}
-    ratios = {
-        str(row["latency_seconds"]): float(row["answer_seconds_median"])
-        / float(pairs[row["latency_seconds"]]["answer_seconds_median"])
-        for row in rows
-        if row["checkpoints"] != "none"
-    }
-    print(json.dumps({"rows": rows, "answer_time_with_over_without": ratios}))
+
+
+def _report_stored(rows: list[Row]) -> None:
+    print(
+        "\nStored bytes per checkpoint, after the first; seconds to take one, to branch from it, to go back to it"
+    )
+    print(
+        f"{'files':>7}{'changed':>9}  {'kept by':24}{'first':>12}{'each':>12}{'of it: database':>17}"
+        f"{'each on disk':>14}{'take':>8}{'branch':>8}{'restore':>9}"
+    )
+    for row in rows:
+        head = f"{row['files']:>7}{row['changed']:>9}  {row['by']:24}"
+        if "first_bytes" not in row:
+            print(f"{head}{row['why_not']}")
+            continue
+        print(
+            f"{head}{row['first_bytes']:>12,}{row['each_bytes']:>12,}"
+            f"{row['each_database_bytes']:>17,}{row['each_disk_bytes']:>14,}"
+            + "".join(
+                f"{_seconds(row.get(name)):>{width}}"
+                for name, width in (("take_seconds", 8), ("branch_seconds", 8), ("restore_seconds", 9))
+            )
+        )
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def prepare(
     begun: bool = False,
     trigger: Checkpoint.Trigger = Checkpoint.Trigger.REQUEST,
     ram: bool = False,
+    may_share: bool = True,
     position: Position | None = None,
 ) -> Checkpoint:
     """The row of a checkpoint to be taken; `name` is its origin's handle ("m12"). The caller sees to the taking."""
@@ -98,6 +99,7 @@ def prepare(
         begun=begun,
         trigger=trigger,
         ram=ram,
+        may_share=may_share,
         **(position or Position())._asdict(),
     )
 
@@ -137,13 +139,30 @@ def find(reference: str, *, user: User | AnonymousUser) -> Checkpoint:
 
 def require_usable(checkpoint: Checkpoint) -> None:
     """Raises `Conflict` when nothing can be spawned from it or restored to it."""
+    if checkpoint.usable:
+        return
     if checkpoint.state == State.REQUESTED:
         raise Conflict(f"Checkpoint {checkpoint.handle} is still being taken; wait until it is captured.")
-    if not checkpoint.usable:
-        raise Conflict(
-            f"Checkpoint {checkpoint.handle} is broken: {checkpoint.error} Choose "
-            f"{checkpoint.parent.handle if checkpoint.parent else 'another one'} instead."
-        )
+    why = f"is broken: {checkpoint.error}" if checkpoint.state == State.BROKEN else "was not kept."
+    raise Conflict(f"Checkpoint {checkpoint.handle} {why} Choose {_instead_of(checkpoint)} instead.")
+
+
+def _instead_of(checkpoint: Checkpoint) -> str:
+    ancestor = checkpoint.parent
+    while ancestor and not ancestor.usable:
+        ancestor = ancestor.parent
+    return ancestor.handle if ancestor else "another one"
+
+
+def hold(checkpoint: Checkpoint) -> None:
+    """Have nobody delete it before the caller's transaction has said what it is needed for.
+
+    Raises `Conflict` when it is gone already: retention works meanwhile.
+    """
+    if checkpoint.kind != Checkpoint.Kind.GENESIS:  # which always stays
+        Guest.objects.select_for_update(no_key=True).get(pk=checkpoint.guest_id)
+        checkpoint.refresh_from_db(fields=["state", "error"])
+    require_usable(checkpoint)
 
 
 def require_branchable(checkpoint: Checkpoint) -> None:
@@ -160,6 +179,11 @@ def require_restorable(checkpoint: Checkpoint, *, keeps_present: bool) -> None:
     `keeps_present`: the present is snapshotted first, so that the checkpoint is not the newest any more.
     """
     require_usable(checkpoint)
+    if checkpoint.guest.gone:
+        raise Conflict(
+            f"VM {checkpoint.guest.vmid} is gone from Proxmox; nothing can go back in it. "
+            f"If there is a backup, branch from that: autovibe branch {checkpoint.handle}"
+        )
     known = checkpoint.guest.abilities
     if known is None or known.rolls_back_any or (checkpoint.newest and not keeps_present):
         return

@@ -1,4 +1,7 @@
-"""Checkpoints over REST: what they are, what files they hold, how two differ. Branching is in `machines.api`."""
+"""Checkpoints over REST: what they are, what is said of them, what files they hold.
+
+How two differ is in `checkpoints.reading_api`, branching in `machines.api`.
+"""
 
 from typing import Any
 
@@ -12,10 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from checkpoints import actions, files
+from checkpoints import actions, files, lines, marks
 from checkpoints.models import Checkpoint, CheckpointQuerySet
 from guests.branching import Branching
 from projects.errors import Invalid
+from projects.permissions import acting, require
 from proxmox.storage_kinds import Branch
 
 MACHINE = OpenApiParameter("machine", str, description="Only those that this machine left (handle or id).")
@@ -25,6 +29,16 @@ PROJECT = OpenApiParameter("project", str, description="Only those of this proje
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
     project = serializers.CharField(source="project.slug", read_only=True)
     parent = serializers.CharField(source="parent.handle", default=None, read_only=True)  # type: ignore[assignment]
+    shares = serializers.CharField(
+        source="shares.handle",
+        default=None,
+        read_only=True,
+        help_text="The one whose state it shares, since nothing had changed.",
+    )
+    standing = serializers.CharField(
+        read_only=True,
+        help_text="Its state, as far as it has come: captured, durable (a backup has it too), verified, …",
+    )
     files = serializers.IntegerField(source="manifest.files", default=None, read_only=True)
     bytes = serializers.IntegerField(source="manifest.size", default=None, read_only=True)
     vmid = serializers.IntegerField(source="guest.vmid", read_only=True)
@@ -39,9 +53,18 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
             "number",
             "kind",
             "state",
+            "standing",
             "why",
+            "trigger",
             "parent",
+            "shares",
+            "ram",
+            "pinned",
+            "name",
+            "note",
             "call_id",
+            "call_number",
+            "spent_micros",
             "vmid",
             "snapshot",
             "files",
@@ -50,6 +73,10 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
             "error",
             "created_at",
             "captured_at",
+            "durable_at",
+            "proven_at",
+            "proven_depth",
+            "pruned_at",
         ]
         read_only_fields = fields
 
@@ -64,10 +91,39 @@ class BranchingSerializer(serializers.Serializer[Branching]):
 
 class CheckpointDetailSerializer(CheckpointSerializer):
     branching = BranchingSerializer(read_only=True)
+    previous = serializers.SerializerMethodField(help_text="The machine's checkpoint before it.")
+    next = serializers.SerializerMethodField(help_text="The machine's checkpoint after it.")
 
     class Meta(CheckpointSerializer.Meta):
-        fields = [*CheckpointSerializer.Meta.fields, "branching"]
+        fields = [
+            *CheckpointSerializer.Meta.fields,
+            "begun",
+            "session",
+            "transcript",
+            "transcript_bytes",
+            "ledger_entry",
+            "backup_bytes",
+            "unique_bytes",
+            "stored_bytes",
+            "branching",
+            "previous",
+            "next",
+        ]
         read_only_fields = fields
+
+    def get_previous(self, checkpoint: Checkpoint) -> str | None:
+        return lines.neighbours(checkpoint).previous
+
+    def get_next(self, checkpoint: Checkpoint) -> str | None:
+        return lines.neighbours(checkpoint).next
+
+
+class MarksSerializer(serializers.Serializer[Any]):
+    pinned = serializers.BooleanField(required=False, help_text="Kept whatever the retention says.")
+    name = serializers.CharField(
+        required=False, allow_blank=True, help_text="Unique in its project; a milestone has one."
+    )
+    note = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
 
 
 class EntrySerializer(serializers.Serializer[Any]):
@@ -78,16 +134,6 @@ class EntrySerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField(required=False)
     target = serializers.CharField(required=False)
     mtime_ns = serializers.IntegerField(required=False)
-
-
-class DifferenceSerializer(serializers.Serializer[Any]):
-    path = serializers.CharField()
-    change = serializers.ChoiceField(choices=["added", "removed", "modified"])
-    size_before = serializers.IntegerField(allow_null=True)
-    size_after = serializers.IntegerField(allow_null=True)
-    diff = serializers.CharField(
-        allow_null=True, help_text="Unified; null for binary, large or unkept contents."
-    )
 
 
 @extend_schema(parameters=[MACHINE, PROJECT], tags=["checkpoints"], operation_id="checkpoints_list")
@@ -105,7 +151,7 @@ class Checkpoints(ListAPIView[Checkpoint]):
             found = found.filter(origin=origin)
         if machine := self.request.query_params.get("machine"):
             found = found.filter(Q(handle__startswith=f"{machine}.c") | Q(origin=f"machine:{machine}"))
-        return found.select_related("project", "parent", "manifest", "guest")
+        return found.select_related("project", "parent", "shares", "manifest", "guest")
 
 
 class CheckpointDetail(APIView):
@@ -116,6 +162,21 @@ class CheckpointDetail(APIView):
     )
     def get(self, request: Request, reference: str) -> Response:
         return Response(CheckpointDetailSerializer(actions.find(reference, user=request.user)).data)
+
+    @extend_schema(
+        request=MarksSerializer,
+        responses=CheckpointDetailSerializer,
+        tags=["checkpoints"],
+        operation_id="checkpoints_mark",
+    )
+    def patch(self, request: Request, reference: str) -> Response:
+        """Pin it, name it, or write a note on it; what is not given stays."""
+        checkpoint = actions.find(reference, user=request.user)
+        require(request.user, "operate_machines", checkpoint.project)
+        asked = MarksSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        marked = marks.mark(checkpoint, by=acting(request.user), **asked.validated_data)
+        return Response(CheckpointDetailSerializer(marked).data)
 
 
 class CheckpointFiles(APIView):
@@ -148,21 +209,4 @@ class CheckpointFile(APIView):
             content,
             content_type="application/octet-stream",
             headers={"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"},
-        )
-
-
-class CheckpointDiff(APIView):
-    """What changed from this checkpoint to another."""
-
-    @extend_schema(
-        parameters=[OpenApiParameter("to", str, required=True, description="The later one: handle or id.")],
-        responses=DifferenceSerializer(many=True),
-        tags=["checkpoints"],
-        operation_id="checkpoints_diff",
-    )
-    def get(self, request: Request, reference: str) -> Response:
-        before = actions.find(reference, user=request.user)
-        after = actions.find(request.query_params.get("to", ""), user=request.user)
-        return Response(
-            {"from": before.handle, "to": after.handle, "changes": list(files.diff(before, after))}
         )

@@ -1,113 +1,149 @@
-"""Manifests as guests hand them out (`machines/guest/runner.py`): reading them, and keeping what is new.
+"""Lists of files as guests hand them out: keeping what is new, and telling lists apart.
 
 Guests are not trusted: contents are hashed again, and what one guest says is never believed of another.
 """
 
-import base64
 import hashlib
-import json
-import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from typing import Any, NamedTuple
 
-from checkpoints import parts
+from django.conf import settings
+
+from checkpoints import captures, garbage, parts, pieces
+from checkpoints.captures import Entry, is_history
 from checkpoints.models import Blob, Checkpoint, Manifest
+from projects.errors import Conflict
 
-# The runner hands out contents up to this size; larger files are in the snapshot only.
-CONTENT_BYTES_MAX = 1024**2
-FETCH_BATCH = 200
-# A list of this many bytes has about a million files; what is longer is not a list but an attack.
-LIST_BYTES_MAX = 256 * 1024**2
-# What reading a guest's words can raise.
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error)
-SHA256 = re.compile(r"[0-9a-f]{64}")
+# What is asked for at once: so many pieces, and so many bytes. The guest's agent hands out 16 MiB in one answer.
+FETCH_PIECES, FETCH_BYTES = 200, 8 * 1024**2
+
+Fetch = Callable[[list[str]], bytes]
 
 
+@garbage.captures_at_work()
 def store(
     checkpoint: Checkpoint,
     digest: str,
     *,
     read: Callable[[], bytes],
-    fetch: Callable[[list[str]], bytes],
+    fetch: Fetch,
+    handed: int = 0,
+    budget: int | None = None,
 ) -> None:
-    """Keep the manifest and the contents that are new.
+    """Keep the manifest and the contents that are new, of these `budget` bytes at most; None: all of them.
 
     `digest` is what the guest says its files amount to. It is believed only against what the same guest said
-    before: an unchanged state is then not read again. Across guests our own hash of the list counts.
+    before: an unchanged state is then not read again, unless contents are `handed` in that were owed. Across guests
+    our own hash of the list counts.
     """
-    before = _last_listed(checkpoint.parent)
-    if (
-        digest
-        and before
-        and before.manifest
-        and (before.guest_id, before.digest) == (checkpoint.guest_id, digest)
-    ):
+    before = last_listed(checkpoint.parent)
+    same_guest = before is not None and before.guest_id == checkpoint.guest_id
+    if digest and before and same_guest and before.digest == digest and not handed:
         manifest, changed = before.manifest, 0
     else:
-        manifest = _keep(read(), before.manifest if before else None, fetch)
-        changed = _changed(manifest, before)
+        listing = captures.listing(read())
+        if listing.since and not (before and same_guest and before.digest == listing.since):
+            raise ValueError("it tells what changed since another state than the last")
+        manifest, changed = _keep(listing, before.manifest if before else None, fetch, budget)
     Checkpoint.objects.filter(pk=checkpoint.pk).update(manifest=manifest, changed=changed, digest=digest)
     checkpoint.manifest, checkpoint.changed, checkpoint.digest = manifest, changed, digest
 
 
-def _last_listed(checkpoint: Checkpoint | None) -> Checkpoint | None:
+@garbage.captures_at_work()
+def complete(checkpoint: Checkpoint, fetch: Fetch, *, budget: int | None = None) -> None:
+    """Ask for the contents that were not handed out yet; the list says then that they are kept."""
+    manifest = checkpoint.manifest
+    assert manifest
+    lacking = lacks(manifest)
+    proven = _fetch(lacking, set(), fetch, budget)
+    kept = {entry["path"]: entry | {"kept": True} for entry in lacking if proven.issuperset(pieces.of(entry))}
+    if kept:
+        made, _ = parts.change(manifest, kept)
+        manifest = parts.store(made, files=manifest.files, size=manifest.size)
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(manifest=manifest)
+        checkpoint.manifest = manifest
+
+
+def lacks(manifest: Manifest) -> list[Entry]:
+    """The files whose contents are to be kept and are not."""
+    files = (entry for entry in manifest.entries if entry["kind"] == "file")
+    return [entry for entry in files if not entry.get("kept") and _is_wanted(entry)]
+
+
+def last_listed(checkpoint: Checkpoint | None) -> Checkpoint | None:
     """The nearest on the line that has a list of files: those of guests that were off have none."""
     while checkpoint and checkpoint.manifest_id is None:
         checkpoint = checkpoint.parent
     return checkpoint
 
 
-def _keep(raw: bytes, before: Manifest | None, fetch: Callable[[list[str]], bytes]) -> Manifest:
-    entries, contents = _parse(raw)
-    proven = _keep_contents(contents) | _kept(before)
-    missing = sorted(_small(entries) - proven)
-    for start in range(0, len(missing), FETCH_BATCH):
-        proven |= _keep_contents(_parse(fetch(missing[start : start + FETCH_BATCH]))[1])
-    for entry in entries:
-        if entry["kind"] == "file":
-            entry["kept"] = entry["sha256"] in proven
-    files = [entry for entry in entries if entry["kind"] == "file" and in_workspace(entry["path"])]
-    return parts.keep(entries, files=len(files), size=sum(entry["size"] for entry in files))
+def _keep(
+    listing: captures.Listing, before: Manifest | None, fetch: Fetch, budget: int | None
+) -> tuple[Manifest, int]:
+    """The manifest, and how many of the workspace's files and links differ from those before."""
+    files = [entry for entry in listing.entries.values() if entry and entry["kind"] == "file"]
+    wanted = [entry for entry in files if _is_wanted(entry)]
+    proven = _keep_contents(listing.contents)
+    if before:
+        named = {digest for entry in wanted for digest in pieces.of(entry)}
+        proven |= parts.kept_of(before, named - proven)
+    left = None if budget is None else budget - sum(map(len, listing.contents.values()))
+    proven |= _fetch(wanted, proven, fetch, left)
+    for entry in files:
+        entry["kept"] = _is_wanted(entry) and proven.issuperset(pieces.of(entry))
+    return _amended(listing, before) if listing.since and before else _whole(listing, before)
 
 
-def _parse(raw: bytes) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Entries, and contents by hash. Every line is an object; one with `content` is a content."""
-    entries: list[dict[str, Any]] = []
-    contents: dict[str, bytes] = {}
-    for line in _lines(raw):
-        if "content" in line:
-            contents[line["sha256"]] = base64.b64decode(line["content"])
-        elif "path" in line:
-            entries.append(_entry(line))
-    return sorted(entries, key=lambda entry: str(entry["path"])), contents
+def _whole(listing: captures.Listing, before: Manifest | None) -> tuple[Manifest, int]:
+    entries = [entry for _, entry in sorted(listing.entries.items()) if entry]
+    work = [entry for entry in entries if _counts(entry)]
+    manifest = parts.keep(entries, files=len(work), size=sum(entry["size"] for entry in work))
+    return manifest, 0 if before == manifest else sum(1 for _ in changes(before, manifest))
 
 
-def _entry(line: dict[str, Any]) -> dict[str, Any]:
-    """A line that is an entry, with nothing else in it. Raises ValueError."""
-    entry = {"path": str(line["path"]), "kind": line["kind"], "mode": int(line.get("mode", 0))}
-    if entry["kind"] == "file":
-        entry |= {
-            "size": int(line["size"]),
-            "sha256": str(line["sha256"]),
-            "mtime_ns": int(line.get("mtime_ns", 0)),
-        }
-        if not SHA256.fullmatch(entry["sha256"]) or entry["size"] < 0:
-            raise ValueError(f"{entry['path']} has no proper size or hash")
-    elif entry["kind"] == "link":
-        entry["target"] = str(line["target"])
-    elif entry["kind"] != "dir":
-        raise ValueError(f"{entry['path']} is a {entry['kind']}")
-    return entry
+def _amended(listing: captures.Listing, before: Manifest) -> tuple[Manifest, int]:
+    made, differences = parts.change(before, listing.entries)
+    files, size = before.files, before.size
+    for difference in differences:
+        for entry, sign in ((difference.before, -1), (difference.after, 1)):
+            if entry and _counts(entry):
+                files, size = files + sign, size + sign * entry["size"]
+    old = [one.before for one in differences if one.before]
+    new = [one.after for one in differences if one.after]
+    return parts.store(made, files=files, size=size), sum(1 for _ in _changes(old, new))
 
 
-def _lines(raw: bytes) -> Iterator[dict[str, Any]]:
-    inflated = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip
-    text = inflated.decompress(raw, LIST_BYTES_MAX)
-    if not inflated.eof and raw:
-        raise ValueError("it is cut off, or too long")
-    for line in text.splitlines():
-        yield json.loads(line)
+def _counts(entry: Entry) -> bool:
+    return bool(entry["kind"] == "file" and in_workspace(entry["path"]))
+
+
+def _is_wanted(entry: Entry) -> bool:
+    """Whether a file's content is to be kept, and can be: a large one in pieces."""
+    history = is_history(entry)
+    most = captures.HISTORY_BYTES_MAX if history else settings.CHECKPOINT_FILE_MIB_MAX * 1024**2
+    piece = captures.HISTORY_PIECE_BYTES if history else captures.PIECE_BYTES
+    return bool(entry["size"] <= most and (entry["size"] <= piece or "chunks" in entry))
+
+
+def _fetch(wanted: list[Entry], proven: set[str], fetch: Fetch, budget: int | None) -> set[str]:
+    """Ask for contents that nobody has proven to have yet, the agent's history and small files first."""
+    found: set[str] = set()
+    batch: list[str] = []
+    size = 0
+    for entry in sorted(wanted, key=lambda entry: (not is_history(entry), entry["size"])):
+        missing = [digest for digest in pieces.of(entry) if digest not in proven]
+        needs = min(entry["size"], len(missing) * captures.PIECE_BYTES)
+        if budget is not None and needs > budget:
+            continue
+        budget = None if budget is None else budget - needs
+        for digest in dict.fromkeys(missing):
+            batch.append(digest)
+            size += min(needs, captures.PIECE_BYTES)
+            if len(batch) == FETCH_PIECES or size >= FETCH_BYTES:
+                found |= _keep_contents(captures.listing(fetch(batch)).contents)
+                batch, size = [], 0
+    return found | _keep_contents(captures.listing(fetch(batch)).contents) if batch else found
 
 
 def _keep_contents(contents: dict[str, bytes]) -> set[str]:
@@ -119,27 +155,7 @@ def _keep_contents(contents: dict[str, bytes]) -> set[str]:
     return set(true)
 
 
-def _kept(manifest: Manifest | None) -> set[str]:
-    """Hashes whose contents the line of checkpoints has handed in already.
-
-    A guest that merely names a hash does not get to read what another project stored under it.
-    """
-    return parts.kept_contents(manifest.entries) if manifest else set()
-
-
-def _small(entries: list[dict[str, Any]]) -> set[str]:
-    return {
-        entry["sha256"]
-        for entry in entries
-        if entry["kind"] == "file"
-        and entry["size"] <= CONTENT_BYTES_MAX
-        and "/.git/objects/" not in f"/{entry['path']}"
-    }
-
-
-def _changed(manifest: Manifest, parent: Checkpoint | None) -> int:
-    before = parent.manifest if parent else None
-    return 0 if before == manifest else sum(1 for _ in changes(before, manifest))
+# --- how lists differ ---
 
 
 class Change(NamedTuple):
@@ -153,17 +169,20 @@ class Change(NamedTuple):
 
 def changes(before: Manifest | None, after: Manifest | None) -> Iterator[Change]:
     """The workspace's files and links that differ, by path. Directories and times do not count."""
+    return _changes(*parts.unshared(before, after))
+
+
+def _changes(before: Iterable[Entry], after: Iterable[Entry]) -> Iterator[Change]:
     old, new = _by_path(before), _by_path(after)
     for path in sorted(old.keys() | new.keys()):
         a, b = old.get(path), new.get(path)
         if a is None or b is None:
             yield Change(path, "added" if a is None else "removed", a, b)
-        elif _identity(a) != _identity(b):
+        elif identity(a) != identity(b):
             yield Change(path, "modified", a, b)
 
 
-def _by_path(manifest: Manifest | None) -> dict[str, dict[str, Any]]:
-    entries = manifest.entries if manifest else []
+def _by_path(entries: Iterable[Entry]) -> dict[str, Entry]:
     return {
         entry["path"]: entry for entry in entries if entry["kind"] != "dir" and in_workspace(entry["path"])
     }
@@ -174,5 +193,55 @@ def in_workspace(path: str) -> bool:
     return not path.startswith("/")
 
 
-def _identity(entry: dict[str, Any]) -> tuple[object, ...]:
+def identity(entry: dict[str, Any]) -> tuple[object, ...]:
+    """What makes two entries of a path the same: not their times."""
     return entry["kind"], entry.get("mode"), entry.get("sha256"), entry.get("target")
+
+
+# --- the agent's history, which a checkpoint that shares a snapshot has its own of ---
+
+
+def overlaid(checkpoint: Checkpoint) -> list[parts.Difference]:
+    """How the files of the agent's history differ from those in the snapshot that it shares, the oldest first."""
+    holder = checkpoint.shares
+    if holder is None:
+        return []
+    sides = parts.unshared(holder.manifest, checkpoint.manifest)
+    old, new = ({entry["path"]: entry for entry in side if is_history(entry)} for side in sides)
+    found = [parts.Difference(old.get(path), entry) for path, entry in new.items() if entry["kind"] == "file"]
+    differing = [one for one in found if one.before is None or identity(one.before) != identity(_after(one))]
+    return sorted(differing, key=lambda one: int(_after(one)["mtime_ns"]))
+
+
+def overlay(checkpoint: Checkpoint) -> list[tuple[str, bytes, int]]:
+    """Guest path, content and mode of what is to be written over the snapshot that it shares; [] where it has its own.
+
+    Raises `Conflict` when a content is gone or damaged.
+    """
+    entries = [_after(one) for one in overlaid(checkpoint)]
+    return [(guest_path(entry), content_of(entry), int(entry["mode"])) for entry in entries]
+
+
+def content_of(entry: Entry) -> bytes:
+    """The content that is kept for a file. Raises `Conflict` when it is gone, damaged, or not what was said."""
+    ((_, content),) = pieces.read([entry], pieces.of)
+    whole = b"".join(content.pieces) if entry.get("kept") and content else None
+    if whole is None or hashlib.sha256(whole).hexdigest() != entry["sha256"]:
+        raise Conflict(f"The content that was kept of {entry['path']} is gone, or damaged.")
+    return whole
+
+
+def common_bytes(before: Entry, after: Entry) -> int:
+    """How far two files of the agent's history have the same pieces."""
+    pairs = zip(pieces.of(before), pieces.of(after), strict=False)
+    return captures.HISTORY_PIECE_BYTES * sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def guest_path(entry: Entry) -> str:
+    """Where a file is in the guest."""
+    return entry["path"] if not in_workspace(entry["path"]) else f"/workspace/{entry['path']}"
+
+
+def _after(difference: parts.Difference) -> Entry:
+    assert difference.after
+    return difference.after

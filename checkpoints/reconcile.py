@@ -6,6 +6,7 @@ from django.utils import timezone
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
 from checkpoints.work import fail
+from guests import work
 from guests.models import Guest
 from guests.states import State as GuestState
 from operations.models import Operation
@@ -15,6 +16,7 @@ from proxmox.connect import driver
 GUESTS_AT_ONCE = 10
 
 GONE = "Its snapshot {} is gone from VM {}: somebody has deleted it in Proxmox."
+GUEST_GONE = "Its snapshot {} went with VM {}, which is gone from Proxmox."
 
 
 def reconcile() -> None:
@@ -27,13 +29,16 @@ def reconcile() -> None:
 
 
 def _compare(guest: Guest) -> None:
-    captured = list(Checkpoint.objects.filter(guest=guest, state=State.CAPTURED))
+    captured = list(Checkpoint.objects.filter(guest=guest, state=State.CAPTURED).select_related("shares"))
+    why = GONE
     try:
         there = {snapshot.name for snapshot in driver().snapshots(guest.vm) if snapshot.complete}
-    except errors.ProxmoxError:  # of a VM that is gone or away, others tell
-        return
+    except errors.ProxmoxError:  # it may be away
+        if not (guest.gone and work.is_gone(guest)):
+            return
+        there, why = set(), GUEST_GONE
     finally:
         Guest.objects.filter(pk=guest.pk).update(snapshots_seen_at=timezone.now())
     for checkpoint in captured:
-        if checkpoint.snapshot not in there and not checkpoint.backup:
-            fail(checkpoint, GONE.format(checkpoint.snapshot, guest.vmid))
+        if checkpoint.snapshot not in there and not checkpoint.holder.backup:
+            fail(checkpoint, why.format(checkpoint.snapshot, guest.vmid))

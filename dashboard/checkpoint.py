@@ -11,6 +11,13 @@ ENTRIES_SHOWN = 2000
 FILE_BYTES_SHOWN = 512 * 1024
 CHANGES_SHOWN = 200
 DIFF_LINES_SHOWN = 1500
+WITHOUT = {  # why there is no diff, after `checkpoints.diff.Difference`
+    "binary": "It is binary.",
+    "large": "It is too large to be compared line by line.",
+    "unkept": "Its content is in the snapshot only.",
+    "damaged": "Its content is damaged, or gone from the store.",
+    "link": "It is a link.",
+}
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Change:
-    """A changed file with its diff, where there is one to show."""
+    """A changed file with its diff, or why there is none to show. `before_path`: what a renamed one was called."""
 
     path: str
     kind: str
+    before_path: str | None
+    without: str
     size_before: int | None
     size_after: int | None
     lines: list[Line]
@@ -90,13 +99,17 @@ def shown(checkpoint: Checkpoint, path: str) -> Shown:
         return Shown(path, [], "It is not text. Download it instead.")
 
 
-def changes(before: Checkpoint, after: Checkpoint) -> tuple[list[Change], int, str]:
-    """What differs, how many more files do, or the sentence why that cannot be said."""
+def differences(before: Checkpoint, after: Checkpoint) -> dict[str, Any]:
+    """What differs, and what that comes to; or `problem`, the sentence why it cannot be said."""
     try:
         found = diff.between(before, after, git=False, limit=CHANGES_SHOWN)
     except Refusal as refusal:
-        return [], 0, str(refusal)
-    return [_change(change) for change in found.changes], found.totals.files - len(found.changes), ""
+        return {"changes": [], "problem": str(refusal)}
+    return {
+        "changes": [_change(change) for change in found.changes],
+        "totals": found.totals,
+        "more_changes": found.totals.files - len(found.changes),
+    }
 
 
 def _change(change: diff.Difference) -> Change:
@@ -104,6 +117,8 @@ def _change(change: diff.Difference) -> Change:
     return Change(
         path=change.path,
         kind=change.change,
+        before_path=change.before_path,
+        without=WITHOUT.get(change.without, ""),
         size_before=change.size_before,
         size_after=change.size_after,
         lines=[_line(line) for line in lines[:DIFF_LINES_SHOWN]],

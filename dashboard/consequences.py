@@ -1,11 +1,17 @@
 """What a verb will do, said before it is done."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
+from dashboard import trust, words
+from dashboard.trust import Return
+from machines import memory, policies
+from machines.memory import Price
 from machines.models import Machine
 from machines.states import SPAWNING, State
+from machines.types import UnknownType
 from projects.errors import Conflict
 
 # What is said once a verb was accepted. The work begins then; the page tells when it is done.
@@ -19,7 +25,10 @@ SAID = {
 
 @dataclass(frozen=True)
 class Card:
-    """A question with its consequences, and the button that says yes to it."""
+    """A question with its consequences, and the button that says yes to it.
+
+    `going_back` is what a return comes to; `memory` what it takes to keep that, too, where it may be asked for.
+    """
 
     title: str
     sentences: list[str]
@@ -28,6 +37,9 @@ class Card:
     possible: bool
     danger: bool = False
     values: dict[str, str] = field(default_factory=dict)
+    going_back: Return | None = None
+    memory: Price | None = None
+    with_memory: bool = False  # if nothing else is said
 
 
 def of(verb: str, machine: Machine) -> Card:
@@ -46,22 +58,36 @@ def of(verb: str, machine: Machine) -> Card:
         verb=verb,
         possible=verb in machine.verbs,
         danger=verb == "terminate",
+        **(_memory(machine) if verb == "checkpoint" else {}),
     )
+
+
+def _memory(machine: Machine) -> dict[str, Any]:
+    return {"memory": memory.price(machine), "with_memory": _with_memory(machine)}
+
+
+def _with_memory(machine: Machine) -> bool:
+    """Whether its policy keeps the memory of those that are asked for."""
+    try:
+        return policies.policy_of(machine).ram
+    except UnknownType:
+        return False
 
 
 def of_rollback(machine: Machine, target: Checkpoint) -> Card:
     """The return to one of the machine's own checkpoints."""
     title = f"Roll back {machine.handle} to {target.handle}"
     refusal = _refusal_to_return(machine, target)
-    possible = not refusal
+    going_back = None if refusal else trust.of_return(target, machine)
     return Card(
         title=f"{title}?",
-        sentences=[refusal] if refusal else _rollback(machine, target),
+        sentences=_rollback(machine, target, going_back) if going_back else [refusal],
         button=title,
         verb="rollback",
-        possible=possible,
+        possible=not refusal,
         danger=True,
         values={"to": target.handle},
+        going_back=going_back,
     )
 
 
@@ -132,7 +158,7 @@ def _terminate(machine: Machine) -> list[str]:
     ]
 
 
-def _rollback(machine: Machine, target: Checkpoint) -> list[str]:
+def _rollback(machine: Machine, target: Checkpoint, going_back: Return) -> list[str]:
     kept = machine.state in {State.RUNNING, State.PAUSED}
     present = (
         "What it has now is kept in a checkpoint first, so you can return to it."
@@ -142,5 +168,21 @@ def _rollback(machine: Machine, target: Checkpoint) -> list[str]:
     return [
         f"{present} Then the disk and the conversation return to {target.handle} (“{target.why}”), "
         "and the agent goes on from there.",
-        "Money that was spent stays spent. Later checkpoints stay in the list.",
+        f"{_lost(machine, going_back)}Money that was spent stays spent. Later checkpoints stay in the list.",
+        _fallback(going_back),
     ]
+
+
+def _lost(machine: Machine, going_back: Return) -> str:
+    """What was done since, where the machine came that way."""
+    cost = going_back.cost
+    if cost is None or not (cost.turns or cost.micros):
+        return ""
+    calls = f"{cost.turns:,} model call{'' if cost.turns == 1 else 's'}"
+    return f"It leaves {calls} behind, which cost {words.money(cost.micros, machine.project.currency, 4)}. "
+
+
+def _fallback(going_back: Return) -> str:
+    if going_back.fallback is None:
+        return "If it cannot be restored, there is no earlier one in its guest to fall back to."
+    return f"If it cannot be restored, {going_back.fallback.sentence}, is tried next."

@@ -14,6 +14,15 @@ from machines.modifications import Modification, parse
 from projects.errors import Refusal
 
 FILE_ROWS_MAX = 50
+# When checkpoints of one machine are taken; for more, there are the project's rules.
+KEEPING: dict[str, tuple[str, dict[str, object] | None]] = {
+    "": ("as usual in its project", None),
+    "call": ("around every model call", {"calls": 1}),
+    "none": (
+        "only when asked for, and at the end",
+        {"calls": 0, "minutes": 0, "percent": 0, "before": [], "after_files": False},
+    ),
+}
 
 
 class PromptForm(forms.Form):
@@ -24,6 +33,9 @@ class PromptForm(forms.Form):
     # Checked by the action, whose sentences say what is wrong with it.
     prompt = forms.CharField(required=False, strip=False)
     cap = forms.CharField(required=False, max_length=20)
+    keeping = forms.ChoiceField(
+        choices=[(name, words) for name, (words, _) in KEEPING.items()], required=False
+    )
     network = forms.ChoiceField(choices=[("", "as its type says"), *Profile.choices], required=False)
 
     def clean_cap(self) -> int | None:
@@ -41,6 +53,7 @@ class PromptForm(forms.Form):
             "type_name": self.cleaned_data["type"],
             "prompt": self.cleaned_data["prompt"],
             "network": self.cleaned_data["network"],
+            "departures": KEEPING[self.cleaned_data["keeping"]][1],
             "limits": {} if cap is None else {"money": cap},
             "idempotency_key": str(self.cleaned_data["op"]),
         }

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from budgets.models import LedgerEntry
 from checkpoints.states import State as CheckpointState
+from checkpoints.states import Verdict
 from gateway.models import Call
 from machines.states import State as MachineState
 
@@ -43,6 +44,12 @@ STANDINGS: dict[str, Look] = {
     C.CAPTURED: Look("info", "check"),
     "durable": Look("snap", "check"),
     "verified": Look("ok", "check"),
+}
+VERDICTS: dict[str, Look] = {
+    Verdict.REQUESTED: Look("snap", "turn", busy=True),
+    Verdict.PASSED: Look("ok", "check"),
+    Verdict.FAILED: Look("bad", "cross"),
+    Verdict.ABANDONED: Look("neutral", "question"),
 }
 CALLS: dict[str, Look] = {
     K.ADMITTED: Look("accent", "turn", busy=True),

@@ -10,7 +10,7 @@ from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
 from dashboard import budget, expected, history, progress, words
 from gateway.models import Call
-from machines import enforce, types
+from machines import enforce, policies, types
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation, Status
@@ -64,6 +64,7 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "verbs": [verb for verb in BUTTONS if verb in machine.verbs] if operable else [],
         "progress": progress.under_way(machine) or _broken(machine),
         "points": points,
+        "policy": policies.summary_of(machine),
         "points_hidden": hidden,
         "points_count": len(points) + hidden,
         "calls": list(Call.objects.filter(machine=machine).order_by("-number")[:CALLS_SHOWN])[::-1],
@@ -119,7 +120,9 @@ def _broken(machine: Machine) -> progress.Progress | None:
 def _line(machine: Machine, operable: bool, *, every: bool) -> tuple[list[Point], int]:
     """The machine's checkpoints, newest last, and how many older ones are left out."""
     # A manifest's body is the whole list of files: not needed here, and long.
-    left = Checkpoint.objects.of(machine.subject).select_related("manifest").defer("manifest__parts")
+    left = (
+        Checkpoint.objects.of(machine.subject).select_related("manifest", "shares").defer("manifest__parts")
+    )
     count = left.count()
     found = list(left.order_by("-number")[: None if every else CHECKPOINTS_SHOWN])[::-1]
     branches = _branches(machine)

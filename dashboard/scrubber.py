@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from checkpoints.models import Checkpoint
 from dashboard import checkpoint as pages
@@ -43,18 +43,26 @@ def of(machine: Machine, asked: str) -> Scrubber | None:
     return Scrubber(live=last + 1, at=number if shown else last + 1, shown=shown)
 
 
+def _until(shown: Checkpoint) -> Q:
+    """The calls that had been answered: it was taken when another came, or once one had asked for a tool."""
+    if shown.call_number is None:
+        return Q(started_at__lte=shown.created_at)
+    risky = shown.trigger == Checkpoint.Trigger.RISK
+    return Q(number__lte=shown.call_number) if risky else Q(number__lt=shown.call_number)
+
+
 def past(machine: Machine, shown: Checkpoint) -> dict[str, Any]:
     """What the page shows instead of the present."""
     moment = moments.at(machine, shown)
     lines = list(machine.log.filter(pk__lte=moment.log_until).order_by("-id")[:LINES_SHOWN])[::-1]
-    calls = Call.objects.filter(machine=machine, started_at__lte=moment.at).order_by("-number")
-    changed, more, problem = pages.changes(shown.parent, shown) if shown.parent else ([], 0, "")
+    calls = Call.objects.filter(_until(shown), machine=machine).order_by("-number")
+    told = pages.differences(shown.parent, shown) if shown.parent else {}
     return {
         "moment": moment,
         "past_log": lines,
         "past_calls": list(calls[:CALLS_SHOWN])[::-1],
-        "past_changes": changed,
-        "past_more": more,
-        "past_problem": problem,
+        "past_changes": told.get("changes", []),
+        "past_more": told.get("more_changes", 0),
+        "past_problem": told.get("problem", ""),
         "branching": shown.branching,
     }

@@ -7,6 +7,7 @@ from django.utils import timezone
 from budgets.money import MICROS
 from budgets.money import show as exact
 from budgets.resources import GB_HOUR, Period, Resource
+from checkpoints.models import Checkpoint
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CHF": "CHF\N{NO-BREAK SPACE}"}
 RESOURCES: dict[str, str] = {
@@ -29,6 +30,18 @@ PERIODS: dict[str, str] = {
     Period.DAY: "a day",
     Period.WEEK: "a week",
     Period.MONTH: "a month",
+}
+TRIGGERS: dict[str, str] = {  # what a checkpoint was taken for
+    Checkpoint.Trigger.GENESIS: "the beginning",
+    Checkpoint.Trigger.CALL: "a model call",
+    Checkpoint.Trigger.MINUTES: "the time that had passed",
+    Checkpoint.Trigger.BUDGET: "a share of a budget that was used up",
+    Checkpoint.Trigger.RISK: "a tool that may do harm",
+    Checkpoint.Trigger.FILES: "a tool that changed files",
+    Checkpoint.Trigger.REQUEST: "somebody who asked",
+    Checkpoint.Trigger.PAUSE: "a pause",
+    Checkpoint.Trigger.RETURN: "a return that followed",
+    Checkpoint.Trigger.END: "the end of its machine",
 }
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _SIZES = ("B", "kB", "MB", "GB", "TB")
@@ -91,6 +104,11 @@ def size(amount: float) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def growth(amount: int) -> str:
+    """`+1.2 MB`, `−300 B`"""
+    return f"{'−' if amount < 0 else '+'}{size(abs(amount))}"
 
 
 def tokens(amount: int) -> str:

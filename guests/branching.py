@@ -11,6 +11,8 @@ from proxmox.storage_kinds import Abilities, Branch
 if TYPE_CHECKING:
     from guests.models import Guest
 
+GONE = "VM {} is gone from Proxmox, and no backup was taken."
+
 
 @dataclass(frozen=True, slots=True)
 class Branching:
@@ -26,6 +28,8 @@ def choose(guest: "Guest", snapshot: str, *, newest: bool, backup: str) -> Branc
 
     `newest`: no later snapshot of the guest is there. `backup`: volume of the checkpoint's backup, if one was taken.
     """
+    if guest.gone:
+        return from_backup(guest) if backup else Branching(None, GONE.format(guest.vmid))
     known = guest.abilities
     if known is None:  # not looked at yet; the worker asks Proxmox
         return Branching(Branch.LINKED, "A linked clone, if the storage can; else a full copy.")
@@ -43,8 +47,13 @@ def choose(guest: "Guest", snapshot: str, *, newest: bool, backup: str) -> Branc
         )
         return Branching(Branch.FREEZE, sentence, size)
     if backup:
-        return Branching(Branch.BACKUP, f"Restored from its backup: {_size(size)} are written.", size)
+        return from_backup(guest)
     return Branching(None, _refusal(guest))
+
+
+def from_backup(guest: "Guest") -> Branching:
+    size = guest.disk_bytes
+    return Branching(Branch.BACKUP, f"Restored from its backup: {_size(size)} are written.", size)
 
 
 def _of_template(guest: "Guest", known: Abilities) -> Branching:

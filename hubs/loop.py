@@ -19,7 +19,18 @@ from checkpoints import reconcile as checkpoints
 from gateway import calls, recordings
 from guests import observe, usage
 from guests import reconcile as guests
-from machines import asking, breakers, compute, efficiency, enforce, funding, predict
+from machines import (
+    asking,
+    breakers,
+    compute,
+    efficiency,
+    enforce,
+    funding,
+    predict,
+    proofs,
+    pruning,
+    storage,
+)
 from operations import watcher
 from operations.actions import WATCHER_CHANNEL
 from proxmox import errors
@@ -145,4 +156,7 @@ RECONCILIATION: tuple[Callable[[], object], ...] = (
     predict.tend,
     budgets.tend,
     audit.mind,
+    pruning.tend,
+    proofs.tend,
+    storage.tend,
 )

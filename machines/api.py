@@ -15,20 +15,22 @@ from budgets import api as budgets_api
 from budgets.api import BudgetsSerializer, LimitSerializer
 from budgets.reports import of_holders
 from checkpoints import actions as checkpoints
-from checkpoints.api import CheckpointSerializer
+from checkpoints.effects_api import not_undone
 from checkpoints.models import Checkpoint
 from machines import actions, modifications, types
 from machines.models import LogLine, Machine
 from machines.payer import holder_of
 from machines.serializers import (
+    BranchedSerializer,
     BranchSerializer,
     LogLineSerializer,
     MachineDetailSerializer,
     MachineSerializer,
     MachineTypeSerializer,
+    RollbackBegunSerializer,
+    RollbackPreviewSerializer,
     RollbackSerializer,
     SpawnSerializer,
-    WhySerializer,
 )
 from operations.api import OperationSerializer
 from projects import actions as projects
@@ -84,7 +86,8 @@ class Machines(ListAPIView[Machine]):
             if "checkpoint" in asked
             else checkpoints.genesis_of(project)
         )
-        return _spawn(request, project, source, asked)
+        machine = _spawn(request, project, source, asked)
+        return Response(MachineDetailSerializer(machine).data, status=202)
 
 
 class Branch(APIView):
@@ -92,14 +95,15 @@ class Branch(APIView):
 
     @extend_schema(
         request=BranchSerializer,
-        responses={202: MachineDetailSerializer},
+        responses={202: BranchedSerializer},
         parameters=[KEY],
         tags=["checkpoints"],
         operation_id="checkpoints_branch",
     )
     def post(self, request: Request, reference: str) -> Response:
         source = checkpoints.find(reference, user=request.user)
-        return _spawn(request, source.project, source, _checked(BranchSerializer, request))
+        machine = _spawn(request, source.project, source, _checked(BranchSerializer, request))
+        return Response(BranchedSerializer(machine).data, status=202)
 
 
 class MachineDetail(APIView):
@@ -116,6 +120,7 @@ class MachineLog(APIView):
     @extend_schema(
         parameters=[
             OpenApiParameter("after", int, description="Only lines after this id."),
+            OpenApiParameter("until", int, description="Only lines up to this id."),
             OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
             OpenApiParameter("tail", bool, description="The last lines instead of the first."),
         ],
@@ -127,6 +132,8 @@ class MachineLog(APIView):
         machine = actions.find(reference, user=request.user)
         limit = min(_number(request, "limit", 500), LOG_LINES_MAX)
         lines = LogLine.objects.filter(machine=machine, pk__gt=_number(request, "after", 0))
+        if "until" in request.query_params:
+            lines = lines.filter(pk__lte=_number(request, "until", 0))
         if request.query_params.get("tail"):
             found = sorted(lines.order_by("-id")[:limit], key=lambda line: line.pk)
         else:
@@ -134,28 +141,27 @@ class MachineLog(APIView):
         return Response({"state": machine.state, "lines": LogLineSerializer(found, many=True).data})
 
 
-class MachineCheckpoint(APIView):
-    """Take a checkpoint of it now."""
-
-    @extend_schema(
-        request=WhySerializer,
-        responses={202: CheckpointSerializer},
-        tags=["machines"],
-        operation_id="machines_checkpoint",
-    )
-    def post(self, request: Request, reference: str) -> Response:
-        machine = _operable(request, reference)
-        asked = _checked(WhySerializer, request)
-        taken = actions.checkpoint(machine, by=acting(request.user), why=asked["why"])
-        return Response(CheckpointSerializer(taken).data, status=202)
-
-
 class MachineRollback(APIView):
     """Put it back to one of its own checkpoints; the present is kept in a checkpoint first."""
 
     @extend_schema(
+        parameters=[OpenApiParameter("checkpoint", str, required=True, description="Handle or id.")],
+        responses=RollbackPreviewSerializer,
+        tags=["machines"],
+        operation_id="machines_rollback_preview",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        """Whether it could be put back there now, and what it would lose if that one cannot be restored."""
+        machine = actions.find(reference, user=request.user)
+        target = checkpoints.find(request.query_params.get("checkpoint", ""), user=request.user)
+        preview = actions.rollback_preview(machine, target)
+        return Response(
+            RollbackPreviewSerializer({**preview._asdict(), "not_undone": not_undone(target)}).data
+        )
+
+    @extend_schema(
         request=RollbackSerializer,
-        responses={202: OperationSerializer},
+        responses={202: RollbackBegunSerializer},
         tags=["machines"],
         operation_id="machines_rollback",
     )
@@ -163,8 +169,10 @@ class MachineRollback(APIView):
         machine = _operable(request, reference)
         asked = _checked(RollbackSerializer, request)
         target = checkpoints.find(asked["checkpoint"], user=request.user)
+        left = not_undone(target)
         operation = actions.rollback(machine, target, by=acting(request.user))
-        return Response(OperationSerializer(operation).data, status=202)
+        begun = RollbackBegunSerializer(operation, context={"not_undone": left})
+        return Response(begun.data, status=202)
 
 
 class MachineVerb(APIView):
@@ -234,7 +242,7 @@ class MachineTypes(APIView):
         return Response({"results": MachineTypeSerializer(types.all(), many=True).data})
 
 
-def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[str, Any]) -> Response:
+def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[str, Any]) -> Machine:
     require(request.user, "operate_machines", project)
     machine = actions.spawn(
         project=project,
@@ -247,9 +255,10 @@ def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[s
         model=asked["model"],
         wall_seconds=asked["wall_seconds"],
         network=asked["network"],
+        departures=asked.get("checkpoints"),
         idempotency_key=_key(request),
     )
-    return Response(MachineDetailSerializer(actions.find(machine.handle, user=request.user)).data, status=202)
+    return actions.find(machine.handle, user=request.user)
 
 
 def _key(request: Request) -> str | None:

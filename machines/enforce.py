@@ -31,7 +31,7 @@ DISK_FULL = (
     "Its disk is full, and Proxmox froze the guest. "
     "Branch from a checkpoint and tell the agent to use less space."
 )
-GONE = "Its guest is gone from Proxmox. Its checkpoints went with it, unless they were exported."
+GONE = "Its guest is gone from Proxmox, and with it every checkpoint that has no backup."
 
 
 def enforce() -> None:
@@ -42,7 +42,7 @@ def enforce() -> None:
             actions.end(machine, sentence="Its time was up.")
     for machine in _running().filter(guest__state=GuestState.GONE):
         with contextlib.suppress(Conflict):
-            actions.lost(machine, GONE)
+            actions.lost(machine, GONE, gone=True)
     for machine in _running().filter(_seen_twice()):
         with contextlib.suppress(Conflict):
             _settle(machine)
@@ -66,7 +66,7 @@ def _settle(machine: Machine) -> None:
     elif machine.guest.power == Guest.Power.IO_ERROR:
         actions.lost(machine, DISK_FULL, keep=True)
     elif machine.guest.power == Guest.Power.ABSENT and work.is_gone(machine.guest):
-        actions.lost(machine, GONE)
+        actions.lost(machine, GONE, gone=True)
 
 
 def tidy() -> None:

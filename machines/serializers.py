@@ -3,15 +3,29 @@
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from checkpoints import policy
+from checkpoints.effects_api import EffectSerializer, not_undone
 from guests.profiles import Profile
-from machines import predict
+from machines import policies, predict
 from machines.models import LogLine, Machine
 from machines.predict_serializers import PredictionSerializer
 from operations.api import OperationSerializer
 from operations.models import Operation
+
+
+@extend_schema_field(OpenApiTypes.ANY)
+class PolicyField(serializers.Field[Any, Any, Any, Any]):
+    """Departures from a policy: a table of single keys, or "every_call" or "none". Raises `InvalidPolicy`."""
+
+    def to_internal_value(self, data: Any) -> dict[str, object]:
+        return policy.checked(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 class MachineSerializer(serializers.ModelSerializer[Machine]):
@@ -75,16 +89,23 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
 
 class MachineDetailSerializer(MachineSerializer):
     operation = serializers.SerializerMethodField(help_text="What is under way, if anything.")
+    policy = serializers.SerializerMethodField(
+        help_text="When checkpoints are taken by themselves, in words."
+    )
     prediction = serializers.SerializerMethodField(help_text="What was expected of it when it was spawned.")
 
     class Meta(MachineSerializer.Meta):
-        fields = [*MachineSerializer.Meta.fields, "operation", "prediction"]
+        fields = [*MachineSerializer.Meta.fields, "operation", "prediction", "policy", "checkpoints"]
         read_only_fields = fields
 
     @extend_schema_field(OperationSerializer(allow_null=True))
     def get_operation(self, machine: Machine) -> dict[str, Any] | None:
         active = Operation.objects.active().filter(subject=machine.subject).order_by("created_at").first()
         return dict(OperationSerializer(active).data) if active else None
+
+    @extend_schema_field(OpenApiTypes.STR)
+    def get_policy(self, machine: Machine) -> str:
+        return policies.summary_of(machine)
 
     @extend_schema_field(PredictionSerializer(allow_null=True))
     def get_prediction(self, machine: Machine) -> dict[str, Any] | None:
@@ -107,7 +128,13 @@ class LimitsSerializer(serializers.Serializer[Any]):
 
 
 class BranchSerializer(serializers.Serializer[Any]):
-    prompt = serializers.CharField(allow_blank=True, trim_whitespace=False)
+    prompt = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="Left out, the agent goes on with the conversation in the checkpoint, if there is one.",
+    )
     type = serializers.CharField(
         required=False, help_text="See /api/v1/machine-types/. A branch keeps its parent's."
     )
@@ -124,6 +151,25 @@ class BranchSerializer(serializers.Serializer[Any]):
         allow_blank=True,
         help_text="A stricter profile than the type's.",
     )
+    checkpoints = PolicyField(
+        required=False,
+        help_text="Departures from the type's and the project's policy, as checkpoint-rules/ takes them. A branch "
+        "keeps its parent's.",
+    )
+
+
+class BranchedSerializer(MachineDetailSerializer):
+    """The new machine, with what was done outside its source's guest since."""
+
+    not_undone = serializers.SerializerMethodField()
+
+    class Meta(MachineDetailSerializer.Meta):
+        fields = [*MachineDetailSerializer.Meta.fields, "not_undone"]
+        read_only_fields = fields
+
+    @extend_schema_field(EffectSerializer(many=True))
+    def get_not_undone(self, machine: Machine) -> list[dict[str, Any]]:
+        return not_undone(machine.source)
 
 
 class SpawnSerializer(BranchSerializer):
@@ -133,12 +179,63 @@ class SpawnSerializer(BranchSerializer):
     )
 
 
-class WhySerializer(serializers.Serializer[Any]):
+class TakeSerializer(serializers.Serializer[Any]):
     why = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+    ram = serializers.BooleanField(
+        required=False,
+        default=None,
+        allow_null=True,
+        help_text="With the guest's memory; see GET for what that takes. By default as the policy has it.",
+    )
+
+
+class MemoryPriceSerializer(serializers.Serializer[Any]):
+    possible = serializers.BooleanField()
+    bytes = serializers.IntegerField(help_text="Of storage, at most.")
+    sentence = serializers.CharField(help_text="What it is good for, or why it is not possible.")
+
+
+class TakePreviewSerializer(serializers.Serializer[Any]):
+    policy = serializers.CharField(help_text="When checkpoints are taken by themselves, in words.")
+    ram = MemoryPriceSerializer()
 
 
 class RollbackSerializer(serializers.Serializer[Any]):
     checkpoint = serializers.CharField(help_text="One of this machine's own: handle or id.")
+
+
+class FallbackSerializer(serializers.Serializer[Any]):
+    handle = serializers.CharField()
+    turns = serializers.IntegerField(
+        help_text="Model calls between it and the checkpoint that was asked for."
+    )
+    micros = serializers.IntegerField(help_text="What they cost.")
+    sentence = serializers.CharField(help_text="The same in words.")
+
+
+class RollbackPreviewSerializer(serializers.Serializer[Any]):
+    checkpoint = serializers.CharField(help_text="Its handle.")
+    possible = serializers.BooleanField()
+    sentence = serializers.CharField(help_text="Why it is not possible; empty when it is.", allow_blank=True)
+    currency = serializers.CharField()
+    fallback = FallbackSerializer(
+        allow_null=True, help_text="What is gone back to when it turns out that it cannot be restored."
+    )
+    not_undone = EffectSerializer(many=True, help_text="What was done since outside the guest.")
+
+
+class RollbackBegunSerializer(OperationSerializer):
+    """The operation, with what it will leave as it is."""
+
+    not_undone = serializers.SerializerMethodField()
+
+    class Meta(OperationSerializer.Meta):
+        fields = [*OperationSerializer.Meta.fields, "not_undone"]
+        read_only_fields = fields
+
+    @extend_schema_field(EffectSerializer(many=True))
+    def get_not_undone(self, operation: Operation) -> list[dict[str, Any]]:
+        return list(self.context["not_undone"])
 
 
 class LogLineSerializer(serializers.ModelSerializer[LogLine]):
@@ -154,5 +251,7 @@ class MachineTypeSerializer(serializers.Serializer[Any]):
     summary = serializers.CharField()
     good_at = serializers.JSONField()
     default_model = serializers.CharField()
-    checkpoints = serializers.CharField()
+    checkpoints = serializers.CharField(
+        source="checkpoints.summary", help_text="When they are taken, in words."
+    )
     network = serializers.CharField(source="network_here")

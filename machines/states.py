@@ -47,6 +47,7 @@ VERBS: dict[str, frozenset[State]] = {
     "checkpoint": frozenset({S.RUNNING, S.PAUSED}),
     "pause": frozenset({S.RUNNING}),
     "resume": frozenset({S.PAUSED}),
+    "restore-file": frozenset({S.RUNNING, S.PAUSED}),
     "rollback": frozenset({S.RUNNING, S.PAUSED, S.TERMINATED, S.FAILED}),
     "terminate": frozenset({S.RUNNING, S.PAUSED}) | SPAWNING,
 }

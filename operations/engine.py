@@ -83,6 +83,8 @@ class Plan(Generic[Context]):
     """The steps of one verb, and how its end is settled. `succeed` and `fail` run in the transaction that ends it.
 
     `blocked` is asked when a lock does not go away: "" while a task holds it, else what an operator has to do.
+    `instead` is asked when a step has failed for good, with the sentence and the error: the name of the step to go on
+    from, once it has chosen another way, or "". It runs in the transaction that enters that step.
     """
 
     load: Callable[[Operation], Context]
@@ -90,6 +92,7 @@ class Plan(Generic[Context]):
     succeed: Callable[[Context], None]
     fail: Callable[[Context, str], None]
     blocked: Callable[[Context], str] = lambda context: ""
+    instead: Callable[[Context, str, errors.ProxmoxError], str] = lambda context, sentence, error: ""
 
     def title(self, name: str) -> str:
         return next((step.title for step in self.steps if step.name == name), "")
@@ -164,12 +167,24 @@ def _step_is_done(operation: Operation, plan: Plan[Context], step: Step[Context]
     except errors.ProxmoxError as error:
         if _comes_back(operation, plan, context, error):
             return False
-        sentence = f"{step.title}: {error}{_how_long(error)}"
+        sentence, failure = f"{step.title}: {error}{_how_long(error)}", error
     if step.tolerate:
         step.tolerate(context, sentence)
         return True
-    _fail(operation, plan, context, sentence)
+    if not _goes_another_way(operation, plan, context, sentence, failure):
+        _fail(operation, plan, context, sentence)
     return False
+
+
+@transaction.atomic
+def _goes_another_way(
+    operation: Operation, plan: Plan[Context], context: Context, sentence: str, error: errors.ProxmoxError
+) -> bool:
+    step = plan.instead(context, sentence, error)
+    if step:
+        actions.entering(operation, step)
+        _park(operation, 0)
+    return bool(step)
 
 
 def _comes_back(

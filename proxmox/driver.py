@@ -312,12 +312,13 @@ class Driver(ABC):
         """The VM's snapshots, without the pseudo entry `current`."""
 
     @abstractmethod
-    def snapshot(self, vm: VM, name: str, description: str) -> str | None:
-        """Take a snapshot of the disks. Raises `NotOurs`."""
+    def snapshot(self, vm: VM, name: str, description: str, *, ram: bool = False) -> str | None:
+        """Take a snapshot of the disks; with `ram`, of a running VM's memory, too. Raises `NotOurs`."""
 
     @abstractmethod
     def rollback(self, vm: VM, name: str) -> str | None:
-        """Put disks and configuration back; the VM is stopped afterwards. Raises `NotOurs`."""
+        """Put disks and configuration back. The VM is stopped afterwards; with its memory, if that is in the snapshot,
+        it runs. Raises `NotOurs`."""
 
     @abstractmethod
     def delete_snapshot(self, vm: VM, name: str) -> str | None:

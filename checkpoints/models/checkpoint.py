@@ -66,6 +66,7 @@ class Checkpoint(models.Model):
     # Where the state is. One that found nothing changed shares the snapshot of an earlier one of its guest.
     guest = models.ForeignKey(Guest, models.PROTECT)
     snapshot = models.CharField(max_length=40, blank=True)  # "" for a template as it is
+    may_share = models.BooleanField(default=True)  # that, as its machine's policy has it
     shares = models.ForeignKey("self", models.PROTECT, null=True, related_name="sharers")
     ram = models.BooleanField(default=False)  # with the guest's memory
     backup = models.CharField(max_length=300, blank=True)  # volume of its backup, if one was taken

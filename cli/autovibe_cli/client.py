@@ -80,6 +80,9 @@ class Client:
     def put(self, *segments: str, body: object) -> Any:
         return self._decoded(self._send("PUT", segments, {}, body))
 
+    def patch(self, *segments: str, body: object) -> Any:
+        return self._decoded(self._send("PATCH", segments, {}, body))
+
     def delete(self, *segments: str, **query: object) -> None:
         self._send("DELETE", segments, query)
 

@@ -6,10 +6,10 @@ import sys
 import time
 from argparse import Namespace
 
-from autovibe_cli import formats, predicting
+from autovibe_cli import formats, policies, predicting
 from autovibe_cli.client import Json
-from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
+from autovibe_cli.questions import confirm
 from autovibe_cli.watch import INTERRUPTED, POLL_SECONDS, Log, progress, watch
 
 ENDED = {"terminated", "failed"}
@@ -74,6 +74,7 @@ def _add_verbs(commands: Commands) -> None:
     )
     rollback.add_argument("reference", metavar="MACHINE")
     rollback.add_argument("checkpoint", metavar="CHECKPOINT")
+    rollback.add_argument("--yes", action="store_true", help="do not ask (it does on a terminal only)")
     rollback.add_argument(
         "--watch", action="store_true", help="stay until it ended or paused, and show its log"
     )
@@ -181,16 +182,32 @@ def _logs(session: Session, args: Namespace) -> int:
 
 def _verb(session: Session, args: Namespace) -> int:
     if args.verb == "terminate" and not args.yes:
-        _confirm(f"Terminate {args.reference}? It is checkpointed, then switched off.")
+        confirm(f"Terminate {args.reference}? It is checkpointed, then switched off.")
     operation = session.client.post("machines", args.reference, args.verb)
     return _begun(session, args, operation)
 
 
 def _rollback(session: Session, args: Namespace) -> int:
+    if not session.out.as_json:
+        _tell_fallback(session, args)
     operation = session.client.post(
         "machines", args.reference, "rollback", body={"checkpoint": args.checkpoint}
     )
     return _begun(session, args, operation)
+
+
+def _tell_fallback(session: Session, args: Namespace) -> None:
+    """What it would cost if that checkpoint turned out not to be restorable; on a terminal, with a question."""
+    preview = session.client.get("machines", args.reference, "rollback", checkpoint=args.checkpoint)
+    if found := preview["fallback"]:
+        session.out.notice(
+            f"Should {preview['checkpoint']} not be restorable, it goes back to {found['sentence']}."
+        )
+    policies.tell_not_undone(session, preview.get("not_undone", []))
+    if preview["possible"] and sys.stdin.isatty() and not args.yes:
+        confirm(
+            f"Put {args.reference} back to {preview['checkpoint']}? What it is now is kept in a checkpoint."
+        )
 
 
 def _begun(session: Session, args: Namespace, operation: Json) -> int:
@@ -202,13 +219,3 @@ def _begun(session: Session, args: Namespace, operation: Json) -> int:
     if not session.out.as_json:
         session.out.notice(f"How far it is: {session.prog} operation show {operation['id']}")
     return 0
-
-
-def _confirm(question: str) -> None:
-    """Raises `Usage` unless the user says yes; where nobody can be asked, --yes has to."""
-    if not sys.stdin.isatty():
-        raise Usage("There is nobody to ask here. Say --yes if you mean it.")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Usage("Nothing was done.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from autovibe_cli import formats
+from autovibe_cli import formats, policies, retention
 from autovibe_cli.client import Json
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
@@ -20,6 +20,8 @@ def add(commands: Commands) -> None:
     create.add_argument("slug", metavar="SLUG", help="lower-case letters, digits, hyphens")
     create.add_argument("--name", help="as people call it")
     _add_recording(project)
+    retention.add(project)
+    policies.add(project)
     greediness = project.verb(
         "greediness",
         _greediness,

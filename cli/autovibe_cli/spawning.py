@@ -9,7 +9,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
-from autovibe_cli import formats, predicting, prompts
+from autovibe_cli import formats, policies, predicting, prompts
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
 from autovibe_cli.watch import watch
@@ -34,14 +34,26 @@ def add(commands: Commands) -> None:
         "--checkpoint", metavar="REF", help="start from that state (default: the project's genesis)"
     )
     _add_options(spawn, type_help="the type of agent; the command “types” lists them", type_required=True)
+    spawn.add_argument(
+        "prompt", metavar="PROMPT", help="what the agent is to do; - reads it from standard input"
+    )
     branch = commands.verb(
         "branch",
         _branch,
-        "Run an agent on a prompt, going on from a checkpoint.",
-        examples=['branch m12.c4 --watch "Now do it without the modulo operator"'],
+        "Go on from a checkpoint in a new machine, with a new prompt or without.",
+        examples=[
+            'branch m12.c4 --watch "Now do it without the modulo operator"',
+            "branch m12.c4 --watch",
+        ],
     )
     branch.add_argument("checkpoint", metavar="CHECKPOINT", help="such as m12.c4")
     _add_options(branch, type_help="another type of agent than before", type_required=False)
+    branch.add_argument(
+        "prompt",
+        metavar="PROMPT",
+        nargs="?",
+        help="what the agent is to do now; without one it goes on with what it was doing; - reads standard input",
+    )
 
 
 def _add_options(parser: ArgumentParser, *, type_help: str, type_required: bool) -> None:
@@ -70,15 +82,13 @@ def _add_options(parser: ArgumentParser, *, type_help: str, type_required: bool)
         default="",
         help="a stricter network than the type's own",
     )
+    policies.add_option(parser)
     _add_limits(parser)
     parser.add_argument(
         "--key", type=_key, help="idempotency key: the same again gives the machine of the first time"
     )
     parser.add_argument(
         "--watch", action="store_true", help="stay until it ended or paused, and show its log"
-    )
-    parser.add_argument(
-        "prompt", metavar="PROMPT", help="what the agent is to do; - reads it from standard input"
     )
 
 
@@ -108,6 +118,8 @@ def _branch(session: Session, args: Namespace) -> int:
 
 def _begin(session: Session, args: Namespace, segments: tuple[str, ...], body: dict[str, Any]) -> int:
     machine = session.client.post(*segments, body=body, key=args.key or str(uuid.uuid4()))
+    if not session.out.as_json:
+        policies.tell_not_undone(session, machine.get("not_undone", []))
     if args.watch:
         if not session.out.as_json:
             session.out.line(_introduced(machine), "bold")
@@ -137,13 +149,14 @@ def _asked(args: Namespace) -> dict[str, Any]:
         )
     limits = {name: getattr(args, name) for name in ("money", "tokens", "calls")}
     return {
-        "prompt": prompts.read(args.prompt),
+        "prompt": "" if args.prompt is None else prompts.read(args.prompt),
         "files": args.files,
         "model": args.model,
         "limits": {name: limit for name, limit in limits.items() if limit is not None},
         "wall_seconds": args.wall,
         **({"type": args.type} if args.type else {}),
         **({"network": args.network} if args.network else {}),
+        **({} if args.checkpoints is None else {"checkpoints": args.checkpoints}),
     }
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.contrib.messages.storage.base import Message
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -14,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from budgets import money as exact
 from budgets import sentences
 from budgets.models import LedgerEntry, Window
-from checkpoints.models import Checkpoint
+from checkpoints.models import Checkpoint, Verification
 from checkpoints.tree import Node
 from dashboard import logs, look, words
 from gateway.models import Call
@@ -23,6 +25,7 @@ register = template.Library()
 _CODE = (("", ""), (mark_safe("<code>"), mark_safe("</code>")))
 register.filter("plain", logs.plain)
 register.filter("size", words.size)
+register.filter("growth", words.growth)
 register.filter("tokens", words.tokens)
 register.filter("price", words.price)
 register.filter("milliseconds", words.milliseconds)
@@ -67,22 +70,36 @@ def pill(thing: Any, classes: str = "") -> SafeString:
 
 
 @register.simple_tag
-def standing(checkpoint: Checkpoint | Node) -> SafeString:
+def standing(checkpoint: Checkpoint | Node, classes: str = "") -> SafeString:
     """How far a checkpoint has come, and how far it can be trusted."""
     found = look.STANDINGS.get(checkpoint.standing, look.UNKNOWN)
     return format_html(
-        '<span class="pill t-{}{}">{}{}</span>',
+        '<span class="pill t-{}{} {}">{}{}</span>',
         found.tone,
         " busy" if found.busy else "",
+        classes,
         icon(found.icon),
         checkpoint.standing.capitalize(),
     )
 
 
+@register.simple_tag
+def verdict(verification: Verification) -> SafeString:
+    """What a proof has found."""
+    found = look.VERDICTS[verification.verdict]
+    return format_html(
+        '<span class="pill t-{}{}">{}{}</span>',
+        found.tone,
+        " busy" if found.busy else "",
+        icon(found.icon),
+        verification.get_verdict_display(),
+    )
+
+
 @register.filter
-def tone(node: Node) -> str:
+def tone(checkpoint: Checkpoint | Node) -> str:
     """The colour of a checkpoint's dot."""
-    return look.STANDINGS.get(node.standing, look.UNKNOWN).tone
+    return look.STANDINGS.get(checkpoint.standing, look.UNKNOWN).tone
 
 
 @register.simple_tag
@@ -128,6 +145,13 @@ def renews(window: Window) -> str:
 
 
 @register.filter
+def undo(message: Message) -> dict[str, Any] | None:
+    """How to take back what a message tells of: the checkpoint that was marked, and what its marks were."""
+    handle, found, values = (message.extra_tags or "").partition("?")
+    return {"handle": handle, "marks": parse_qsl(values, keep_blank_values=True)} if found else None
+
+
+@register.filter
 def at(found: Mapping[Any, Any], key: Any) -> Any:
     """The value of a variable key."""
     return found.get(key)
@@ -135,6 +159,7 @@ def at(found: Mapping[Any, Any], key: Any) -> Any:
 
 register.filter("resource", lambda name: words.RESOURCES[name])
 register.filter("period", lambda name: words.PERIODS[name])
+register.filter("trigger", lambda name: words.TRIGGERS[name])
 
 
 @register.simple_tag

@@ -22,7 +22,6 @@ from projects.errors import Refusal
 from projects.permissions import require
 
 ASK: dict[str, Callable[..., object]] = {
-    "checkpoint": actions.checkpoint,
     "pause": actions.pause,
     "resume": actions.resume,
     "terminate": actions.terminate,
@@ -104,7 +103,11 @@ def verb(request: PageRequest, handle: str, verb: str) -> HttpResponse:
 
 def _ask(request: PageRequest, found: Machine, verb: str) -> HttpResponse:
     try:
-        ASK[verb](found, by=request.user)
+        if verb == "checkpoint":
+            why, ram = request.POST.get("why", "").strip(), "ram" in request.POST
+            actions.checkpoint(found, by=request.user, why=why, ram=ram)
+        else:
+            ASK[verb](found, by=request.user)
     except Refusal as refusal:
         messages.error(request, str(refusal))
     else:

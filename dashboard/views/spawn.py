@@ -125,10 +125,12 @@ def _form(
     rows = forms.text_files(request)
     if "add_file" in request.POST:
         rows.append(BLANK_ROW)
+    parent = actions.machine_of(source) if source else None
     context = {
         "form": form,
         "source": source,
-        "parent": actions.machine_of(source) if source else None,
+        "parent": parent,
+        "goes_on": bool(parent and source and source.begun and _resumes(parent.type)),
         "types": types.all(),
         "projects": projects_offered,
         "purses": _purses(projects_offered),
@@ -138,6 +140,14 @@ def _form(
         "uploads_lost": bool(request.FILES),
     }
     return render(request, "dashboard/spawn.html", context, status=refusal.status if refusal else status)
+
+
+def _resumes(type_name: str) -> bool:
+    """Whether an agent of that type can go on with a conversation."""
+    try:
+        return bool(types.get(type_name).resume_command)
+    except types.UnknownType:
+        return False
 
 
 def _purses(offered: list[Project]) -> list[Window]:

@@ -76,6 +76,11 @@ class Guest(models.Model):
         found = Storage.objects.filter(name=self.storage, node=self.node).first()
         return found.abilities(self.image_format) if found else None
 
+    @property
+    def gone(self) -> bool:
+        """Whether Proxmox has it no more: seen by two looks of different kinds, since one alone may be mistaken."""
+        return self.state == State.GONE or (self.power == self.Power.ABSENT and bool(self.drift))
+
     def move(self, to: State) -> None:
         """Change state along the table; the only writer of it. Raises `Conflict`."""
         sources = [state for state, targets in MOVES.items() if to in targets]

@@ -1,10 +1,17 @@
 """What people, programs and guests may ask of a machine. Nothing here talks to Proxmox; callers check rights."""
 
-from machines.actions.lookup import find, machine_of
-from machines.actions.spawn import Replay, spawn
-from machines.actions.verbs import (
+from machines.actions.keeping import (
     checkpoint,
     checkpoint_before_call,
+    checkpoint_before_tool,
+    taken_before_tool,
+)
+from machines.actions.lookup import find, machine_of
+from machines.actions.proof import export, verify
+from machines.actions.restore_file import restore_file
+from machines.actions.returning import rollback_preview
+from machines.actions.spawn import Replay, spawn
+from machines.actions.verbs import (
     depart,
     end,
     held_back,
@@ -21,17 +28,23 @@ __all__ = [
     "Replay",
     "checkpoint",
     "checkpoint_before_call",
+    "checkpoint_before_tool",
     "depart",
     "end",
+    "export",
     "find",
     "held_back",
     "lost",
     "machine_of",
     "out_of_budget",
     "pause",
+    "restore_file",
     "resume",
     "rollback",
+    "rollback_preview",
     "spawn",
     "switched_off",
+    "taken_before_tool",
     "terminate",
+    "verify",
 ]

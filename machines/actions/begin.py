@@ -1,10 +1,23 @@
-"""What every verb does: begin the operation that carries it out, and record that it was asked."""
+"""What every verb does: look whether it may be asked now, begin the operation that carries it out, and record it."""
 
 from events import actions as events
 from machines.models import Machine
+from machines.states import VERBS
 from operations import actions as operations
 from operations.models import Operation
+from projects.errors import Conflict
 from projects.models import User
+
+
+def require(machine: Machine, verb: str) -> None:
+    """Raises `Conflict` when the verb cannot be asked of the machine in its state."""
+    if machine.state in VERBS[verb]:
+        return
+    allowed = ", ".join(machine.verbs) or "nothing, until it is further"
+    raise Conflict(
+        f"Machine {machine.handle} is {machine.get_state_display().lower()}; “{verb}” is not possible now. "
+        f"Possible: {allowed}."
+    )
 
 
 def begin(verb: str, machine: Machine, *, by: User | None, **arguments: object) -> Operation:

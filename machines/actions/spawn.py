@@ -1,6 +1,6 @@
 """Spawning: everything that a new machine needs, in one transaction, or a sentence why not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from django.conf import settings
@@ -10,6 +10,7 @@ from budgets import actions as budgets
 from budgets.errors import Exhausted
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
+from checkpoints.policy import checked
 from guests import actions as guests
 from guests.profiles import Profile, stricter
 from machines import predict, types
@@ -44,12 +45,16 @@ def spawn(
     model: str = "",
     wall_seconds: int | None = None,
     network: str = "",
+    departures: Mapping[str, object] | None = None,
     idempotency_key: str | None = None,
     replay: Replay | None = None,
 ) -> Machine:
     """A new machine from a checkpoint: guest, budget, operation and event in one transaction.
 
-    `limits` caps this machine alone: micros of money, tokens, calls. `network` is a stricter profile than its type's.
+    Without a prompt its agent goes on with the conversation in the checkpoint.
+
+    `limits` caps this machine alone: micros of money, tokens, calls. `network` is a stricter profile than its type's;
+    `departures` say when its checkpoints are taken, where that is otherwise than its type and project have it.
     Asked again with the same key, the first machine is returned. A `replay` costs nothing, so it needs no money.
 
     Raises `Invalid`, `Conflict`, or `budgets.errors.Exhausted`.
@@ -70,6 +75,7 @@ def spawn(
         machine.replays, machine.replays_leniently, machine.replays_paced = replay
     _check(machine)
     machine.network = _network(machine, network)
+    machine.checkpoints = _departures(machine) if departures is None else checked(departures)
     if not replay:
         _require_money(project, limits or {}, by)
     expected = predict.predict(project=project, user=by, type_name=type_name, prompt=prompt, model=model)
@@ -95,8 +101,6 @@ def _check(machine: Machine) -> None:
         types.get(machine.type)
     except types.UnknownType as error:
         raise Invalid(str(error)) from None
-    if not prompt.strip():
-        raise Invalid("The prompt is empty: say what the machine is to do.")
     if "\x00" in prompt:
         raise Invalid("The prompt holds a NUL character.")
     if len(prompt) > PROMPT_CHARACTERS_MAX:
@@ -105,6 +109,11 @@ def _check(machine: Machine) -> None:
         raise Invalid(f"Checkpoint {source.handle} belongs to another project than {project.slug}.")
     if not WALL_SECONDS_MIN <= machine.wall_seconds <= WALL_SECONDS_MAX:
         raise Invalid("The time limit must be between 10 seconds and 30 days.")
+    if not prompt.strip() and not _continues(machine):
+        raise Invalid(
+            f"The prompt is empty, and {source.handle} holds no conversation that an agent of type {machine.type} "
+            "could go on with: say what the machine is to do."
+        )
     checkpoints.require_branchable(source)
 
 
@@ -123,6 +132,12 @@ def _network(machine: Machine, asked: str) -> str:
     return asked
 
 
+def _departures(machine: Machine) -> dict[str, object]:
+    """A branch keeps what its parent said of its checkpoints."""
+    parent = machine_of(machine.source)
+    return dict(parent.checkpoints) if parent else {}
+
+
 def _require_money(project: Project, limits: dict[str, int], by: User) -> None:
     """A machine that could not make a single call is not spawned at all."""
     if empty := [resource for resource, limit in limits.items() if limit <= 0]:
@@ -138,6 +153,7 @@ def _create(
     machine: Machine, modifications: Iterable[Modification], limits: dict[str, int], by: User
 ) -> Machine:
     project, source = machine.project, machine.source
+    checkpoints.hold(source)
     machine.number = next_number()
     machine.guest = guests.allocate(project, source.guest)
     machine.continues = _continues(machine)

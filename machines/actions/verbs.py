@@ -5,18 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max, Sum
 from django.utils import timezone
 
-from budgets.models import LedgerEntry
 from budgets.resources import COMPUTE
 from checkpoints import actions as checkpoints
+from checkpoints import effects
 from checkpoints.models import Checkpoint
 from guests import actions as guests
-from machines import tokens, types
-from machines.actions.begin import begin, record
+from machines import tokens
+from machines.actions.begin import begin, record, require
+from machines.actions.keeping import prepare
+from machines.actions.returning import require_return, way_out
 from machines.models import Machine
-from machines.states import CALLING, SPAWNING, VERBS, State
+from machines.states import CALLING, SPAWNING, State
 from operations.models import Operation
 from projects.errors import Conflict
 from projects.models import User
@@ -25,35 +26,9 @@ DEPARTED = 1  # the exit code of a replay that left the record
 
 
 @transaction.atomic
-def checkpoint(machine: Machine, *, by: User, why: str = "") -> Checkpoint:
-    """Take a checkpoint of the machine as it is."""
-    _require(machine, "checkpoint")
-    trigger = Checkpoint.Trigger.REQUEST
-    prepared = _prepare(machine, Checkpoint.Kind.MANUAL, why or f"Asked for by {by.username}", trigger)
-    return checkpoints.take(prepared, by=by)
-
-
-@transaction.atomic
-def checkpoint_before_call(machine: Machine, call_number: int, call_id: UUID) -> UUID | None:
-    """Take the checkpoint around a model call, if the machine's type wants one; returns its id.
-
-    When request N+1 arrives the agent is waiting, and all that answer N caused is on disk.
-    """
-    if machine.state not in CALLING or types.get(machine.type).checkpoints == "none":
-        return None
-    why = f"After answer {call_number - 1}" if call_number > 1 else "Before the first call"
-    begun = machine.continues or call_number > 1
-    call = (call_id, call_number)
-    prepared = _prepare(
-        machine, Checkpoint.Kind.AUTOMATIC, why, Checkpoint.Trigger.CALL, begun=begun, call=call
-    )
-    return checkpoints.take(prepared, by=None).id
-
-
-@transaction.atomic
 def pause(machine: Machine, *, by: User) -> Operation:
     """Freeze the machine in memory until somebody resumes it."""
-    _require(machine, "pause")
+    require(machine, "pause")
     machine.move(State.PAUSING, paused_for=Machine.PausedFor.PERSON, sentence=f"Paused by {by.username}.")
     record(machine, "machine.pausing", by=by)
     return begin("pause", machine, by=by)
@@ -92,7 +67,7 @@ def _set_aside(machine: Machine, paused_for: Machine.PausedFor, sentence: str, w
         machine.move(State.PAUSING, **reason)
     except Conflict:  # refused twice, or already ending
         return False
-    kept = _prepare(machine, Checkpoint.Kind.AUTOMATIC, why, Checkpoint.Trigger.PAUSE)
+    kept = prepare(machine, Checkpoint.Kind.AUTOMATIC, why, Checkpoint.Trigger.PAUSE)
     begin("pause", machine, by=None, checkpoint=str(kept.id))
     return True
 
@@ -113,7 +88,7 @@ def resume(machine: Machine, *, by: User | None) -> Operation:
 
     An agent that ended meanwhile, or was refused a call and is about to, is started again in the same conversation.
     """
-    _require(machine, "resume")
+    require(machine, "resume")
     restart = _was_refused(machine) or machine.exit_code is not None
     machine.move(State.RESUMING, paused_for="", sentence="")
     if (
@@ -134,21 +109,16 @@ def _was_refused(machine: Machine) -> bool:
 @transaction.atomic
 def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
     """Put the machine back to one of its own checkpoints and go on from there. The present is kept first."""
-    _require(machine, "rollback")
-    if target.guest_id != machine.guest_id:
-        raise Conflict(
-            f"Checkpoint {target.handle} lives in another guest than {machine.handle}. "
-            f'Branch instead: autovibe branch {target.handle} "…"'
-        )
-    keeps_present = machine.state in {State.RUNNING, State.PAUSED}  # else its last checkpoint is its present
-    checkpoints.require_restorable(target, keeps_present=keeps_present)
+    keeps_present = require_return(machine, target)
+    checkpoints.hold(target)
     guests.set_at_rest(machine.guest, False)
     machine.move(State.RESTORING, paused_for="", sentence="", ended_at=None, exit_code=None)
-    record(machine, "machine.restoring", by=by, target=target.handle)
+    left = effects.since(target).count()
+    record(machine, "machine.restoring", by=by, target=target.handle, not_undone=left)
     arguments = {"target": str(target.id)}
     if keeps_present:
         why = f"Before the return to {target.handle}"
-        kept = _prepare(machine, Checkpoint.Kind.MANUAL, why, Checkpoint.Trigger.RETURN)
+        kept = prepare(machine, Checkpoint.Kind.MANUAL, why, Checkpoint.Trigger.RETURN)
         arguments["checkpoint"] = str(kept.id)
     return begin("rollback", machine, by=by, **arguments)
 
@@ -156,7 +126,7 @@ def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
 @transaction.atomic
 def terminate(machine: Machine, *, by: User) -> Operation:
     """End the machine: a final checkpoint, then the guest is switched off. One that is being spawned just goes."""
-    _require(machine, "terminate")
+    require(machine, "terminate")
     sentence = f"Terminated by {by.username}."
     if machine.state not in SPAWNING:
         return end(machine, sentence=sentence, by=by)
@@ -170,7 +140,7 @@ def end(machine: Machine, *, sentence: str, by: User | None = None) -> Operation
     """Begin the end, however it came about; `machine.exit_code` decides whether it counts as failed."""
     machine.move(State.STOPPING, sentence=sentence)
     record(machine, "machine.stopping", by=by, sentence=sentence)
-    final = _prepare(machine, Checkpoint.Kind.FINAL, "The end", Checkpoint.Trigger.END)
+    final = prepare(machine, Checkpoint.Kind.FINAL, "The end", Checkpoint.Trigger.END)
     return begin("terminate", machine, by=by, checkpoint=str(final.id))
 
 
@@ -189,64 +159,17 @@ def depart(machine_id: UUID, sentence: str) -> None:
 
 
 @transaction.atomic
-def lost(machine: Machine, sentence: str, *, keep: bool = False) -> None:
-    """The guest is no longer what it should be: say so, and switch it off. `keep`: with a last checkpoint."""
+def lost(machine: Machine, sentence: str, *, keep: bool = False, gone: bool = False) -> None:
+    """The guest is no longer what it should be: say so, and switch it off. `keep`: with a last checkpoint.
+
+    `gone`: Proxmox has it no more; then it is said where its work can be gone on with.
+    """
+    if gone:
+        sentence = f"{sentence} {way_out(machine)}"
     machine.move(State.FAILED, sentence=sentence)
     tokens.revoke(machine)
     record(machine, "machine.failed", sentence=sentence)
     if keep:
-        last = _prepare(machine, Checkpoint.Kind.FINAL, "As it was when it failed", Checkpoint.Trigger.END)
+        last = prepare(machine, Checkpoint.Kind.FINAL, "As it was when it failed", Checkpoint.Trigger.END)
         checkpoints.take(last, by=None)
     guests.halt(machine.guest)
-
-
-def _require(machine: Machine, verb: str) -> None:
-    if machine.state in VERBS[verb]:
-        return
-    allowed = ", ".join(machine.verbs) or "nothing, until it is further"
-    raise Conflict(
-        f"Machine {machine.handle} is {machine.get_state_display().lower()}; “{verb}” is not possible now. "
-        f"Possible: {allowed}."
-    )
-
-
-def _prepare(
-    machine: Machine,
-    kind: Checkpoint.Kind,
-    why: str,
-    trigger: Checkpoint.Trigger,
-    *,
-    begun: bool | None = None,
-    call: tuple[UUID | None, int | None] = (None, None),
-    ram: bool = False,
-) -> Checkpoint:
-    prepared = checkpoints.prepare(
-        project=machine.project,
-        guest=machine.guest,
-        origin=machine.subject,
-        name=machine.handle,
-        kind=kind,
-        why=why,
-        parent=machine.present or machine.source,
-        begun=_has_begun(machine) if begun is None else begun,
-        trigger=trigger,
-        ram=ram,
-        position=_position(machine, *call),
-    )
-    Machine.objects.filter(pk=machine.pk).update(present=prepared)
-    machine.present = prepared
-    return prepared
-
-
-def _position(machine: Machine, call_id: UUID | None, call_number: int | None) -> checkpoints.Position:
-    """Where its books stand. Added up anew: an entry may be committed after one with a higher number."""
-    since = machine.created_at.date().replace(day=1)
-    entries = LedgerEntry.objects.filter(machine_id=machine.pk, month__gte=since)
-    found = entries.aggregate(last=Max("id"), spent=Sum("micros", default=0))
-    return checkpoints.Position(call_id, call_number, found["last"], found["spent"])
-
-
-def _has_begun(machine: Machine) -> bool:
-    """Whether the agent's conversation has begun by now: it has when a call was made since the last checkpoint."""
-    last = machine.present
-    return machine.continues or (last is not None and (last.begun or last.call_id is not None))

@@ -5,7 +5,7 @@ We never import them, only send them; what they are told and answer stands at th
 
 from pathlib import Path
 
-NAMES = frozenset({"runner.py", "vibe.py", "claude_log.py"})
+NAMES = frozenset({"runner.py", "vibe.py", "claude_log.py", "identity.py", "proof.py"})
 
 
 def source(name: str) -> str:

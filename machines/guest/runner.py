@@ -5,10 +5,11 @@ It writes what the control plane sends, starts one agent under a supervisor that
 says which files there are. It knows nothing of models, budgets or Proxmox.
 
     runner.py assemble TARGET N --sha256 HEX     put an upload together from TARGET.0 … TARGET.N-1
-    runner.py apply BUNDLE.json                  programs, files and identity
+    runner.py apply BUNDLE.json [--now SECONDS]  programs, files and identity (by identity.py, beside this file)
     runner.py start BUNDLE.json                  check the installation, start the agent, return at once
     runner.py status | stop [--grace SECONDS]    of the current run
-    runner.py capture OUT [--max-file BYTES] [--max-total BYTES] [--freeze [--freeze-seconds SECONDS]]
+    runner.py capture OUT [--since DIGEST] [--rest] [--max-file BYTES] [--max-total BYTES]
+                      [--freeze [--freeze-seconds SECONDS]]
     runner.py thaw                               let go on what `capture --freeze` holds still
     runner.py contents OUT SHA256…
     runner.py supervise RUN                      what `start` has systemd run
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from http.client import HTTPConnection
 
+    # What is known of an entry: inode, size, mtime_ns and ctime_ns, its line in lists, the hashes of its content's
+    # pieces, and whether that content is owed: there was no room yet to hand it out.
+    Known = tuple[int, int, int, int, str, tuple[str, ...], bool]
+    Pieces = list[tuple[str, bytes]]
+
 ROOT = os.environ.get("GUEST_ROOT", "").rstrip("/")
 WORKSPACE = ROOT + "/workspace"
 PROGRAMS = "/opt/autovibe"
@@ -65,8 +71,20 @@ STATE_SECONDS = 2.0  # how long systemd may take to say how it is
 MAX_BACKOFF_SECONDS = 10.0
 HTTP_TIMEOUT_SECONDS = 20.0
 INSTALL_CHECK_SECONDS = 60.0
+IDENTITY_SECONDS = 90.0  # most of it for SSH host keys, on a slow processor
 UNKNOWN_EXIT = 255
 RACY_NS = 100_000_000  # a file this young when read may change within the same clock tick: read it again
+PIECE = 1 << 20  # of contents that are handed out
+HISTORY_PIECE = 64 << 10  # of the agent's history: what is added to it costs little more than itself
+HISTORY_BYTES = 64 << 20  # of one file of it that is handed out whole
+HISTORY_TOLD = 100  # files of it in an answer
+UNKNOWN = "0" * 64  # the hash of what could not be read
+REST_SECONDS = 1.5  # how long looking at all other files may take
+REST_AGAIN_SECONDS = 3600.0
+VOLATILE = (
+    *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/cache", "/var/lib/autovibe"),
+    *("/lost+found", "/swapfile", "/swap.img"),
+)
 
 
 class Failure(Exception):
@@ -80,14 +98,17 @@ class Failure(Exception):
 # --- small files
 
 
-def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
+def write_atomically(path: str, data: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
     """Write a file so that a reader sees the old content or the new, never half of it."""
     temporary = f"{path}.{os.getpid()}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
-            os.fchmod(descriptor, mode)
+            if owner:
+                with suppress(OSError):
+                    os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)  # after that: a new owner takes special bits away (chown(2))
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -172,6 +193,7 @@ class Write(NamedTuple):
     path: str
     data: bytes | None
     mode: int
+    mtime_ns: int = 0  # 0: now
 
     def perform(self) -> None:
         if self.data is None:
@@ -179,22 +201,32 @@ class Write(NamedTuple):
                 os.unlink(self.path)
             return
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        write_atomically(self.path, self.data, self.mode)
+        write_atomically(self.path, self.data, self.mode, self._owner())
+        if self.mtime_ns:
+            os.utime(self.path, ns=(self.mtime_ns, self.mtime_ns))
+
+    def _owner(self) -> tuple[int, int]:
+        """Whose the file is; whose its directory is where there is none yet."""
+        there = self.path if os.path.lexists(self.path) else os.path.dirname(self.path)
+        info = os.lstat(there)
+        return info.st_uid, info.st_gid
 
 
-def apply(path: str) -> None:
-    """Write a bundle's programs, files and identity. Everything is validated before anything is written."""
+def apply(path: str, now: float | None = None) -> None:
+    """Write a bundle's programs and files, and have a copied guest become somebody else.
+
+    Everything is validated before anything is written. `now`: the time where we are told from, in Unix seconds.
+    """
     bundle = load_bundle(path)
     programs = [_program(item) for item in bundle.get("programs") or []]
     files = [_file(item) for item in bundle.get("files") or []]
     _refuse_collisions(files)
-    identity = _identity(bundle.get("identity") or {})
+    history = [_history(item) for item in bundle.get("overlay") or []]
+    _check_identity(bundle.get("identity") or {})
     os.makedirs(WORKSPACE, exist_ok=True)
-    for write in programs + files:
+    for write in programs + history + files:
         write.perform()
-    _assume(identity)
-    names = {"hostname": read_text(ROOT + "/etc/hostname"), "machine_id": read_text(ROOT + "/etc/machine-id")}
-    answer({"applied": len(files), **names})
+    answer({"applied": len(files), "identity": _become(path, now) if bundle.get("identity") else {}})
 
 
 def _program(item: dict[str, Any]) -> Write:
@@ -217,6 +249,22 @@ def _file(item: dict[str, Any]) -> Write:
     if not isinstance(mode, int) or not 0 <= mode <= 0o7777:
         raise Failure(f"{path}: {mode!r} is not a file mode.")
     return Write(f"{WORKSPACE}/{path}", None if item.get("delete") else _decoded(path, item), mode)
+
+
+def _history(item: dict[str, Any]) -> Write:
+    """A file of the agent's history: as far as `keeps` it is there already, and goes on with the content."""
+    path = str(item.get("path"))
+    target = ROOT + path
+    inside = os.path.realpath(ROOT or "/").rstrip("/")
+    if os.path.normpath(path) != path or not os.path.realpath(target).startswith(inside + "/"):
+        raise Failure(f"{path!r} is not a path in this guest.")
+    there = b""
+    with suppress(OSError), open(target, "rb") as file:
+        there = file.read(item["keeps"])
+    data = there + _decoded(path, item)
+    if hashlib.sha256(data).hexdigest() != item["sha256"]:
+        raise Failure(f"{path} in this guest is not what the checkpoint's conversation went on from.")
+    return Write(target, data, item["mode"], item["mtime_ns"])
 
 
 def _refuse_unreachable(path: str) -> None:
@@ -251,28 +299,29 @@ def _refuse_collisions(files: list[Write]) -> None:
             raise Failure(f"{path[len(WORKSPACE) + 1 :]} would lie in a directory that is to be a file.")
 
 
-def _identity(identity: dict[str, Any]) -> dict[str, str]:
+def _check_identity(identity: dict[str, Any]) -> None:
     shapes = {"hostname": r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "machine_id": r"[0-9a-f]{32}"}
     for key, shape in shapes.items():
         if key in identity and not re.fullmatch(shape, str(identity[key])):
             raise Failure(f"{identity[key]!r} is not a {key.replace('_', '-')}.")
-    return {key: str(identity[key]) for key in shapes if key in identity}
+    if identity and not isinstance(identity.get("of"), str):
+        raise Failure("The bundle does not say what its identity is for.")
 
 
-def _assume(identity: dict[str, str]) -> None:
-    """Become that machine as far as the guest lets us; the answer shows how far that was."""
-    os.makedirs(ROOT + "/etc", exist_ok=True)
-    for key, path in {"hostname": "/etc/hostname", "machine_id": "/etc/machine-id"}.items():
-        if key in identity:
-            with suppress(OSError):
-                write_atomically(ROOT + path, identity[key].encode() + b"\n", 0o644)
-    # Only under systemd is the kernel's host name ours: an embedded guest shares its host's.
-    if "hostname" in identity and not ROOT and os.path.isdir("/run/systemd/system"):
-        import subprocess
+def _become(path: str, now: float | None) -> dict[str, Any]:
+    """What `identity.py` says of each thing that makes this guest somebody."""
+    import subprocess
 
-        with suppress(OSError, subprocess.SubprocessError):
-            command = ["hostnamectl", "set-hostname", identity["hostname"]]
-            subprocess.run(command, timeout=10, check=False, capture_output=True)
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "identity.py")
+    command = [sys.executable, program, path, *([] if now is None else ["--now", str(now)])]
+    try:
+        done = subprocess.run(command, timeout=IDENTITY_SECONDS, check=False, capture_output=True)
+        return dict(json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        raise Failure(f"Becoming somebody else took over {IDENTITY_SECONDS:.0f} s.", code=5) from None
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip()[-500:]
+        raise Failure(f"This guest could not become somebody else: {said}", code=5) from None
 
 
 # --- a run
@@ -306,7 +355,7 @@ class Run:
     def begin(self, bundle: dict[str, Any]) -> None:
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         write_atomically(self.prompt, str(bundle.get("prompt") or "").encode(), 0o644)
-        write_json(self.settings, without(bundle, "programs", "files", "prompt"))
+        write_json(self.settings, without(bundle, "programs", "files", "overlay", "prompt", "identity"))
         write_atomically(f"{STATE}/current", self.name.encode(), 0o644)
 
     def forget_token(self) -> None:
@@ -394,7 +443,7 @@ def start(path: str) -> None:
             _check_bundle(bundle)
             _check_installation(run, bundle)
             run.begin(bundle)
-        write_json(path, without(bundle, "token", "env", "programs", "files"))
+        write_json(path, without(bundle, "token", "env", "programs", "files", "overlay", "identity"))
         started = not run.supervised() and not run.delivered() and _detach(run)
     answer({"run": run.name, "pid": (read_json(run.pids) or {}).get("supervisor"), "started": started})
 
@@ -1153,18 +1202,62 @@ def adopt_orphans() -> None:
 # --- capturing
 
 
+class Index:
+    """What the last capture found, by path, in a file that each capture adds its changes to.
+
+    What a capture writes is in the snapshot that follows, so it is little where little changed.
+    """
+
+    def __init__(self) -> None:
+        self._path = f"{STATE}/index"
+        self.digest = ""
+        self.known: dict[str, Known] = {}
+        self._whole = self._end = 0  # where the first record ends, and the last good one
+        with suppress(OSError, ValueError, EOFError, TypeError):  # cut short, or of another Python
+            self._load(read_bytes(self._path))
+
+    def _load(self, data: bytes) -> None:
+        import marshal
+
+        while self._end < len(data):
+            begin = self._end + 8
+            end = begin + int.from_bytes(data[self._end : begin], "big")
+            digest, changed, gone = marshal.loads(data[begin:end])
+            self.known.update(changed)
+            for path in gone:
+                del self.known[path]
+            self.digest, self._whole, self._end = digest, self._whole or end, end
+
+    def save(self, digest: str, found: dict[str, Known]) -> None:
+        """Add what differs; once that has become half of the file, write it anew."""
+        import marshal
+
+        changed = {path: entry for path, entry in found.items() if self.known.get(path) is not entry}
+        gone = [path for path in self.known if path not in found]
+        if not (changed or gone) and digest == self.digest:
+            return
+        record = _framed(marshal.dumps((digest, changed, gone)))
+        if self._end + len(record) < 2 * self._whole and os.path.getsize(self._path) == self._end:
+            with open(self._path, "ab") as file:
+                file.write(record)
+        else:
+            write_atomically(self._path, _framed(marshal.dumps((digest, found, []))))
+
+
+def _framed(record: bytes) -> bytes:
+    return len(record).to_bytes(8, "big") + record
+
+
 class Inventory:
     """Which files there are. One with the inode, size and times of the last capture is not read again."""
 
-    def __init__(self, max_file: int, max_total: int) -> None:
-        self._max_file, self._left = max_file, max_total
+    def __init__(self, known: dict[str, Known], history: list[str], max_file: int, max_total: int) -> None:
+        self._known, self._max_file, self._left = known, max_file, max_total
+        self._history = tuple(f"{path}/" for path in history)
         self._began_ns = time.time_ns()
-        # path → [inode, size, mtime_ns, ctime_ns, canonical line, sha256]
-        self._known: dict[str, list[Any]] = read_json(f"{STATE}/index.json") or {}
-        self._known_contents = {known[5] for known in self._known.values()}
-        self.found: dict[str, list[Any]] = {}
+        self._handed: set[str] | None = None
+        self.found: dict[str, Known] = {}
         self.contents: dict[str, bytes] = {}
-        self.omitted = 0
         self.files = self.bytes = 0
 
     def walk(self, top: str, prefix: str) -> None:
@@ -1174,69 +1267,124 @@ class Inventory:
             directory, prefix = below.pop()
             with suppress(OSError), os.scandir(directory) as entries:
                 for entry in entries:
-                    with suppress(OSError):  # it is gone again
-                        path, info = prefix + entry.name, entry.stat(follow_symlinks=False)
-                        self._take(path, entry.path, info)
-                        if stat.S_ISDIR(info.st_mode):
-                            below.append((entry.path, path + "/"))
+                    path = prefix + entry.name
+                    try:
+                        info = entry.stat(follow_symlinks=False)
+                        if not self._take_known(path, info):
+                            self.take(path, entry.path, info)
+                    except OSError:  # it is gone again
+                        continue
+                    if stat.S_ISDIR(info.st_mode):
+                        below.append((entry.path, path + "/"))
 
-    def _take(self, path: str, real: str, info: os.stat_result) -> None:
-        kind = stat.S_IFMT(info.st_mode)
-        if kind == stat.S_IFREG:
-            self._take_file(path, real, info)
-        elif kind in (stat.S_IFDIR, stat.S_IFLNK):
-            entry = {"path": _text(path), "kind": "dir", "mode": stat.S_IMODE(info.st_mode), "size": 0}
-            if kind == stat.S_IFLNK:
-                entry.update(kind="link", target=_text(os.readlink(real)))
-            self.found[path] = [0, 0, 0, 0, _canonical(entry), ""]
-
-    def _take_file(self, path: str, real: str, info: os.stat_result) -> None:
+    def _take_known(self, path: str, info: os.stat_result) -> bool:
+        """Take in a file that is as it was: nearly all are, so this is what a capture's time is spent on."""
         known = self._known.get(path)
-        key = [info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns]
-        if known is None or known[:4] != key:
-            info, sha256, stable = self._read(path, real, info)
-            key = [info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns]
-            if not stable or info.st_ctime_ns > self._began_ns - RACY_NS:
-                key[0] = 0  # no inode has this number: the file is read again next time
-            known = [*key, _canonical(_file_entry(path, info, sha256, stable)), sha256]
+        if known is None or known[:4] != _key(info) or (known[6] and info.st_size <= self._left):
+            return False
         self.found[path] = known
         self.files += 1
         self.bytes += info.st_size
+        return True
 
-    def _read(self, path: str, real: str, info: os.stat_result) -> tuple[os.stat_result, str, bool]:
-        """Hash a file, keeping its content where wanted; one that changes meanwhile gets three chances."""
-        sha256 = ""
+    def take(self, path: str, real: str, info: os.stat_result) -> None:
+        """Take in one entry. A directory says nothing of its times."""
+        kind = stat.S_IFMT(info.st_mode)
+        if kind == stat.S_IFREG:
+            self.files += 1
+            self.bytes += info.st_size
+            self.found[path] = self._read(path, real, info)
+        elif kind == stat.S_IFDIR:
+            self._take_other(path, (0, info.st_mode, 0, 0), {"kind": "dir"})
+        elif kind == stat.S_IFLNK:  # a new one has new times
+            self._take_other(
+                path,
+                (0, info.st_mode, info.st_ino, info.st_ctime_ns),
+                {"kind": "link", "target": _text(os.readlink(real))},
+            )
+
+    def _take_other(self, path: str, key: tuple[int, int, int, int], what: dict[str, str]) -> None:
+        known = self._known.get(path)
+        if known is None or known[:4] != key:
+            entry = {"path": _text(path), "mode": stat.S_IMODE(key[1]), "size": 0, **what}
+            known = (*key, _canonical(entry), (), False)
+        self.found[path] = known
+
+    def _read(self, path: str, real: str, info: os.stat_result) -> Known:
+        """Hash a file; one that changes meanwhile gets three chances."""
+        limit, size = (HISTORY_BYTES, HISTORY_PIECE) if self.is_history(path) else (self._max_file, PIECE)
+        sha256, stable = UNKNOWN, False
+        pieces: Pieces = []
         for _ in range(3):
             try:
                 with open(real, "rb") as file:
                     before = os.fstat(file.fileno())
-                    sha256, content = _hashed(file, keep=before.st_size <= self._max_file)
+                    sha256, pieces = _hashed(file, size, keep=before.st_size <= limit)
                     info = os.fstat(file.fileno())
             except OSError:  # gone, or not ours to read
                 break
-            if (before.st_size, before.st_mtime_ns) == (info.st_size, info.st_mtime_ns):
-                self._keep(path, sha256, content)
-                return info, sha256, True
-        return info, sha256, False
+            if stable := (before.st_size, before.st_mtime_ns) == (info.st_size, info.st_mtime_ns):
+                break
+        entry = {
+            "path": _text(path),
+            "kind": "file",
+            "mode": stat.S_IMODE(info.st_mode),
+            "size": info.st_size,
+        }
+        entry.update(mtime_ns=info.st_mtime_ns, sha256=sha256)
+        if self.is_history(path) and not path.startswith("/"):
+            entry["transcript"] = True
+        return self._noted(entry, info, pieces, stable)
 
-    def _keep(self, path: str, sha256: str, content: bytes | None) -> None:
-        if sha256 in self._known_contents or sha256 in self.contents or "/.git/objects/" in "/" + path:
-            return
-        if content is None or len(content) > self._left:
-            self.omitted += 1
-            return
-        self._left -= len(content)
-        self.contents[sha256] = content
+    def _noted(self, entry: dict[str, Any], info: os.stat_result, pieces: Pieces, stable: bool) -> Known:
+        key = _key(info)
+        if not stable:
+            entry, pieces = {**entry, "unstable": True}, []
+        if not stable or info.st_ctime_ns > self._began_ns - RACY_NS:
+            key = (0, *key[1:])  # no inode has this number: the file is read again next time
+        if len(pieces) > 1:
+            entry["chunks"] = [sha256 for sha256, _ in pieces]
+        return (*key, _canonical(entry), tuple(sha256 for sha256, _ in pieces), not self._hand_out(pieces))
 
-    def changed(self) -> int:
-        """How many entries came, went or differ since the last capture."""
-        before = {path: known[4] for path, known in self._known.items()}
-        differing = [path for path, known in self.found.items() if before.get(path) != known[4]]
-        return len(differing) + len(before.keys() - self.found.keys())
+    def _hand_out(self, pieces: Pieces) -> bool:
+        """Hand out those pieces of a file that never were, if there is room for all of them."""
+        if self._handed is None:
+            self._handed = {sha256 for known in self._known.values() if not known[6] for sha256 in known[5]}
+        fresh = {sha256: data for sha256, data in pieces if sha256 not in self._handed}
+        size = sum(map(len, fresh.values()))
+        if size > self._left:
+            return False
+        self._left -= size
+        self._handed.update(fresh)
+        self.contents.update(fresh)
+        return True
 
-    def save(self) -> None:
-        if self.found != self._known:
-            write_json(f"{STATE}/index.json", self.found)
+    def is_history(self, path: str) -> bool:
+        """Whether it is the agent's history, wherever that lies."""
+        return path.startswith("/") or (path + "/").startswith(self._history)
+
+    def digests(self) -> tuple[str, str, str]:
+        """Of what all entries say; of what those that are not the agent's history say; of the latter's times."""
+        work: list[Known] = []
+        history: list[Known] = []
+        for path in sorted(self.found):
+            (history if self.is_history(path) else work).append(self.found[path])
+        digest = hashlib.sha256("\n".join([known[4] for known in work]).encode())
+        times = hashlib.sha256("\n".join([f"{known[2]} {known[3]}" for known in work]).encode())
+        whole = digest.copy()
+        whole.update("\n".join(["\n", *(known[4] for known in history)]).encode())
+        return whole.hexdigest(), digest.hexdigest(), times.hexdigest()
+
+    def history(self) -> list[dict[str, Any]]:
+        """The files of the agent's history, the one last written to first."""
+        files = [known for path, known in self.found.items() if known[5] and self.is_history(path)]
+        newest = sorted(files, key=lambda known: known[2], reverse=True)[:HISTORY_TOLD]
+        told = ("path", "size", "sha256", "mtime_ns")
+        return [{key: entry[key] for key in told} for entry in (json.loads(known[4]) for known in newest)]
+
+
+def _key(info: os.stat_result) -> tuple[int, int, int, int]:
+    return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def _text(path: str) -> str:
@@ -1248,67 +1396,157 @@ def _canonical(entry: dict[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":"))
 
 
-def _file_entry(path: str, info: os.stat_result, sha256: str, stable: bool) -> dict[str, Any]:
-    entry: dict[str, Any] = {"path": _text(path), "kind": "file", "mode": stat.S_IMODE(info.st_mode)}
-    entry.update(size=info.st_size, mtime_ns=info.st_mtime_ns, sha256=sha256)
-    return entry if stable else {**entry, "unstable": True}
+def _hashed(file: Any, size: int, *, keep: bool) -> tuple[str, Pieces]:
+    """The file's hash; where it is to be kept also its pieces of `size` bytes by theirs."""
+    first = file.read(size)
+    digest = hashlib.sha256(first)
+    pieces = [(digest.hexdigest(), first)] if keep else []
+    if len(first) == size:  # what is appended after the size was asked makes it unstable
+        for piece in iter(lambda: file.read(size), b""):
+            digest.update(piece)
+            if keep:
+                pieces.append((hashlib.sha256(piece).hexdigest(), piece))
+    return digest.hexdigest(), pieces
 
 
-def _hashed(file: Any, *, keep: bool) -> tuple[str, bytes | None]:
-    content = file.read() if keep else b""  # what is appended meanwhile makes it unstable
-    digest = hashlib.sha256(content)
-    for chunk in iter(lambda: file.read(1 << 20), b""):
-        digest.update(chunk)
-    return digest.hexdigest(), content if keep else None
+def capture(asked: Any) -> None:
+    """Write the manifest of the workspace and the agent's history, with what is new in them.
 
-
-def capture(out: str, max_file: int, max_total: int, freeze_seconds: float) -> None:
-    """Write the manifest of the workspace and the agent's transcripts, with what is new in them.
-
-    OUT is gzip over lines of JSON: a header, one entry per path (sorted), then {"sha256", "content"} with the
-    base64 of contents the last capture did not have. The digest covers what the entries say; directories say
-    nothing of their times. Frozen for these seconds, the agent stays so until `thaw`, that what is said here
+    OUT is gzip over lines of JSON: a header; an entry per path (sorted), or, when the last capture had the digest
+    SINCE, those that came, differ or are gone since; then {"sha256", "content"} with the base64 of contents that were
+    not handed out before, as far as there is room. Nothing is written when there is nothing to say. `digest` covers
+    what the entries say, `work` those that are not history; `rest` the inodes, sizes and times of all other files of
+    the guest, "" when not known. Frozen for these seconds, the agent stays so until `thaw`, that what is said here
     holds while Proxmox takes its snapshot.
     """
+    import gc
+
+    gc.disable()  # a short life with many small objects, all of them needed
     os.makedirs(STATE, exist_ok=True)
-    with locked(f"{STATE}/capture.lock"), held_still(freeze_seconds) as frozen:
-        inventory = Inventory(max_file, max_total)
+    seconds = asked.freeze_seconds if asked.freeze else 0
+    with locked(f"{STATE}/capture.lock"), held_still(seconds) as frozen:
+        os.utime(f"{STATE}/capture.lock")  # when files were last listed, by the guest's own clock
+        index, listed = Index(), _transcripts()
+        inside = [path[len("/workspace/") :] for path in listed if path.startswith("/workspace/")]
+        inventory = Inventory(index.known, inside, asked.max_file, asked.max_total)
+        for path in listed:
+            _take_history(inventory, path)
         inventory.walk(WORKSPACE, "")
-        for transcript in _transcripts():
-            inventory.walk(ROOT + transcript, transcript + "/")
-        lines = [inventory.found[path][4] for path in sorted(inventory.found)]
-        header: dict[str, Any] = {
-            "digest": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
-            "files": inventory.files,
-            "bytes": inventory.bytes,
-            "changed": inventory.changed(),
+        digest, work, times = inventory.digests()
+        rest = rest_of(["/workspace", *listed]) if asked.rest else ""
+        lines, changed = _lines(index, inventory.found, asked.since)
+        header: dict[str, Any] = {"digest": digest, "files": inventory.files, "bytes": inventory.bytes}
+        header["changed"] = changed
+        if digest != asked.since or inventory.contents:
+            since = {"since": asked.since} if asked.since and asked.since == index.digest else {}
+            write_lines(asked.out, [_canonical({**header, **since}), *lines], inventory.contents)
+        index.save(digest, inventory.found)
+        rest = hashlib.sha256((rest + times).encode()).hexdigest() if rest else ""
+        told = {
+            "work": work,
+            "rest": rest,
+            "transcripts": inventory.history(),
+            "handed": len(inventory.contents),
         }
-        first = _canonical({**header, "omitted": inventory.omitted})
-        write_lines(out, [first, *lines], inventory.contents)
-        inventory.save()
-        answer({**header, "out": out, "frozen": frozen})
+        answer({**header, **told, "out": asked.out, "frozen": frozen})
+
+
+def _take_history(inventory: Inventory, path: str) -> None:
+    with suppress(OSError):
+        if not path.startswith("/workspace/"):
+            info = os.lstat(ROOT + path)
+            if stat.S_ISREG(info.st_mode):
+                inventory.take(path, ROOT + path, info)
+            inventory.walk(ROOT + path, path + "/")
+
+
+def _lines(index: Index, found: dict[str, Known], since: str) -> tuple[list[str], int]:
+    """The lines to hand out, and how many entries came, went or differ since the last capture."""
+    known = index.known
+    gone = [_canonical({"path": _text(path), "gone": True}) for path in known if path not in found]
+    differ = [path for path in found if path not in known or known[path][4] != found[path][4]]
+    changed = len(gone) + len(differ)
+    if not since or since != index.digest:
+        return [found[path][4] for path in sorted(found)], changed
+    given = [path for path in found if path in known and known[path][6] and not found[path][6]]
+    return [*gone, *(found[path][4] for path in sorted({*differ, *given}))], changed
 
 
 def _transcripts() -> list[str]:
-    """Where the current run's agent keeps its transcripts, as far as that lies outside the workspace."""
+    """Where the current run's agent keeps its history: files, or directories."""
     run = Run.current()
     listed = (read_json(run.settings) or {}).get("transcripts") if run else None
-    return [path.rstrip("/") for path in listed or [] if not (path + "/").startswith("/workspace/")]
+    return [path.rstrip("/") for path in listed or []]
+
+
+def rest_of(apart: list[str]) -> str:
+    """A digest of all files that are on the guest's disks, but for these and volatile ones; "" when not known.
+
+    Where it takes too long it is not tried again for a while.
+    """
+    slow = f"{STATE}/slow"
+    with suppress(OSError):
+        if abs(time.time() - os.stat(slow).st_mtime) < REST_AGAIN_SECONDS:
+            return ""
+    deadline = time.monotonic() + REST_SECONDS
+    skipped = {ROOT + path for path in (*VOLATILE, *apart)} | _mounts_that_are_no_disks()
+    digest, below = hashlib.sha256(), [ROOT or "/"]
+    while below:
+        if time.monotonic() > deadline:
+            write_atomically(slow, b"")
+            return ""
+        lines = list(_files_of(below.pop(), skipped, below))
+        digest.update("\n".join(lines).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _files_of(directory: str, skipped: set[str], below: list[str]) -> Iterator[str]:
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.path not in skipped:
+                info = entry.stat(follow_symlinks=False)
+                yield f"{entry.path}\0{info.st_ino} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}"
+                if stat.S_ISDIR(info.st_mode):
+                    below.append(entry.path)
+
+
+def _mounts_that_are_no_disks() -> set[str]:
+    """Where something is mounted that cannot be written, or that no snapshot of the guest holds (proc(5))."""
+    found = set()
+    with suppress(OSError), open("/proc/self/mountinfo") as mounts:
+        for line in mounts:
+            fields, _, source = line.partition(" - ")
+            point, options = fields.split()[4:6]
+            if not source.split()[1].startswith("/dev/") or "ro" in options.split(","):
+                found.add(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point))
+    return found - {"/"}
 
 
 def contents(out: str, wanted: list[str]) -> None:
-    """Write the contents with these hashes, as far as the files of the last capture still have them."""
-    index = read_json(f"{STATE}/index.json") or {}
+    """Write the pieces with these hashes, as far as the files of the last capture still have them."""
+    left = set(wanted)
     found: dict[str, bytes] = {}
-    for path, entry in index.items():
-        if entry[5] in wanted and entry[5] not in found:
-            with suppress(OSError):
-                data = read_bytes(ROOT + path if path.startswith("/") else f"{WORKSPACE}/{path}")
-                if hashlib.sha256(data).hexdigest() == entry[5]:
-                    found[entry[5]] = data
-    missing = [sha256 for sha256 in wanted if sha256 not in found]
-    write_lines(out, [_canonical({"missing": missing})], found)
-    answer({"found": len(found), "missing": missing, "out": out})
+    for path, known in Index().known.items():
+        if not left.isdisjoint(known[5]):
+            found.update(_pieces(path, known, left))
+            left -= found.keys()
+    write_lines(out, [_canonical({"missing": sorted(left)})], found)
+    answer({"found": len(found), "missing": sorted(left), "out": out})
+
+
+def _pieces(path: str, known: Known, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    history = path.startswith("/") or '"transcript":true' in known[4]
+    size = HISTORY_PIECE if history else PIECE
+    with (
+        suppress(OSError),
+        open(ROOT + path if path.startswith("/") else f"{WORKSPACE}/{path}", "rb") as file,
+    ):
+        for number, sha256 in enumerate(known[5]):
+            if sha256 in wanted:
+                file.seek(number * size)
+                piece = file.read(size)
+                if hashlib.sha256(piece).hexdigest() == sha256:
+                    yield sha256, piece
 
 
 def write_lines(out: str, lines: list[str], contents: dict[str, bytes]) -> None:
@@ -1334,12 +1572,15 @@ def main(arguments: list[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in ("apply", "start"):
         verbs.add_parser(name).add_argument("bundle")
+    verbs.choices["apply"].add_argument("--now", type=float)
     verbs.add_parser("assemble").add_argument("target")
     verbs.choices["assemble"].add_argument("count", type=int)
     verbs.choices["assemble"].add_argument("--sha256", default="")
     verbs.add_parser("capture").add_argument("out")
-    verbs.choices["capture"].add_argument("--max-file", type=int, default=1 << 20)
-    verbs.choices["capture"].add_argument("--max-total", type=int, default=8 << 20)
+    verbs.choices["capture"].add_argument("--since", default="")
+    verbs.choices["capture"].add_argument("--rest", action="store_true")
+    verbs.choices["capture"].add_argument("--max-file", type=int, default=32 << 20)
+    verbs.choices["capture"].add_argument("--max-total", type=int, default=2 << 20)
     verbs.choices["capture"].add_argument("--freeze", action="store_true")
     verbs.choices["capture"].add_argument("--freeze-seconds", type=float, default=FREEZE_SECONDS)
     verbs.add_parser("thaw")
@@ -1362,14 +1603,12 @@ def main(arguments: list[str]) -> int:
 def _perform(asked: Any) -> None:
     verbs: dict[str, Callable[[], None]] = {
         "assemble": lambda: assemble(asked.target, asked.count, asked.sha256),
-        "apply": lambda: apply(asked.bundle),
+        "apply": lambda: apply(asked.bundle, asked.now),
         "start": lambda: start(asked.bundle),
         "supervise": lambda: supervise(asked.run),
         "status": status,
         "stop": lambda: stop(asked.grace),
-        "capture": lambda: capture(
-            asked.out, asked.max_file, asked.max_total, asked.freeze_seconds if asked.freeze else 0
-        ),
+        "capture": lambda: capture(asked),
         "thaw": thaw_current,
         "contents": lambda: contents(asked.out, asked.sha256),
     }

@@ -108,7 +108,7 @@ class Machine(models.Model):
     @property
     def title(self) -> str:
         """The prompt's first line, for lists."""
-        return self.prompt.strip().partition("\n")[0][:120]
+        return self.prompt.strip().partition("\n")[0][:120] or f"Goes on from {self.source.handle}"
 
     @property
     def ended(self) -> bool:

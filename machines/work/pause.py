@@ -35,7 +35,7 @@ def _send_again(work: Work) -> Outcome:
         return None
     _note_restart(work.operation)
     bundle.stop(work.machine)
-    return send_bundle(work, resume=True, prompt="", files=False)
+    return send_bundle(work, resume=True, prompt="", files=False, fork=False)
 
 
 def _start_again(work: Work) -> Outcome:

@@ -1,28 +1,42 @@
-"""Spawning: clone → mark → start → agent answers → bundle → the agent starts."""
+"""Spawning: clone → mark → start → agent answers → bundle → the agent starts.
+
+A checkpoint whose snapshot is damaged is made a machine of from its backup, where it has one. No other state is taken
+without asking: the sentence names the nearest.
+"""
 
 from collections.abc import Callable
 
 from django.conf import settings
 
+from checkpoints import fallback, proofs
+from checkpoints import work as checkpoints
 from guests import actions as guest_actions
 from guests import locks, making
 from guests import work as guests
-from guests.models import Guest
+from guests.branching import from_backup
+from guests.models import Guest, Source
 from machines.size import CORES, MEMORY_MIB
 from machines.states import State
-from machines.work import bundle, network
+from machines.work import bundle, identity, network
 from machines.work.context import Work, failed, load, moved, running
 from operations.engine import Outcome, Plan, Step
 from operations.slots import Slots
 from proxmox import errors
 
 
+def _source(work: Work) -> Source:
+    source = work.machine.source.source
+    if work.operation.arguments.get("from_backup"):
+        return source._replace(branching=from_backup(source.guest))
+    return source
+
+
 def _rewind(work: Work) -> Outcome:
-    return making.rewind(work.machine.source.source)
+    return making.rewind(_source(work))
 
 
 def _slots(work: Work) -> Slots:
-    return making.clone_slots(work.machine.source.source)
+    return making.clone_slots(_source(work))
 
 
 def _blocked(work: Work) -> str:
@@ -36,7 +50,7 @@ def _clone(work: Work) -> Outcome:
     description = f"autovibe machine {machine.handle} of project {machine.project.slug}"
     return making.clone(
         machine.guest,
-        machine.source.source,
+        _source(work),
         name=machine.handle,
         description=description,
         pool=settings.PROXMOX_POOL,
@@ -44,7 +58,7 @@ def _clone(work: Work) -> Outcome:
 
 
 def _look_for_clone(work: Work) -> bool | str:
-    return making.look_for_clone(work.machine.guest, work.machine.source.source, work.asked_at.timestamp())
+    return making.look_for_clone(work.machine.guest, _source(work), work.asked_at.timestamp())
 
 
 def _mark(work: Work) -> Outcome:
@@ -53,10 +67,14 @@ def _mark(work: Work) -> Outcome:
     return making.mark(work.machine.guest, cores=CORES, memory_mib=MEMORY_MIB)
 
 
-def send_bundle(work: Work, *, resume: bool, prompt: str, files: bool) -> Outcome:
-    """Put the runner and the bundle into the guest."""
+def send_bundle(work: Work, *, resume: bool, prompt: str, files: bool, fork: bool = True) -> Outcome:
+    """Put the runner and the bundle into the guest. `fork`: it is a copy, or was put back, and becomes somebody."""
     bundle.prepare(work.machine)
-    bundle.send(work.machine, resume=resume, prompt=prompt, files=files)
+    of = identity.fork_of(work) if fork else ""
+    state = (work.target or work.machine.source) if fork else None
+    proofs = bundle.send(work.machine, resume=resume, prompt=prompt, files=files, fork=of, state=state)
+    if fork:
+        identity.prove(work, proofs)
     return None
 
 
@@ -96,12 +114,39 @@ def _spawned(work: Work) -> None:
         running(work)
 
 
+def _instead(work: Work, sentence: str, error: errors.ProxmoxError) -> str:
+    """What a snapshot held that is damaged, or gone, is in its backup, too."""
+    backed_up = work.machine.source.holder.backup and not work.operation.arguments.get("from_backup")
+    if not (
+        isinstance(error, errors.Damaged | errors.Missing)
+        and backed_up
+        and work.operation.step in {"rewind", "clone"}
+    ):
+        return ""
+    work.operation.note(arguments={**work.operation.arguments, "from_backup": True})
+    return "clone"
+
+
 def _failed(work: Work, sentence: str) -> None:
     """No checkpoint lives in a guest that never ran: it goes."""
     if _terminated(work):
         return
+    if isinstance(errors.classify(sentence), errors.Damaged):
+        sentence = f"{sentence.rstrip('.')}. {_give_up_source(work, sentence)}"
     failed(work, sentence)
     guest_actions.condemn(work.machine.guest)
+
+
+def _give_up_source(work: Work, sentence: str) -> str:
+    """Its source cannot be cloned any more, and nor can what lives in the same snapshot; which other one can."""
+    machine, source = work.machine, work.machine.source
+    for one in proofs.kin(source):
+        checkpoints.fail(one, sentence)
+    found = fallback.haven(source, without=[source.pk])
+    if found is None:
+        return "There is nothing before it to branch from."
+    told = fallback.told(found.handle, fallback.cost(source, found), machine.project.currency)
+    return f"Branch from {told}: bin/autovibe branch {found.handle}"
 
 
 PLAN: Plan[Work] = Plan(
@@ -110,6 +155,7 @@ PLAN: Plan[Work] = Plan(
         Step("rewind", "Putting the source back", _wanted(_rewind), slots=_slots),
         Step("clone", "Cloning", _wanted(_clone), look=_look_for_clone, slots=_slots),
         Step("mark", "Setting size and mark", _wanted(_mark)),
+        identity.COMPARED._replace(act=_wanted(identity.compare_addresses)),
         network.CLOSE._replace(act=_wanted(network.close)),
         Step("start", "Starting the VM", _wanted(lambda work: guests.start(_guest(work)))),
         Step("agent", "Waiting for the guest agent", _wanted(lambda work: guests.await_agent(_guest(work)))),
@@ -120,4 +166,5 @@ PLAN: Plan[Work] = Plan(
     succeed=_spawned,
     fail=_failed,
     blocked=_blocked,
+    instead=_instead,
 )

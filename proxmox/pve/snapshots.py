@@ -1,4 +1,4 @@
-"""Snapshots of a VM's disks."""
+"""Snapshots of a VM's disks, and of its memory."""
 
 from proxmox.driver import VM, Snapshot
 from proxmox.pve.http import Part
@@ -18,9 +18,12 @@ class Snapshots(Part):
             if row["name"] != "current"
         ]
 
-    def snapshot(self, vm: VM, name: str, description: str) -> str | None:
+    def snapshot(self, vm: VM, name: str, description: str, *, ram: bool = False) -> str | None:
         prove_ours(self._http, vm)
-        return self._http.submit("post", f"{path_of(vm)}/snapshot", snapname=name, description=description)
+        asked: dict[str, str | int] = {"snapname": name, "description": description}
+        if ram:
+            asked["vmstate"] = 1
+        return self._http.submit("post", f"{path_of(vm)}/snapshot", **asked)
 
     def rollback(self, vm: VM, name: str) -> str | None:
         prove_ours(self._http, vm)

@@ -57,6 +57,7 @@ function trim() {
 }
 
 async function read() {
+  if (!log.isConnected) return; // the page shows the past
   if (fetching) { again = true; return; }
   fetching = true;
   try {

@@ -31,6 +31,7 @@ function complain(sentence) {
   toast.querySelector("[data-words]").textContent = sentence;
   toasts.append(toast);
 }
+document.addEventListener("complaint", ({ detail }) => complain(detail));
 document.addEventListener("htmx:response:error", ({ detail }) => {
   const { status, headers } = detail.ctx.response;
   const request = headers?.get?.("X-Request-Id");

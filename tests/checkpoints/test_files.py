@@ -1,13 +1,16 @@
-"""What a checkpoint holds: keeping what guests hand out, without believing them too much; reading and comparing."""
+"""What a checkpoint holds: keeping what guests hand out, without believing them too much; reading it."""
 
 import base64
 import gzip
 import hashlib
 import json
 
+import hypothesis
 import pytest
+from hypothesis import given as given_
+from hypothesis import strategies as st
 
-from checkpoints import actions, files, manifests
+from checkpoints import actions, captures, files, manifests, parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State
 from guests.models import Guest
@@ -34,6 +37,49 @@ def capture(
         if path not in without
     ]
     return gzip.compress("\n".join(json.dumps(line) for line in [{"header": 1}, *lines, *given]).encode())
+
+
+def line(path: str, content: bytes) -> dict:
+    return {
+        "path": path,
+        "kind": "file",
+        "mode": 0o644,
+        "size": len(content),
+        "sha256": sha(content),
+        "mtime_ns": 1,
+    }
+
+
+def given(content: bytes) -> dict:
+    return {"sha256": sha(content), "content": base64.b64encode(content).decode()}
+
+
+def cut(content: bytes, size: int) -> list[bytes]:
+    return [content[at : at + size] for at in range(0, len(content), size)]
+
+
+def in_pieces(path: str, content: bytes, size: int = 1 << 20) -> dict:
+    return {**line(path, content), "chunks": list(map(sha, cut(content, size)))}
+
+
+def pieces_of(content: bytes, size: int = 1 << 20) -> list[dict]:
+    return list(map(given, dict.fromkeys(cut(content, size))))
+
+
+def out(*lines: dict) -> bytes:
+    return gzip.compress("\n".join(map(json.dumps, lines)).encode())
+
+
+def prepared(project, guest, parent: Checkpoint) -> Checkpoint:
+    return actions.prepare(
+        project=project,
+        guest=guest,
+        origin="machine:x",
+        name="m9",
+        kind=Checkpoint.Kind.MANUAL,
+        why="",
+        parent=parent,
+    )
 
 
 def nothing_more(wanted: list[str]) -> bytes:
@@ -132,30 +178,200 @@ class TestStore:
         assert files.content(checkpoint, "/var/lib/autovibe/vibe/transcript.jsonl") == b"{}"
 
 
-class TestDiff:
-    def test_it_names_what_was_added_removed_and_modified(self, take):
-        before = take({"gone": b"x", "same": b"x", "text": b"one\ntwo\n"})
-        after = take({"new": b"x", "same": b"x", "text": b"one\nthree\n"}, parent=before)
+class TestPieces:
+    """Large files are kept in pieces; a guest says which, and is believed as little as of files."""
 
-        found = {one["path"]: one for one in files.diff(before, after)}
+    DATA = bytes(range(256)) * 4096 * 2 + b"end"  # two equal pieces of 1 MiB, and a rest
 
-        assert {path: one["change"] for path, one in found.items()} == {
-            "gone": "removed",
-            "new": "added",
-            "text": "modified",
-        }
-        assert "-two\n+three" in found["text"]["diff"]
+    @pytest.fixture
+    def store(self, project, guest, genesis):
+        def store(*lines: dict, parent: Checkpoint | None = None, since: str = "", digest: str = "", **more):
+            checkpoint = prepared(project, guest, parent or genesis)
+            raw = out({"since": since}, *lines)
+            manifests.store(
+                checkpoint, digest, read=lambda: raw, fetch=more.pop("fetch", nothing_more), **more
+            )
+            checkpoint.move(State.CAPTURED)
+            return checkpoint
 
-    def test_binary_files_have_no_diff(self, take):
-        before = take({"a": b"\xff\xfe"})
-        after = take({"a": b"\xff\xff"}, parent=before)
+        return store
 
-        assert [one["diff"] for one in files.diff(before, after)] == [None]
+    def test_it_is_read_as_one(self, store):
+        checkpoint = store(in_pieces("a", self.DATA), *pieces_of(self.DATA))
 
-    def test_genesis_compares_as_empty(self, take, genesis):
-        after = take({"a": b"1"})
+        assert files.content(checkpoint, "a") == self.DATA
+        assert Blob.objects.count() == 2
 
-        assert [one["change"] for one in files.diff(genesis, after)] == ["added"]
+    def test_without_all_of_its_pieces_it_is_not_kept(self, store):
+        first, *_ = pieces_of(self.DATA)
+        checkpoint = store(in_pieces("a", self.DATA), first)
+
+        with pytest.raises(Conflict, match="in the snapshot only"):
+            files.content(checkpoint, "a")
+
+    def test_of_a_history_that_grew_what_was_handed_in_before_is_known(self, store):
+        log = b"x" * 65536 + b"y" * 65536
+        first = store(in_pieces("/log", log, 65536), *pieces_of(log, 65536))
+        grown = log + b"more"
+        second = store(in_pieces("/log", grown, 65536), given(b"more"), parent=first)
+
+        assert files.content(second, "/log") == grown
+
+    def test_pieces_that_do_not_amount_to_what_was_said_are_not_handed_out(self, store):
+        lying = {**in_pieces("a", self.DATA), "sha256": sha(b"something else")}
+        checkpoint = store(lying, *pieces_of(self.DATA))
+
+        with pytest.raises(Conflict, match="damaged"):
+            files.content(checkpoint, "a")
+
+    @pytest.mark.parametrize(
+        "lie",
+        [
+            {"chunks": []},
+            {"chunks": ["0" * 64] * 2},
+            {"chunks": ["x"] * 3},
+            {"size": -1},
+            {"size": 2**60},
+            {"sha256": ""},
+        ],
+        ids=str,
+    )
+    def test_a_line_that_cannot_be_is_refused(self, store, lie):
+        with pytest.raises(captures.UNREADABLE):
+            store({**in_pieces("a", self.DATA), **lie})
+
+        assert not Manifest.objects.exists()
+
+    def test_what_is_larger_than_the_limit_is_not_asked_for(self, store, settings):
+        settings.CHECKPOINT_FILE_MIB_MAX = 1
+        asked: list[str] = []
+
+        store(in_pieces("a", self.DATA), fetch=lambda wanted: asked.extend(wanted) or nothing_more(wanted))
+
+        assert asked == []
+
+
+class TestRoom:
+    """What there is no room for while an agent waits follows later."""
+
+    @pytest.fixture
+    def lacking(self, project, guest, genesis):
+        """One small file and one large: only the small one was there was room for."""
+        checkpoint = prepared(project, guest, genesis)
+        self.asked: list[list[str]] = []
+        raw = out(line("small", b"1"), line("large", b"2" * 1000))
+        manifests.store(checkpoint, "", read=lambda: raw, fetch=self.fetch, budget=500)
+        return checkpoint
+
+    def fetch(self, wanted: list[str]) -> bytes:
+        self.asked.append(wanted)
+        known = {sha(data): data for data in (b"1", b"2" * 1000)}
+        return out(*(given(known[digest]) for digest in wanted))
+
+    def test_only_what_there_is_room_for_is_asked_for(self, lacking):
+        assert self.asked == [[sha(b"1")]]
+        assert files.content(lacking, "small") == b"1"
+        assert [entry["path"] for entry in manifests.lacks(lacking.manifest)] == ["large"]
+
+    def test_when_nobody_waits_the_rest_is_asked_for(self, lacking):
+        manifests.complete(lacking, self.fetch)
+        lacking.refresh_from_db()
+
+        assert files.content(lacking, "large") == b"2" * 1000
+        assert manifests.lacks(lacking.manifest) == []
+        assert (lacking.manifest.files, lacking.manifest.size) == (2, 1001)
+
+    def test_what_is_gone_by_then_is_still_not_kept(self, lacking):
+        manifests.complete(lacking, nothing_more)
+        lacking.refresh_from_db()
+
+        assert [entry["path"] for entry in manifests.lacks(lacking.manifest)] == ["large"]
+
+    def test_what_was_owed_is_kept_when_a_later_capture_hands_it_in(self, lacking, project, guest):
+        Checkpoint.objects.filter(pk=lacking.pk).update(digest="a" * 64)
+        lacking.refresh_from_db()
+        later = prepared(project, guest, lacking)
+        raw = out({"since": "a" * 64}, line("large", b"2" * 1000), given(b"2" * 1000))
+
+        manifests.store(later, "a" * 64, read=lambda: raw, fetch=nothing_more, handed=1, budget=500)
+
+        assert files.content(later, "large") == b"2" * 1000
+        assert later.changed == 0
+
+
+class TestSince:
+    """A guest that says only what changed since the last capture."""
+
+    @pytest.fixture
+    def first(self, project, guest, genesis):
+        checkpoint = prepared(project, guest, genesis)
+        raw = out(*(entry for path in "abc" for entry in (line(path, path.encode()), given(path.encode()))))
+        manifests.store(checkpoint, "a" * 64, read=lambda: raw, fetch=nothing_more)
+        return checkpoint
+
+    def after(self, first, *lines, since="a" * 64, guest=None):
+        later = prepared(first.project, guest or first.guest, first)
+        manifests.store(later, "b" * 64, read=lambda: out({"since": since}, *lines), fetch=nothing_more)
+        return later
+
+    def test_the_rest_is_as_it_was(self, first):
+        later = self.after(first, line("a", b"new"), given(b"new"), {"path": "b", "gone": True})
+
+        assert [entry["path"] for entry in files.entries(later)] == ["a", "c"]
+        assert (files.content(later, "a"), files.content(later, "c")) == (b"new", b"c")
+        assert (later.changed, later.manifest.files, later.manifest.size) == (2, 2, 4)
+
+    def test_of_a_file_that_moved_the_content_is_known(self, first):
+        later = self.after(first, line("d", b"a"), {"path": "a", "gone": True})
+
+        assert files.content(later, "d") == b"a"
+
+    def test_since_another_state_is_refused(self, first):
+        with pytest.raises(ValueError, match="another state"):
+            self.after(first, line("a", b"new"), since="c" * 64)
+
+    def test_since_what_another_guest_had_is_refused(self, first, project):
+        other = Guest.objects.create(project=project, vmid=10_001, node="n")
+
+        with pytest.raises(ValueError, match="another state"):
+            self.after(first, line("a", b"new"), guest=other)
+
+
+names = st.text(alphabet="abcdefgh/", min_size=1, max_size=4)
+
+
+class TestParts:
+    """A list that is changed in some parts is the list that would have been made of the whole."""
+
+    @pytest.mark.django_db
+    @hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=[*hypothesis.HealthCheck])
+    @given_(
+        before=st.dictionaries(names, st.integers(0, 3), max_size=60),
+        changed=st.dictionaries(names, st.none() | st.integers(0, 3), max_size=20),
+    )
+    def test_it_is_the_same_however_it_came_about(self, before, changed, monkeypatch_parts):
+        def entries(values):
+            return [
+                {"path": path, "kind": "file", "mode": value, "size": 1, "sha256": sha(b""), "mtime_ns": 0}
+                for path, value in sorted(values.items())
+            ]
+
+        manifest = parts.keep(entries(before), files=len(before), size=len(before))
+        wanted = {path: value for path, value in (before | changed).items() if value is not None}
+        told = {one["path"]: one for one in entries({k: v for k, v in changed.items() if v is not None})}
+        made, differences = parts.change(manifest, {path: told.get(path) for path in changed})
+
+        again = parts.store(made, files=len(wanted), size=len(wanted))
+        assert again.digest == parts.keep(entries(wanted), files=len(wanted), size=len(wanted)).digest
+        assert again.entries == entries(wanted)
+        for one in differences:
+            assert one.before or one.after
+
+    @pytest.fixture
+    def monkeypatch_parts(self, monkeypatch):
+        """Lists are cut so often that short ones have many parts, of both kinds of ends."""
+        monkeypatch.setattr(parts, "ENTRIES_MEAN", 4)
+        monkeypatch.setattr(parts, "ENTRIES_MAX", 6)
 
 
 class TestOverRest:

@@ -85,7 +85,7 @@ def _handler(recorded: Recorded) -> type[BaseHTTPRequestHandler]:
             if answer is not LOST:
                 self._write(status, answer)
 
-        do_GET = do_POST = do_PUT = do_DELETE = handle_one
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
 
         def _write(self, status: int, answer: Any) -> None:
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

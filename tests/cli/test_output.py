@@ -29,6 +29,16 @@ CHECKPOINT = {
     "error": "",
     "created_at": "2025-05-06T07:08:09Z",
     "captured_at": "2025-05-06T07:08:10Z",
+    "standing": "verified",
+    "name": "Before lunch",
+    "note": "",
+    "pinned": True,
+    "shares": None,
+    "call_number": 3,
+    "proven_at": "2025-05-06T08:00:00Z",
+    "proven_depth": "boot",
+    "previous": "m12.c2",
+    "next": None,
 }
 BUDGETS = {
     "currency": "USD",
@@ -42,18 +52,17 @@ DIFF = "--- a/x.py\n+++ b/x.py\n@@ -1 +1,2 @@\n-one\n+two\n+three"
 CHANGES = {
     "from": "m12.c1",
     "to": "m12.c3",
+    "totals": {"added": 1, "removed": 0, "modified": 1, "renamed": 1, "bytes_before": 1028, "bytes_after": 3082},
     "changes": [
-        {"path": "x.py", "change": "modified", "size_before": 4, "size_after": 10, "diff": DIFF},
-        {"path": "logo.png", "change": "added", "size_before": None, "size_after": 2048, "diff": None},
-        {
-            "path": "/var/lib/talk.jsonl",
-            "change": "modified",
-            "size_before": 1,
-            "size_after": 2,
-            "diff": DIFF,
-        },
+        {"path": "x.py", "change": "modified", "before_path": None, "size_before": 4, "size_after": 10, "diff": DIFF,
+         "without": ""},
+        {"path": "logo.png", "change": "added", "before_path": None, "size_before": None, "size_after": 2048,
+         "diff": None, "without": "binary"},
+        {"path": "new.py", "change": "renamed", "before_path": "old.py", "size_before": 1024, "size_after": 1024,
+         "diff": "", "without": ""},
     ],
-}
+    "next": None,
+}  # fmt: skip
 
 
 class TestLists:
@@ -107,7 +116,10 @@ class TestShow:
 
     def test_a_checkpoint(self, server: Recorded, cli: Cli) -> None:
         server.answer("GET checkpoints/m12.c3/", CHECKPOINT)
-        assert "VM 10012, snapshot c3" in cli("checkpoint", "show", "m12.c3").stdout
+        shown = cli("checkpoint", "show", "m12.c3").stdout
+        assert "VM 10012, snapshot c3" in shown
+        assert "verified" in shown
+        assert "Before lunch" in shown
 
     def test_an_operation_with_its_error(self, server: Recorded, cli: Cli) -> None:
         one = operation(status="failed", error="The storage is full.")
@@ -143,16 +155,15 @@ class TestContents:
         server.answer("GET checkpoints/m12.c1/diff/", CHANGES)
         shown = cli("diff", "m12.c1", "m12.c3").stdout
         assert shown.startswith(DIFF)
-        assert "logo.png: added, - → 2.0 KiB; binary, large, or not kept" in shown
-        assert shown.count("+two") == 1  # what the agent keeps outside the workspace is named, no more
-        assert "/var/lib/talk.jsonl: modified, 1 B → 2 B; not of the workspace" in shown
-        assert server.asked[0].query == {"to": "m12.c3"}
+        assert "logo.png: added, - → 2.0 KiB; binary" in shown
+        assert "old.py → new.py: renamed, 1.0 KiB → 1.0 KiB; no line differs" in shown
+        assert server.asked[0].query == {"to": "m12.c3", "git": "false"}
 
     def test_its_summary_counts_lines(self, server: Recorded, cli: Cli) -> None:
         server.answer("GET checkpoints/m12.c1/diff/", CHANGES)
         shown = cli("diff", "--stat", "m12.c1", "m12.c3").stdout
         assert "+2 −1" in shown
-        assert "3 files changed" in shown
+        assert "3 files changed, +2.0 KiB" in shown
 
 
 class TestTerminal:

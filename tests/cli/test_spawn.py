@@ -131,6 +131,12 @@ class TestFiles:
 
 
 class TestBranch:
+    def test_without_a_prompt_it_just_goes_on(self, server: Recorded, cli: Cli) -> None:
+        server.answer("POST checkpoints/m12.c4/branch/", machine(handle="m13", source="m12.c4"), status=202)
+        done = cli("branch", "m12.c4")
+        assert done.returncode == 0, done.stderr
+        assert server.asked[0].body["prompt"] == ""
+
     def test_it_goes_on_from_the_checkpoint_with_its_parent_s_type(self, server: Recorded, cli: Cli) -> None:
         server.answer("POST checkpoints/m12.c4/branch/", machine(handle="m13", source="m12.c4"), status=202)
         done = cli("branch", "m12.c4", "Try again")

@@ -71,6 +71,20 @@ class TestWatch:
         assert "  resume: done (succeeded)\n" in done.stderr
         assert done.stdout == "new\n"
 
+    def test_before_it_goes_back_it_says_what_it_costs_if_that_cannot_be(
+        self, server: Recorded, cli: Cli
+    ) -> None:
+        told = "m12.c2, which is 3 model calls and 0.04 USD earlier"
+        found = {"handle": "m12.c2", "turns": 3, "micros": 40_000, "sentence": told}
+        preview = {"checkpoint": "m12.c3", "possible": True, "sentence": "", "currency": "USD"}
+        server.answer("GET machines/m12/rollback/", {**preview, "fallback": found})
+        server.answer("POST machines/m12/rollback/", operation(verb="rollback"), status=202)
+
+        done = cli("rollback", "m12", "m12.c3")
+
+        assert done.returncode == 0, done.stderr
+        assert f"Should m12.c3 not be restorable, it goes back to {told}." in done.stderr
+
     def test_it_says_what_an_operator_has_to_do_and_goes_on_when_that_was_done(
         self, server: Recorded, cli: Cli
     ) -> None:
@@ -78,6 +92,14 @@ class TestWatch:
         stuck = operation(
             verb="rollback", status="needs_operator", error="VM 10012 is locked: run qm unlock 10012."
         )
+        nothing = {
+            "checkpoint": "m12.c3",
+            "possible": True,
+            "sentence": "",
+            "currency": "USD",
+            "fallback": None,
+        }
+        server.answer("GET machines/m12/rollback/", nothing)
         server.answer("POST machines/m12/rollback/", begun, status=202)
         server.answer(f"GET operations/{begun['id']}/", stuck, operation(verb="rollback", status="succeeded"))
         server.answer("GET machines/m12/log/", page("restoring"), page("terminated"))
@@ -85,7 +107,7 @@ class TestWatch:
         done = cli("rollback", "m12", "m12.c3", "--watch")
         assert done.returncode == 0, done.stderr
         assert "run qm unlock 10012" in done.stderr
-        assert server.asked[0].body == {"checkpoint": "m12.c3"}
+        assert server.requests("POST machines/m12/rollback/")[0].body == {"checkpoint": "m12.c3"}
 
     def test_with_json_every_piece_is_a_line_of_it(self, server: Recorded, cli: Cli) -> None:
         server.answer("GET machines/m12/log/", page("terminated", "one"))

@@ -202,7 +202,10 @@ class Scene:
             names = [one.name for one in driver().snapshots(machine.guest.vm) if one.complete]
             expected = 1 if checkpoint.usable else 0
             assert names.count(checkpoint.snapshot) >= expected, f"{checkpoint} has no snapshot"
-            assert checkpoint.state in {"captured", "broken"}
+            assert checkpoint.state in {"captured", "broken", "pruned"}
+            assert checkpoint.state != "pruned" or checkpoint.snapshot not in names, (
+                f"{checkpoint} left its snapshot"
+            )
 
 
 @pytest.fixture

@@ -3,18 +3,26 @@
 CI runs a sample in which every pair occurs; `--whole` runs every cell. The matrix is printed at the end.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
+from checkpoints import actions as checkpoints
+from checkpoints import pruning
+from checkpoints import reconcile as snapshots
 from checkpoints.models import Checkpoint
+from checkpoints.states import Depth
 from guests import actions as guests
 from guests.models import Guest
 from guests.states import State as GuestState
 from machines import actions
+from machines import pruning as retention
 from machines.models import Machine
 from operations.models import Operation
 from proxmox.connect import driver
@@ -80,6 +88,60 @@ def _rolled_back(scene: Scene) -> Check:
     return check
 
 
+def _one_file_back(scene: Scene) -> Check:
+    machine = scene.running()
+    file = '"${GUEST_ROOT:-}/workspace/a"'
+    driver().run(machine.guest.vm, f"echo one > {file}")
+    target = actions.checkpoint(machine, by=scene.alice)
+    scene.carry()
+    driver().run(machine.guest.vm, f"echo two > {file}")
+    machine.refresh_from_db()
+    target = Checkpoint.objects.get(pk=target.pk)
+    operation = actions.restore_file(machine, target, "a", by=scene.alice)
+
+    def check() -> None:
+        operation.refresh_from_db()
+        machine.refresh_from_db()
+        assert machine.state == "running"
+        assert operation.error or operation.status == "succeeded"
+        expected = b"two\n" if operation.error else b"one\n"
+        assert driver().run(machine.guest.vm, f"cat {file}").out == expected
+
+    return check
+
+
+def _fell_back(scene: Scene) -> Check:
+    """Somebody has deleted the snapshot that is gone back to; the one before it is."""
+    machine = scene.running()
+    older, target = (_taken(scene, machine) for _ in range(2))
+    _await(driver().delete_snapshot(machine.guest.vm, target.snapshot))
+    actions.rollback(machine, target, by=scene.alice)
+
+    def check() -> None:
+        snapshots.reconcile()
+        machine.refresh_from_db()
+        target.refresh_from_db()
+        assert machine.state in {"running", "failed"}
+        if machine.state == "running":
+            assert machine.present_id == older.id
+        assert (target.state, bool(target.error)) == ("broken", True)
+
+    return check
+
+
+def _taken(scene: Scene, machine: Machine) -> Checkpoint:
+    machine.refresh_from_db()
+    checkpoint = actions.checkpoint(machine, by=scene.alice)
+    scene.carry()
+    checkpoint.refresh_from_db()
+    return checkpoint
+
+
+def _await(upid: str | None) -> None:
+    while upid and not driver().tasks([upid])[0].result:
+        time.sleep(0.02)
+
+
 def _deleted(scene: Scene) -> Check:
     machine = scene.running()
     checkpoint = actions.checkpoint(machine, by=scene.alice)
@@ -137,6 +199,117 @@ def _restored(scene: Scene) -> Check:
     return check
 
 
+def _pruned(scene: Scene) -> Check:
+    """One goes, the machine's present stays; whatever happens on the way, in the end it is gone as a whole."""
+    machine = scene.running()
+    goes, stays = (_taken(scene, machine) for _ in range(2))
+    pruning.set_rules(scene.project, ONE, by=scene.alice)
+    assert retention.prune(scene.project) == 1
+
+    def check() -> None:
+        goes.refresh_from_db()
+        if goes.state == "pruning":
+            assert goes.error
+            assert Operation.objects.filter(verb="prune", status="failed").exists()
+            Operation.objects.update(finished_at=timezone.now() - 2 * pruning.AGAIN_AFTER)
+            assert pruning.carry_on() == 1
+            scene.carry()
+            goes.refresh_from_db()
+        stays.refresh_from_db()
+        assert (goes.state, stays.state) == ("pruned", "captured")
+        assert not [one for one in _backups(scene, machine) if str(goes.id) in one.notes]
+        assert bool(stays.backup) == bool(
+            [one for one in _backups(scene, machine) if str(stays.id) in one.notes]
+        )
+
+    return check
+
+
+ONE = {"keep_last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "milestones": False}
+
+
+def _taken(scene: Scene, machine: Machine) -> Checkpoint:
+    checkpoint = actions.checkpoint(machine, by=scene.alice)
+    scene.carry()
+    checkpoint.refresh_from_db()
+    assert checkpoint.usable, checkpoint.error
+    machine.refresh_from_db()
+    return checkpoint
+
+
+def _verified(scene: Scene) -> Check:
+    taken = actions.checkpoint(scene.running(), by=scene.alice)
+    scene.carry()
+    checkpoint = Checkpoint.objects.select_related("guest", "project").get(pk=taken.pk)
+    verification = actions.verify(checkpoint, Depth.CONTENT, by=scene.alice)
+
+    def check() -> None:
+        verification.refresh_from_db()
+        checkpoint.refresh_from_db()
+        assert verification.verdict in {"passed", "abandoned"}
+        assert verification.sentence
+        assert checkpoint.state == "captured"
+        assert bool(checkpoint.proven_at) == (verification.verdict == "passed")
+        assert Guest.objects.get(pk=verification.scratch_id).state == GuestState.GONE
+
+    return check
+
+
+def _exported(scene: Scene) -> Check:
+    taken = actions.checkpoint(scene.running(), by=scene.alice)
+    scene.carry()
+    checkpoint = Checkpoint.objects.select_related("guest", "project").get(pk=taken.pk)
+    actions.export(checkpoint, by=scene.alice)
+
+    def check() -> None:
+        checkpoint.refresh_from_db()
+        operation = Operation.objects.get(verb="export")
+        found = [one for one in driver().backups(scene.node.name, "local") if str(checkpoint.id) in one.notes]
+        assert len(found) == bool(checkpoint.backup)
+        assert bool(checkpoint.backup) == (operation.status == "succeeded")
+        assert checkpoint.backup or operation.error
+
+    return check
+
+
+def _shared(scene: Scene) -> Check:
+    """Nothing changes between two checkpoints around calls: the second shares the snapshot, or has its own."""
+    machine = scene.running()
+    first = _around_a_call(scene, machine)
+    scene.carry()
+    second = _around_a_call(scene, machine)
+
+    def check() -> None:
+        first.refresh_from_db()
+        second.refresh_from_db()
+        names = [one.name for one in driver().snapshots(machine.guest.vm)]
+        assert (first.state, names.count(first.snapshot)) == ("captured", 1)
+        assert second.state == "captured" or second.error
+        if second.shares:
+            assert (second.shares, second.snapshot, names) == (first, first.snapshot, [first.snapshot])
+            assert second.manifest
+        elif second.state == "captured":
+            assert names.count(second.snapshot) == 1
+
+    return check
+
+
+def _around_a_call(scene: Scene, machine: Machine) -> Checkpoint:
+    machine.refresh_from_db()
+    checkpoint = checkpoints.prepare(
+        project=scene.project,
+        guest=machine.guest,
+        origin=machine.subject,
+        name=machine.handle,
+        kind=Checkpoint.Kind.AUTOMATIC,
+        why="After answer 1",
+        parent=machine.present or machine.source,
+        position=checkpoints.Position(call_id=uuid4()),
+    )
+    Machine.objects.filter(pk=machine.pk).update(present=checkpoint)
+    return checkpoints.take(checkpoint, by=None)
+
+
 def _at_its_end(scene: Scene) -> Machine:
     machine = scene.running()
     actions.terminate(machine, by=scene.alice)
@@ -154,10 +327,17 @@ TRIALS = (
     Trial("start", "POST */status/start", _spawned),
     Trial("snapshot", "POST */snapshot", _checkpointed),
     Trial("rollback", "POST */rollback", _rolled_back),
+    Trial("fallback", "POST */rollback", _fell_back),
+    Trial("file", "POST */agent/file-write", _one_file_back),
     Trial("delete", "DELETE */snapshot/*", _deleted),
     Trial("destroy", "DELETE */qemu/*", _destroyed),
     Trial("backup", "POST */vzdump", _backed_up, "zfs"),
     Trial("restore", "POST */qemu", _restored, "zfs"),
+    Trial("verify", "POST */clone", _verified),
+    Trial("export", "POST */vzdump", _exported),
+    Trial("prune", "DELETE */snapshot/*", _pruned),
+    Trial("unback", "DELETE */content/*", _pruned, "zfs"),
+    Trial("share", "POST */agent/exec", _shared),
 )
 FAULTS: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -178,7 +358,7 @@ CELLS = list(product(TRIALS, FAULTS, DEATHS))
 def _sampled() -> list[tuple[Trial, str, str]]:
     """A third of the cells: every operation with several faults, every fault with several, every death with each."""
     return [
-        (trial, fault, DEATHS[(row // 3 + column) % 3])
+        (trial, fault, DEATHS[(row // 3 + column // 3) % 3])
         for row, trial in enumerate(TRIALS)
         for column, fault in enumerate(FAULTS)
         if (row + column) % 3 == 0

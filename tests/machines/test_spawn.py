@@ -48,6 +48,26 @@ class TestSpawn:
         assert branch.continues
         assert branch.source == left
 
+    def test_a_branch_without_a_prompt_just_goes_on(self, spawn, machine):
+        left = Checkpoint.objects.get(pk=actions.checkpoint_before_call(machine, 2, uuid.uuid4()))
+        left.move(CheckpointState.CAPTURED)
+
+        branch = spawn(source=left, prompt="")
+
+        assert (branch.continues, branch.prompt) == (True, "")
+        assert branch.title == f"Goes on from {left.handle}"
+
+    @pytest.mark.parametrize("more", [{}, {"type_name": "aider"}])
+    def test_without_a_prompt_there_has_to_be_a_conversation_that_its_agent_can_go_on_with(
+        self, spawn, machine, more
+    ):
+        number = 2 if more else 1
+        left = Checkpoint.objects.get(pk=actions.checkpoint_before_call(machine, number, uuid.uuid4()))
+        left.move(CheckpointState.CAPTURED)
+
+        with pytest.raises(Invalid, match="holds no conversation"):
+            spawn(source=left, prompt=" ", **more)
+
     def test_a_branch_from_before_the_first_call_begins_a_conversation_of_its_own(self, spawn, machine):
         left = Checkpoint.objects.get(pk=actions.checkpoint_before_call(machine, 1, uuid.uuid4()))
         left.move(CheckpointState.CAPTURED)

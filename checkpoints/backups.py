@@ -1,0 +1,93 @@
+"""The backup that belongs to a checkpoint where no branch can be made from a snapshot."""
+
+from django.conf import settings
+
+from checkpoints import capturing
+from checkpoints.capturing import HasCheckpoint
+from checkpoints.models import Checkpoint
+from checkpoints.states import State
+from guests import work as guests
+from operations.engine import Outcome
+from operations.slots import Slots
+from proxmox.connect import driver
+
+GONE_ON = (
+    "Its backup took so long that the agent had gone on before it was written; it was removed, and no machine can be "
+    "made from this checkpoint once its guest has gone on."
+)
+# Checkpoints that somebody asked for, or that end a machine.
+MILESTONES = {Checkpoint.Kind.MANUAL, Checkpoint.Kind.FINAL}
+
+
+def wanted(checkpoint: Checkpoint | None) -> bool:
+    """Where no branch can be made from a snapshot, checkpoints that somebody cares for are backed up, too."""
+    if checkpoint is None or not settings.PROXMOX_BACKUP_STORAGE or checkpoint.backup:
+        return False
+    known = checkpoint.guest.abilities
+    from_snapshots = known is None or known.links_snapshots or known.copies_snapshots
+    return checkpoint.kind in MILESTONES and not from_snapshots and checkpoint.state != State.BROKEN
+
+
+def back_up(context: HasCheckpoint) -> Outcome:
+    """Have Proxmox write the present, which is the snapshot that was just taken, to the backup storage."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not wanted(checkpoint):
+        return None
+    storage = settings.PROXMOX_BACKUP_STORAGE
+    return driver().back_up(checkpoint.guest.vm, storage, f"{checkpoint.handle} {checkpoint.id}")
+
+
+def look_for_backup(context: HasCheckpoint) -> bool | str:
+    """What became of a backup whose answer was lost."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not wanted(checkpoint) or _find_backup(checkpoint):
+        return True
+    vm, since = checkpoint.guest.vm, checkpoint.created_at.timestamp()
+    upid = driver().find_task(vm.node, "vzdump", vm.vmid, since)
+    return upid if upid and not driver().tasks([upid])[0].result else False
+
+
+def file_backup(context: HasCheckpoint) -> Outcome:
+    """Note where the backup is, if it holds the checkpoint's state; one that holds a later one is removed."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not wanted(checkpoint) or not (volume := _find_backup(checkpoint)):
+        return None
+    if _has_gone_on(checkpoint):
+        not_backed_up(context, GONE_ON)
+        return driver().delete_volume(checkpoint.guest.node, volume)
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(backup=volume)
+    checkpoint.backup = volume
+    return None
+
+
+def _has_gone_on(checkpoint: Checkpoint) -> bool:
+    """Whether the guest's files are no longer those of the checkpoint: an agent is not held still for ever."""
+    if not guests.is_running(checkpoint.guest):
+        return False
+    if not checkpoint.digest:  # they could not be listed then; nothing proves that they are the same
+        return True
+    return capturing.digest_now(checkpoint) != checkpoint.digest
+
+
+def _find_backup(checkpoint: Checkpoint) -> str:
+    vm = checkpoint.guest.vm
+    found = driver().backups(vm.node, settings.PROXMOX_BACKUP_STORAGE, vm.vmid)
+    return next((one.volume for one in found if str(checkpoint.id) in one.notes), "")
+
+
+def not_backed_up(context: HasCheckpoint, sentence: str) -> None:
+    """The snapshot is there all the same; the checkpoint says what it lacks."""
+    if context.checkpoint:
+        Checkpoint.objects.filter(pk=context.checkpoint.pk).update(error=sentence)
+
+
+def needed(context: HasCheckpoint) -> bool:
+    return wanted(context.checkpoint)
+
+
+def slots(context: HasCheckpoint) -> Slots:
+    """Proxmox writes one backup at a time on a node (pve-manager: VZDump.pm, vzdump.lock)."""
+    checkpoint = context.checkpoint
+    if checkpoint is None or not wanted(checkpoint):
+        return {}
+    return {f"backup:{checkpoint.guest.node}": 1}

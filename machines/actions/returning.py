@@ -1,0 +1,72 @@
+"""Going back: where a machine may, what that would cost, and where its work goes on when it cannot. Queries only."""
+
+from typing import NamedTuple
+
+from checkpoints import actions as checkpoints
+from checkpoints import fallback
+from checkpoints.models import Checkpoint
+from machines.actions.begin import require
+from machines.models import Machine
+from machines.states import State
+from projects.errors import Conflict
+
+
+class Fallback(NamedTuple):
+    """What is gone back to when a checkpoint cannot be restored, and what that loses more: calls, and money."""
+
+    handle: str
+    turns: int
+    micros: int
+    sentence: str
+
+
+class RollbackPreview(NamedTuple):
+    """What a return would come to. `sentence` is why it is not possible."""
+
+    checkpoint: str
+    possible: bool
+    sentence: str
+    currency: str
+    fallback: Fallback | None
+
+
+def rollback_preview(machine: Machine, target: Checkpoint) -> RollbackPreview:
+    """What `rollback` would do now, and what it would cost if the target turned out not to be restorable."""
+    refusal = ""
+    try:
+        require_return(machine, target)
+    except Conflict as conflict:
+        refusal = str(conflict)
+    currency = machine.project.currency
+    return RollbackPreview(target.handle, not refusal, refusal, currency, _fallback(target, currency))
+
+
+def _fallback(target: Checkpoint, currency: str) -> Fallback | None:
+    found = next(iter(fallback.chain(target)), None)
+    if found is None:
+        return None
+    lost = fallback.cost(target, found)
+    return Fallback(found.handle, lost.turns, lost.micros, fallback.told(found.handle, lost, currency))
+
+
+def require_return(machine: Machine, target: Checkpoint) -> bool:
+    """Whether the present has to be kept first. Raises `Conflict` when the machine cannot go back there."""
+    require(machine, "rollback")
+    if target.guest_id != machine.guest_id:
+        raise Conflict(
+            f"Checkpoint {target.handle} lives in another guest than {machine.handle}. "
+            f'Branch instead: autovibe branch {target.handle} "…"'
+        )
+    keeps_present = machine.state in {State.RUNNING, State.PAUSED}  # else its last checkpoint is its present
+    checkpoints.require_restorable(target, keeps_present=keeps_present)
+    return keeps_present
+
+
+def way_out(machine: Machine) -> str:
+    """The last checkpoint that outlived its guest, in a backup or in another one, and what is lost since."""
+    last = machine.present or machine.source
+    found = fallback.haven(last, gone=machine.guest_id)
+    if found is None:
+        return "There is nothing to branch from."
+    told = fallback.told(found.handle, fallback.cost(last, found), machine.project.currency)
+    return f"Branch from {told}: bin/autovibe branch {found.handle}"

@@ -1,0 +1,112 @@
+"""An agent that dies with its guest after a call goes on from the checkpoint of that call, and finishes the job."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from tests.e2e.stack import Stack, eventually
+
+pytestmark = pytest.mark.e2e
+
+PROMPT = "Write a fizzbuzz with tests and make them pass"
+SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "0.5"}
+TRANSCRIPT = "/var/lib/autovibe/vibe/transcript.jsonl"
+CALLS = 2  # after so many the guest dies
+
+
+@pytest.fixture(params=["", "worker", "hub"], ids=["nothing else", "worker", "hub"], scope="module")
+def machine(request, stack: Stack) -> dict[str, Any]:
+    """One that has gone through it; `part` is killed while it is put back."""
+    handle = stack.spawn(PROMPT)
+    target = eventually(lambda: captured(stack, handle), what=f"the checkpoint after call {CALLS}")
+    switch_off(stack, stack.get(f"machines/{handle}/"))
+    before = transcript(stack, target)
+    stack.post(f"machines/{handle}/rollback/", {"checkpoint": target})
+    if request.param:
+        stack.kill(request.param)
+        stack.start(request.param)
+    eventually(lambda: stack.get(f"machines/{handle}/")["state"] != "restoring", seconds=90)
+    ended = stack.await_state(handle, "terminated", seconds=120)
+    return {**ended, "before": before, "after": transcript(stack, stack.checkpoints(handle)[-1]["handle"])}
+
+
+def captured(stack: Stack, handle: str) -> str:
+    """The checkpoint in which that many answers are, once it can be returned to."""
+    found = [one for one in stack.checkpoints(handle) if one["why"] == f"After answer {CALLS}"]
+    return str(found[0]["handle"]) if found and found[0]["state"] == "captured" else ""
+
+
+def switch_off(stack: Stack, machine: dict[str, Any]) -> None:
+    """Its VM loses its power, and nobody tells autovibe."""
+    root = f"{stack.node_url}/api2/json/nodes/{machine['node']}/qemu/{machine['vmid']}/status"
+    headers = {"Authorization": f"PVEAPIToken={stack.environment['PROXMOX_TOKEN']}"}
+    requests.post(f"{root}/stop", headers=headers, timeout=10).raise_for_status()
+
+    def power() -> str:
+        return str(requests.get(f"{root}/current", headers=headers, timeout=10).json()["data"]["status"])
+
+    eventually(lambda: power() == "stopped", what="the VM to be off")
+
+
+def transcript(stack: Stack, checkpoint: str) -> list[dict[str, Any]]:
+    response = stack.call("GET", f"checkpoints/{checkpoint}/file/", params={"path": TRANSCRIPT})
+    assert response.ok, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def turns(messages: list[dict[str, Any]]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
+
+
+class TestAnAgentThatDiedWithItsGuest:
+    def test_it_finishes_the_job(self, stack, machine):
+        last = stack.checkpoints(machine["handle"])[-1]["handle"]
+        program = stack.call("GET", f"checkpoints/{last}/file/", params={"path": "fizzbuzz.py"}).text
+        said = stack.get(f"machines/{machine['handle']}/log/", limit=2000)["lines"]
+
+        assert machine["exit_code"] == 0
+        assert "def " in program
+        assert "OK" in [line["text"].strip() for line in said]
+
+    def test_its_transcript_goes_on_where_the_checkpoint_has_it(self, machine):
+        before, after = machine["before"], machine["after"]
+
+        assert turns(before) == CALLS
+        assert after[: len(before)] == before
+        assert turns(after) > CALLS
+
+    def test_its_transcript_has_no_hole_and_nothing_twice(self, machine):
+        messages = machine["after"]
+
+        assert [one["role"] for one in messages] == (["user", "assistant"] * len(messages))[: len(messages)]
+        for asking, answering in zip(messages[1::2], messages[2::2], strict=False):
+            asked = [block["id"] for block in asking["content"] if block["type"] == "tool_use"]
+            answered = [
+                block["tool_use_id"] for block in answering["content"] if block["type"] == "tool_result"
+            ]
+            assert asked == answered
+        used = [b["id"] for one in messages for b in one["content"] if b["type"] == "tool_use"]
+        assert len(used) == len(set(used))
+
+    def test_no_call_is_charged_twice(self, stack, machine):
+        with psycopg.connect(stack.environment["DATABASE_URL"]) as connection:
+            charged = connection.execute(
+                "SELECT reservation_id, sum(calls) FROM budgets_ledgerentry "
+                "WHERE machine_id = %s AND kind IN ('usage', 'assumed') AND calls > 0 GROUP BY reservation_id",
+                [machine["id"]],
+            ).fetchall()
+        made = stack.get(f"machines/{machine['handle']}/calls/", page_size=200)["results"]
+
+        assert Counter(count for _, count in charged) == {1: len(charged)}
+        assert len(charged) == len(made)
+        stack.manage("ledger", "verify")  # raises when the sums do not agree
+
+    def test_none_that_the_checkpoint_has_is_made_again(self, stack, machine):
+        """One may have been on its way to the guest when that died; nobody has its answer."""
+        made = stack.get(f"machines/{machine['handle']}/calls/", page_size=200)["results"]
+
+        assert turns(machine["after"]) <= len(made) <= turns(machine["after"]) + 1
