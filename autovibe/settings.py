@@ -198,6 +198,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "CheckpointStateEnum": "checkpoints.states.State",
+        "CheckpointKindEnum": "checkpoints.models.Checkpoint.Kind",
+        "DepthEnum": "checkpoints.states.Depth",
+        "MachineStateEnum": "machines.states.State",
+        "OperationStatusEnum": "operations.models.Status",
+    },
 }
 
 # --- Proxmox --------------------------------------------------------------------------------------------------

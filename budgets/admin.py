@@ -1,9 +1,6 @@
 """Budgets, the ledger and what moves limits, in the Django admin: to be read. Changes go through the actions."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 
 from budgets.models import (
     Budget,
@@ -17,17 +14,7 @@ from budgets.models import (
     Transfer,
     Window,
 )
-
-
-class ReadOnly(admin.ModelAdmin[Any]):
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
+from events.admin import ReadOnly
 
 
 @admin.register(Budget)

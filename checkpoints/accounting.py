@@ -86,9 +86,8 @@ def reckon(project: Project) -> int:
     listed = Checkpoint.objects.filter(project=project).exclude(manifest=None)
     noted = listed.values_list("pk", "unique_bytes", "stored_bytes")
     news = [key for key, *before in noted if tuple(before) != own.get(key, (0, 0))]
-    for (
-        key
-    ) in news:  # one by one: rows that others lock at the same time are not waited for with others in hand
+    # One by one: rows that others lock at the same time are not waited for with others in hand.
+    for key in news:
         unique, stored = own.get(key, (0, 0))
         Checkpoint.objects.filter(pk=key).exclude(manifest=None).update(
             unique_bytes=unique, stored_bytes=stored

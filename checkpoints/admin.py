@@ -1,4 +1,4 @@
-"""In the Django admin: checkpoints, to be read, and what projects say of them."""
+"""In the Django admin: checkpoints, their proofs and effects, to be read; and what projects say of checkpoints."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,32 @@ from django import forms
 from django.contrib import admin
 
 from checkpoints import policy, retention
-from checkpoints.models import Checkpoint, Rules
+from checkpoints.models import Checkpoint, Effect, Rules, Verification
+from events.admin import ReadOnly
 from projects.errors import Invalid
 
 
 @admin.register(Checkpoint)
-class CheckpointAdmin(admin.ModelAdmin[Checkpoint]):
+class CheckpointAdmin(ReadOnly):
     list_display = ["handle", "project", "kind", "state", "why", "created_at"]
     list_filter = ["state", "kind"]
     search_fields = ["handle", "why"]
-    readonly_fields = [field.name for field in Checkpoint._meta.fields]
+    list_select_related = ["project"]
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnly):
+    list_display = ["checkpoint", "depth", "verdict", "sentence", "seconds", "asked_by", "asked_at"]
+    list_filter = ["depth", "verdict"]
+    search_fields = ["checkpoint__handle"]
+    list_select_related = ["checkpoint", "asked_by"]
+
+
+@admin.register(Effect)
+class EffectAdmin(ReadOnly):
+    list_display = ["project", "origin", "call_number", "kind", "summary", "at"]
+    list_filter = ["kind"]
+    search_fields = ["origin"]
     list_select_related = ["project"]
 
 

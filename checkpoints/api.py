@@ -179,12 +179,15 @@ class CheckpointDetail(APIView):
         return Response(CheckpointDetailSerializer(marked).data)
 
 
+class FilesSerializer(serializers.Serializer[Any]):
+    handle = serializers.CharField()
+    files = EntrySerializer(many=True)
+
+
 class CheckpointFiles(APIView):
     """The files of a checkpoint's workspace."""
 
-    @extend_schema(
-        responses=EntrySerializer(many=True), tags=["checkpoints"], operation_id="checkpoints_files"
-    )
+    @extend_schema(responses=FilesSerializer, tags=["checkpoints"], operation_id="checkpoints_files")
     def get(self, request: Request, reference: str) -> Response:
         checkpoint = actions.find(reference, user=request.user)
         return Response({"handle": checkpoint.handle, "files": files.entries(checkpoint)})

@@ -1,22 +1,24 @@
 """The backup that belongs to a checkpoint where no branch can be made from a snapshot."""
 
 from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 
 from checkpoints import capturing
 from checkpoints.capturing import HasCheckpoint
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
+from checkpoints.telling import record
 from guests import work as guests
 from operations.engine import Outcome
 from operations.slots import Slots
 from proxmox.connect import driver
+from proxmox.driver import Backup
 
 GONE_ON = (
     "Its backup took so long that the agent had gone on before it was written; it was removed, and no machine can be "
     "made from this checkpoint once its guest has gone on."
 )
-# Checkpoints that somebody asked for, or that end a machine.
-MILESTONES = {Checkpoint.Kind.MANUAL, Checkpoint.Kind.FINAL}
 
 
 def wanted(checkpoint: Checkpoint | None) -> bool:
@@ -25,7 +27,9 @@ def wanted(checkpoint: Checkpoint | None) -> bool:
         return False
     known = checkpoint.guest.abilities
     from_snapshots = known is None or known.links_snapshots or known.copies_snapshots
-    return checkpoint.kind in MILESTONES and not from_snapshots and checkpoint.state != State.BROKEN
+    return (
+        checkpoint.kind in Checkpoint.MILESTONES and not from_snapshots and checkpoint.state != State.BROKEN
+    )
 
 
 def back_up(context: HasCheckpoint) -> Outcome:
@@ -50,14 +54,22 @@ def look_for_backup(context: HasCheckpoint) -> bool | str:
 def file_backup(context: HasCheckpoint) -> Outcome:
     """Note where the backup is, if it holds the checkpoint's state; one that holds a later one is removed."""
     checkpoint = context.checkpoint
-    if checkpoint is None or not wanted(checkpoint) or not (volume := _find_backup(checkpoint)):
+    if checkpoint is None or not wanted(checkpoint) or not (found := _find_backup(checkpoint)):
         return None
     if _has_gone_on(checkpoint):
         not_backed_up(context, GONE_ON)
-        return driver().delete_volume(checkpoint.guest.node, volume)
-    Checkpoint.objects.filter(pk=checkpoint.pk).update(backup=volume)
-    checkpoint.backup = volume
+        return driver().delete_volume(checkpoint.guest.node, found.volume)
+    durable(checkpoint, found.volume, found.bytes)
     return None
+
+
+@transaction.atomic
+def durable(holder: Checkpoint, volume: str, size: int) -> None:
+    """A backup of so many bytes holds its state from now on."""
+    now = timezone.now()
+    Checkpoint.objects.filter(pk=holder.pk).update(backup=volume, backup_bytes=size, durable_at=now)
+    holder.backup = volume
+    record("checkpoint.durable", holder, backup=volume, bytes=size)
 
 
 def _has_gone_on(checkpoint: Checkpoint) -> bool:
@@ -69,10 +81,10 @@ def _has_gone_on(checkpoint: Checkpoint) -> bool:
     return capturing.digest_now(checkpoint) != checkpoint.digest
 
 
-def _find_backup(checkpoint: Checkpoint) -> str:
+def _find_backup(checkpoint: Checkpoint) -> Backup | None:
     vm = checkpoint.guest.vm
     found = driver().backups(vm.node, settings.PROXMOX_BACKUP_STORAGE, vm.vmid)
-    return next((one.volume for one in found if str(checkpoint.id) in one.notes), "")
+    return next((one for one in found if str(checkpoint.id) in one.notes), None)
 
 
 def not_backed_up(context: HasCheckpoint, sentence: str) -> None:

@@ -23,7 +23,7 @@ def chain(target: Checkpoint) -> list[Checkpoint]:
     if known is not None and not known.rolls_back_any:
         return []
     found = [one for one in _other_states(target) if one.guest_id == target.guest_id]
-    return sorted(found[:NEAR], key=lambda one: one.proven_at is None) + found[NEAR:]
+    return sorted(found[:NEAR], key=lambda one: not one.proven) + found[NEAR:]
 
 
 def cost(target: Checkpoint, other: Checkpoint) -> Cost:

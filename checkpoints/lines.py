@@ -19,8 +19,8 @@ WITH RECURSIVE line(id, parent_id, depth) AS (
     SELECT above.id, above.parent_id, line.depth + 1
     FROM line JOIN checkpoints_checkpoint above ON above.id = line.parent_id
 )
-SELECT id, handle, project_id, kind, state, error, origin, number, checkpoint.parent_id, manifest_id, ledger_entry,
-    spent_micros, created_at
+SELECT id, handle, project_id, guest_id, kind, state, error, origin, number, checkpoint.parent_id, shares_id, snapshot,
+    backup, manifest_id, ledger_entry, spent_micros, created_at, proven_depth
 FROM line JOIN checkpoints_checkpoint checkpoint USING (id) ORDER BY line.depth
 """
 

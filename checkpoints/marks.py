@@ -7,7 +7,7 @@ from django.db import transaction
 
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from events import actions as events
+from checkpoints.telling import record
 from projects.errors import Conflict, Invalid
 from projects.models import Project, User
 
@@ -44,7 +44,7 @@ def mark(
     changed = {field: value for field, value in asked.items() if getattr(current, field) != value}
     if changed:
         Checkpoint.objects.filter(pk=current.pk).update(**changed)
-        _record(current, by, changed)
+        record("checkpoint.marked", current, by=by.username, **changed)
     for field, value in asked.items():
         setattr(checkpoint, field, value)
     return checkpoint
@@ -78,15 +78,3 @@ def _note(note: str) -> str:
     if "\x00" in note:
         raise Invalid("The note holds a NUL character.")
     return note.strip()
-
-
-def _record(checkpoint: Checkpoint, by: User, changed: dict[str, Any]) -> None:
-    events.record(
-        "checkpoint.marked",
-        subject=checkpoint.subject,
-        project_id=checkpoint.project_id,
-        by=by.username,
-        handle=checkpoint.handle,
-        **changed,
-    )
-    events.ring("checkpoint.marked", subject=checkpoint.origin, project_id=checkpoint.project_id)

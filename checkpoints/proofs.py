@@ -25,6 +25,11 @@ from projects.models import Project, User
 
 DAY = timedelta(days=1)
 BACKUP = "backup"  # evidence["of"]: what was proven is the backup, not the snapshot
+AGREE = "Row, snapshot and list of files agree."
+NO_LIST = (
+    "It has no list of files to compare with: its guest was off or frozen when it was taken. "
+    "A boot drill shows whether it can be started."
+)
 DEPTHS = (Depth.METADATA, Depth.CONTENT, Depth.BOOT)
 
 

@@ -17,6 +17,7 @@ from checkpoints import retention
 from checkpoints.models import Checkpoint, Rules
 from checkpoints.retention import Retention
 from checkpoints.states import State
+from checkpoints.telling import record
 from events import actions as events
 from guests import locks
 from guests.models import Guest
@@ -61,7 +62,7 @@ def condemn(going: Iterable[Checkpoint]) -> None:
     """They go from now on. In a transaction that has locked their rows and looked whether anything needs them."""
     for checkpoint in going:
         checkpoint.move(State.PRUNING)
-        _record("checkpoint.pruning", checkpoint)
+        record("checkpoint.pruning", checkpoint)
 
 
 def carry_on() -> int:
@@ -152,7 +153,7 @@ def _pruned(checkpoint: Checkpoint) -> None:
         unique_bytes=0,
         stored_bytes=0,
     )
-    _record("checkpoint.pruned", checkpoint)
+    record("checkpoint.pruned", checkpoint)
     begin_next(checkpoint.guest)
 
 
@@ -160,18 +161,11 @@ def _failed(checkpoint: Checkpoint, sentence: str) -> None:
     """It stays as one that is to go, and says why it is still there."""
     error = f"{_why_broken(checkpoint)} {NOT_DELETED}{sentence}".strip()
     Checkpoint.objects.filter(pk=checkpoint.pk).update(error=error)
-    _record("checkpoint.not_pruned", checkpoint, sentence=sentence)
+    record("checkpoint.not_pruned", checkpoint, sentence=sentence)
 
 
 def _why_broken(checkpoint: Checkpoint) -> str:
     return checkpoint.error.partition(NOT_DELETED)[0].strip()
-
-
-def _record(kind: str, checkpoint: Checkpoint, **data: str) -> None:
-    events.record(
-        kind, subject=checkpoint.subject, project_id=checkpoint.project_id, handle=checkpoint.handle, **data
-    )
-    events.ring(kind, subject=checkpoint.origin, project_id=checkpoint.project_id)
 
 
 PRUNE: Plan[Checkpoint] = Plan(

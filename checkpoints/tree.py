@@ -120,7 +120,7 @@ def tree(
 
 _SHOWN = (
     "handle", "origin", "number", "kind", "trigger", "why", "state", "ram", "pinned", "name", "created_at",
-    "call_number", "spent_micros", "changed", "backup", "proven_at", "parent__handle", "shares__backup",
+    "call_number", "spent_micros", "changed", "backup", "proven_depth", "parent__handle", "shares__backup",
 )  # fmt: skip
 
 

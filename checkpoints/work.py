@@ -8,7 +8,7 @@ from checkpoints import backups, capturing
 from checkpoints.capturing import HasCheckpoint
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from events import actions as events
+from checkpoints.telling import record
 from guests import locks
 from guests import work as guests
 from operations.engine import Outcome, Plan, Step
@@ -64,7 +64,7 @@ def captured(checkpoint: Checkpoint | None) -> None:
     """Settle: it can be returned to from now on. Harmless when it is so already, or broken."""
     if checkpoint and checkpoint.state == State.REQUESTED:
         checkpoint.move(State.CAPTURED, captured_at=timezone.now())
-        _record("checkpoint.captured", checkpoint)
+        record("checkpoint.captured", checkpoint)
 
 
 def broken(context: HasCheckpoint, sentence: str) -> None:
@@ -78,14 +78,7 @@ def broken(context: HasCheckpoint, sentence: str) -> None:
 def fail(checkpoint: Checkpoint, sentence: str) -> None:
     """It cannot be returned to, or not any more."""
     checkpoint.move(State.BROKEN, error=sentence)
-    _record("checkpoint.broken", checkpoint, error=sentence)
-
-
-def _record(kind: str, checkpoint: Checkpoint, **data: str) -> None:
-    events.record(
-        kind, subject=checkpoint.subject, project_id=checkpoint.project_id, handle=checkpoint.handle, **data
-    )
-    events.ring(kind, subject=checkpoint.origin, project_id=checkpoint.project_id)
+    record("checkpoint.broken", checkpoint, error=sentence)
 
 
 # What every plan that takes a checkpoint on its way does for it; a failure is kept with it and stops nothing.

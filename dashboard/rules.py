@@ -12,7 +12,6 @@ from budgets import reports
 from checkpoints import pruning
 from checkpoints.models import Rules
 from checkpoints.policy import AFTER_RESPONSE, OVERLAP
-from checkpoints.retention import COUNTS
 from machines import policies, stored, types
 from machines import pruning as machines
 from machines.pruning import Fate, Preview

@@ -22,7 +22,7 @@ PROVEN: dict[str, str] = {
     Depth.BOOT: "a scratch guest was started from it, and its agent could go on",
 }
 DEPTHS: tuple[tuple[str, str, str], ...] = (
-    (Depth.METADATA, "Metadata", "Its record, its snapshot and its list of files agree. Takes a moment, needs no guest."),
+    (Depth.METADATA, "Metadata", "Its record, its snapshot and its list of files agree. Needs no guest."),
     (Depth.CONTENT, "Content", "And every file, hashed again in a scratch guest, is as it was listed."),
     (Depth.BOOT, "Boot drill", "And a scratch guest without a network starts from it, and its agent could go on."),
 )  # fmt: skip

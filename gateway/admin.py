@@ -7,13 +7,14 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from events.admin import ReadOnly
 from gateway.models import Call, Upstream, UpstreamKey
 from gateway.upstreams import actions as upstreams
 from projects.errors import Invalid
 
 
 @admin.register(Call)
-class CallAdmin(admin.ModelAdmin[Call]):
+class CallAdmin(ReadOnly):
     list_display = [
         "machine",
         "number",
@@ -26,15 +27,6 @@ class CallAdmin(admin.ModelAdmin[Call]):
         "stall_ms",
     ]
     list_filter = ["state", "model", "upstream", "offline"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Call | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Call | None = None) -> bool:
-        return False
 
 
 class KeyForm(forms.ModelForm[UpstreamKey]):

@@ -127,6 +127,7 @@ class Keeper:
     async def _before(self, command: str) -> None:
         why = f"Before {command}"
         if known := self._checkpoint_id:
+            await self._wait_for(known)  # it may have been late for the answer's first byte
             there: bool = await database.run(machines.taken_before_tool, known, why=why)
             if there:
                 return

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
+from events.admin import ReadOnly
 from guests.models import Guest
 
 
 @admin.register(Guest)
-class GuestAdmin(admin.ModelAdmin[Guest]):
+class GuestAdmin(ReadOnly):
     list_display = ["vmid", "node", "project", "state", "power", "observed_at"]
     list_filter = ["state", "power", "node"]
     search_fields = ["vmid"]
-    readonly_fields = [field.name for field in Guest._meta.fields]

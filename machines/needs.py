@@ -32,7 +32,7 @@ def known_of(project: Project, guest: Guest | None = None) -> list[Known]:
 
 _FIELDS = (
     "id", "handle", "origin", "number", "state", "kind", "trigger", "captured_at", "created_at", "shares",
-    "parent", "pinned", "proven_at", "name",
+    "parent", "pinned", "proven_depth", "name",
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def _known(checkpoint: Checkpoint, broke: dict[str, Event]) -> Known:
         parent=checkpoint.parent_id,
         genesis=checkpoint.kind == Kind.GENESIS,
         pinned=checkpoint.pinned,
-        proven=checkpoint.proven_at is not None,
+        proven=checkpoint.proven,
         milestone=_milestone(checkpoint),
     )
 

@@ -33,7 +33,7 @@ EXPORTS_AT_ONCE = 2
 LOOKED_AT, COUNTED_AT_ONCE = 50, 200  # candidates of one kind in a round
 DEEP = (Depth.CONTENT, Depth.BOOT)
 
-_MILESTONE = Q(kind__in=(Checkpoint.Kind.MANUAL, Checkpoint.Kind.FINAL)) | ~Q(name="")
+_MILESTONE = Q(kind__in=Checkpoint.MILESTONES) | ~Q(name="")
 _RELATED = ("project", "guest", "shares__guest", "shares__manifest", "manifest")
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import F, QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -79,7 +79,7 @@ class CheckpointVerify(APIView):
         return Response(VerificationSerializer(verification).data, status=202)
 
 
-@extend_schema(tags=["checkpoints"], operation_id="checkpoints_verifications")
+@extend_schema_view(get=extend_schema(tags=["checkpoints"], operation_id="checkpoints_verifications"))
 class CheckpointVerifications(ListAPIView[Verification]):
     """Every proof of it, and every attempt, newest first."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +19,7 @@ from projects.permissions import acting, require
 SHOWN = 500
 
 
+@extend_schema_field({"oneOf": [{"type": "boolean"}, {"type": "integer", "minimum": 0}]})
 class Milestones(serializers.Field[Any, Any, Any, Any]):
     """True: kept for ever; false: not for being milestones; else for so many days."""
 
@@ -31,7 +32,7 @@ class Milestones(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-class RulesSerializer(serializers.Serializer[Any]):
+class RetentionSerializer(serializers.Serializer[Any]):
     """How many checkpoints of each machine are kept; each rule counts what those before it do not keep."""
 
     keep_last = serializers.IntegerField(required=False, help_text="The last ones.")
@@ -53,9 +54,9 @@ class FateSerializer(serializers.Serializer[Any]):
     backup_bytes = serializers.IntegerField()
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class RetentionPreviewSerializer(serializers.Serializer[Any]):
     project = serializers.CharField()
-    rules = RulesSerializer()
+    rules = RetentionSerializer()
     keeps = serializers.IntegerField(help_text="How many checkpoints stay.")
     goes = serializers.IntegerField(help_text="How many go.")
     frees_bytes = serializers.IntegerField(help_text="Of contents in our database.")
@@ -79,20 +80,20 @@ class ProjectRetention(APIView):
 
     @extend_schema(
         parameters=ASKED,
-        responses=PreviewSerializer,
+        responses=RetentionPreviewSerializer,
         tags=["checkpoints"],
         operation_id="projects_retention_preview",
     )
     def get(self, request: Request, slug: str) -> Response:
         """Nothing is deleted. Other rules than the project's can be tried."""
         project = projects.find(slug, user=request.user)
-        asked = checked(RulesSerializer, request.query_params)
+        asked = checked(RetentionSerializer, request.query_params)
         rules = retention.parse(asked, pruning.rules_of(project))
         return self._answer(slug, machines.preview(project, rules))
 
     @extend_schema(
-        request=RulesSerializer,
-        responses=PreviewSerializer,
+        request=RetentionSerializer,
+        responses=RetentionPreviewSerializer,
         tags=["checkpoints"],
         operation_id="projects_retention_set",
     )
@@ -100,13 +101,13 @@ class ProjectRetention(APIView):
         """Set the project's rules; what is not said is as in the settings."""
         project = projects.find(slug, user=request.user)
         require(request.user, "manage_project", project)
-        asked = checked(RulesSerializer, request.data)
+        asked = checked(RetentionSerializer, request.data)
         pruning.set_rules(project, asked, by=acting(request.user))
         return self._answer(slug, machines.preview(project))
 
     @extend_schema(
         request=PruneSerializer,
-        responses={200: PreviewSerializer, 202: PreviewSerializer},
+        responses={200: RetentionPreviewSerializer, 202: RetentionPreviewSerializer},
         tags=["checkpoints"],
         operation_id="projects_retention_prune",
     )
@@ -134,4 +135,4 @@ class ProjectRetention(APIView):
             "checkpoints": listed[:SHOWN],
             "more": max(len(listed) - SHOWN, 0),
         }
-        return Response(PreviewSerializer(answer).data, status=status)
+        return Response(RetentionPreviewSerializer(answer).data, status=status)

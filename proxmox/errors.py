@@ -101,6 +101,8 @@ _TEXTS: list[tuple[str, type[ProxmoxError]]] = [
     (r"^unexpected status$|unable to get last line|interrupted by signal|received interrupt", UnknownOutcome),
     (r"already (exists|used|running|defined)|convert a template to a template|refusing to override", Exists),
     # What storages, qemu-img, zstd and vma say of data that has rotted; the last line is the embedded node.
+    # Of what is being written nothing is lost yet: the place it goes to is at fault.
+    (r"(error|failed) (while )?writing|write (error|failed)", Capacity),
     (r"input/output error|image is corrupt|structure needs cleaning", Damaged),
     (r"chec[hk]sum|decoding error|unable to load chunk|wrong vma", Damaged),
     (r"stored content \S+ |snapshot data '.*' is missing|(manifest|archive) '.*' is damaged", Damaged),

@@ -34,6 +34,8 @@ class Checkpoint(models.Model):
         MANUAL = "manual"
         FINAL = "final"
 
+    MILESTONES = (Kind.MANUAL, Kind.FINAL)  # that somebody asked for, or that end a machine
+
     class Trigger(models.TextChoices):
         """What it was taken for."""
 
@@ -162,14 +164,19 @@ class Checkpoint(models.Model):
     @property
     def milestone(self) -> bool:
         """Whether somebody cares for it: it has a name, was asked for, or is the end of its machine."""
-        return bool(self.name) or self.kind in (self.Kind.MANUAL, self.Kind.FINAL)
+        return bool(self.name) or self.kind in self.MILESTONES
+
+    @property
+    def proven(self) -> bool:
+        """Whether it was tried out. That its records agree proves little."""
+        return self.proven_depth in (Depth.CONTENT, Depth.BOOT)
 
     @property
     def standing(self) -> str:
         """Its state, as far as it has come: captured, durable (a backup holds it too), verified (it was proven)."""
         if self.state != State.CAPTURED:
             return self.state
-        if self.proven_at:
+        if self.proven:
             return "verified"
         return "durable" if self.holder.backup else "captured"
 

@@ -50,9 +50,7 @@ def moment(request: PageRequest, handle: str) -> HttpResponse:
         if request.htmx:
             return HttpResponseClientRedirect(reverse("dashboard:machine", args=[found.handle]))
         return redirect("dashboard:machine", found.handle)
-    response = show(request, "dashboard/machine.html", "whole", context)
-    response["HX-Push-Url"] = context["here"]
-    return response
+    return show(request, "dashboard/machine.html", "whole", context)
 
 
 def _context(request: PageRequest, found: Machine) -> dict[str, Any]:

@@ -25,8 +25,10 @@ PAGE = "dashboard/rules.html"
 def detail(request: PageRequest, slug: str) -> HttpResponse:
     """`?machines` lists what the machines store, which takes longer to reckon."""
     found = projects.find(slug, user=request.user)
-    more = {"by_machine": stored.by_machine(found)} if "machines" in request.GET else {}
-    return _page(request, found, **rules.preview_of(found), **more)
+    context = rules.preview_of(found)
+    if "machines" in request.GET:
+        context["by_machine"] = stored.by_machine(found)
+    return _page(request, found, context)
 
 
 @require_POST
@@ -36,12 +38,12 @@ def policy(request: PageRequest, slug: str) -> HttpResponse:
     found = _managed(request, slug)
     form = rules.PolicyForm(request.POST)
     if not form.is_valid():
-        return _page(request, found, policy_form=form, status=422, **rules.preview_of(found))
+        return _page(request, found, {"policy_form": form, **rules.preview_of(found)}, status=422)
     try:
         policies.set_departures(found, form.said, by=request.user)
     except Refusal as refusal:
         context = {"policy_form": form, "policy_refusal": refusal, **rules.preview_of(found)}
-        return _page(request, found, status=refusal.status, **context)
+        return _page(request, found, context, status=refusal.status)
     messages.success(request, f"Checkpoints of {slug} are taken by these rules from now on.")
     return redirect("dashboard:rules", slug)
 
@@ -53,15 +55,15 @@ def keeping(request: PageRequest, slug: str) -> HttpResponse:
     found = _managed(request, slug)
     form = rules.RetentionForm(request.POST)
     if not form.is_valid():
-        return _page(request, found, retention_form=form, status=422, **rules.preview_of(found))
+        return _page(request, found, {"retention_form": form, **rules.preview_of(found)}, status=422)
     try:
         if "preview" in request.POST:
             asked = machines.preview(found, retention.parse(form.said, pruning.defaults()))
-            return _page(request, found, retention_form=form, trying=True, **rules.fates(asked))
+            return _page(request, found, {"retention_form": form, "trying": True, **rules.fates(asked)})
         pruning.set_rules(found, form.said, by=request.user)
     except Refusal as refusal:
         context = {"retention_form": form, "retention_refusal": refusal, **rules.preview_of(found)}
-        return _page(request, found, status=refusal.status, **context)
+        return _page(request, found, context, status=refusal.status)
     messages.success(request, f"Checkpoints of {slug} are kept by these rules from now on.")
     return redirect("dashboard:rules", slug)
 
@@ -85,7 +87,7 @@ def _managed(request: PageRequest, slug: str) -> Project:
     return found
 
 
-def _page(request: PageRequest, found: Project, *, status: int = 200, **more: Any) -> HttpResponse:
+def _page(request: PageRequest, found: Project, more: dict[str, Any], *, status: int = 200) -> HttpResponse:
     context = {
         "policy_form": rules.policy_form(found),
         "retention_form": rules.retention_form(found),

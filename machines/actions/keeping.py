@@ -83,9 +83,8 @@ def checkpoint_before_tool(machine: Machine, call_number: int, call_id: UUID, *,
 
 
 def taken_before_tool(checkpoint_id: UUID, *, why: str) -> bool:
-    """The checkpoint of this very call is the state before such a tool, too; False when it could not be taken."""
-    there = (CheckpointState.REQUESTED, CheckpointState.CAPTURED)
-    found = Checkpoint.objects.filter(pk=checkpoint_id, state__in=there)
+    """The checkpoint of this very call is the state before such a tool, too; False while, or when, it is not taken."""
+    found = Checkpoint.objects.filter(pk=checkpoint_id, state=CheckpointState.CAPTURED)
     return bool(found.update(trigger=Checkpoint.Trigger.RISK, why=why[:WHY_CHARACTERS_MAX]))
 
 

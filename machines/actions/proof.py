@@ -16,11 +16,6 @@ from projects.errors import Conflict
 from projects.models import User
 from proxmox.storage_kinds import Branch
 
-NO_LIST = (
-    "It has no list of files to compare with: its guest was off or frozen when it was taken. "
-    "A boot drill shows whether it can be started."
-)
-
 
 @transaction.atomic
 def verify(checkpoint: Checkpoint, depth: Depth, *, by: User | None, of_backup: bool = False) -> Verification:
@@ -30,6 +25,7 @@ def verify(checkpoint: Checkpoint, depth: Depth, *, by: User | None, of_backup: 
     cannot be found out here is answered at once, with the reason.
     """
     checkpoints.hold(checkpoint)
+    of_backup = of_backup or _only_from_backup(checkpoint, depth)
     evidence = {"of": proofs.BACKUP if of_backup else "snapshot"}
     if of_backup and not checkpoint.holder.backup:
         raise Conflict(f"Checkpoint {checkpoint.handle} has no backup that could be verified.")
@@ -47,6 +43,11 @@ def verify(checkpoint: Checkpoint, depth: Depth, *, by: User | None, of_backup: 
     return verification
 
 
+def _only_from_backup(checkpoint: Checkpoint, depth: Depth) -> bool:
+    """Whether a guest of it can be made from its backup only; then it is that which is proven."""
+    return depth != Depth.METADATA and checkpoint.branching.strategy == Branch.BACKUP
+
+
 def _hopeless(checkpoint: Checkpoint, depth: Depth, *, of_backup: bool) -> str:
     """Why a proof of that depth can be had in no way; "" when it can be tried."""
     if depth == Depth.METADATA:
@@ -54,7 +55,7 @@ def _hopeless(checkpoint: Checkpoint, depth: Depth, *, of_backup: bool) -> str:
     branching = checkpoint.branching
     if branching.strategy is None and not of_backup:
         return branching.sentence
-    return NO_LIST if depth == Depth.CONTENT and checkpoint.holder.manifest is None else ""
+    return proofs.NO_LIST if depth == Depth.CONTENT and checkpoint.holder.manifest is None else ""
 
 
 def _require_time(checkpoint: Checkpoint) -> None:

@@ -57,9 +57,26 @@ def require_return(machine: Machine, target: Checkpoint) -> bool:
             f"Checkpoint {target.handle} lives in another guest than {machine.handle}. "
             f'Branch instead: autovibe branch {target.handle} "…"'
         )
-    keeps_present = machine.state in {State.RUNNING, State.PAUSED}  # else its last checkpoint is its present
+    keeps_present = not _is_kept(machine)
     checkpoints.require_restorable(target, keeps_present=keeps_present)
     return keeps_present
+
+
+def _is_kept(machine: Machine) -> bool:
+    """Whether its last checkpoint is its present: taken as it ended, well, and nothing has run since."""
+    if machine.state in {State.RUNNING, State.PAUSED}:
+        return False
+    if machine.guest.at_rest:
+        return True
+    last, began = machine.present, machine.run_started_at
+    if (
+        last is None
+        or last.origin != machine.subject
+        or last.kind != Checkpoint.Kind.FINAL
+        or not last.usable
+    ):
+        return False
+    return began is None or (last.captured_at is not None and last.captured_at > began)
 
 
 def way_out(machine: Machine) -> str:

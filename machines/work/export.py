@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from checkpoints import proofs
+from checkpoints import backups, proofs
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
 from guests import actions as guest_actions
@@ -108,8 +108,8 @@ def _slots(export: Export) -> Slots:
 
 
 def _backup(export: Export) -> Backup | None:
-    """That of the very guest: what another export left half-way is no proof of anything."""
-    found = driver().backups(export.guest.node, settings.PROXMOX_BACKUP_STORAGE, export.guest.vmid)
+    """One that names the checkpoint holds it, whichever guest it was made of: it is shown once it is whole."""
+    found = driver().backups(export.guest.node, settings.PROXMOX_BACKUP_STORAGE)
     return next((one for one in found if str(export.checkpoint.id) in one.notes), None)
 
 
@@ -127,7 +127,7 @@ def _done(export: Export) -> None:
     arguments = export.operation.arguments
     current = Checkpoint.objects.select_for_update(no_key=True).get(pk=export.checkpoint.pk)
     if current.state == State.CAPTURED:
-        proofs.durable(current, arguments["volume"], arguments["bytes"])
+        backups.durable(current, arguments["volume"], arguments["bytes"])
     _drop(export)
 
 

@@ -1,5 +1,6 @@
 """What is asked of the scratch guest of a proof: all its files anew, its conversation, and whether its agent starts."""
 
+import hashlib
 import json
 import zlib
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from checkpoints import manifests, proofs
 from checkpoints.captures import LIST_BYTES_MAX
 from checkpoints.integrity import Books, compare, roots, told
-from checkpoints.models import Checkpoint
+from checkpoints.models import Checkpoint, Verification
+from checkpoints.states import Depth, Verdict
 from machines import actions, types
 from machines import guest as guest_programs
 from machines.types import MachineType, UnknownType
@@ -119,10 +121,22 @@ def probe(proof: Proof) -> Outcome:
     )
     ran = driver().run(proof.scratch.vm, script, seconds=PROBE_SECONDS)
     said = (ran.out + ran.err).decode(errors="replace").strip()[-300:]
-    proof.note(probe=said)
-    if ran.code:
-        proof.fault(f"The probe of {kind.title} failed with exit code {ran.code}: {said}", shared=True)
+    which = hashlib.sha256(kind.probe.encode()).hexdigest()
+    proof.note(probe=said, probe_sha256=which)
+    if not ran.code:
+        return None
+    sentence = f"The probe of {kind.title} failed with exit code {ran.code}: {said}"
+    if _has_passed(which):
+        proof.fault(sentence, shared=True)
+    else:
+        proof.note(undecided=f"{sentence}. It has never succeeded yet, so it may be wrong itself.")
     return None
+
+
+def _has_passed(probe_sha256: str) -> bool:
+    """Whether that probe ever succeeded: one with a mistake in it must not break every checkpoint of its type."""
+    passed = Verification.objects.filter(verdict=Verdict.PASSED, depth=Depth.BOOT)
+    return passed.filter(evidence__probe_sha256=probe_sha256).exists()
 
 
 # As the runner starts agents (`machines/guest/runner.py`: environment).

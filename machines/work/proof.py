@@ -51,8 +51,8 @@ class Proof:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is more to find out: not once something was found wrong."""
-        return not {"fault", "silent"} & self.verification.evidence.keys()
+        """Whether there is more to find out: not once something was found wrong, or that nothing can be found."""
+        return not {"fault", "silent", "undecided"} & self.verification.evidence.keys()
 
     def note(self, **evidence: Any) -> None:
         """Keep what was found for this proof."""

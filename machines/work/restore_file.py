@@ -94,8 +94,9 @@ def _record(work: Work, kind: str, **data: object) -> None:
     )
 
 
-# The agent is let go on only once the file is there.
-*_KEEP, _THAW = checkpoints.STEPS
+# The agent is let go on only once the file is there, and what was there before is kept.
+_KEEP = [step for step in checkpoints.STEPS if step.name != "thaw"]
+(_THAW,) = (step for step in checkpoints.STEPS if step.name == "thaw")
 
 PLAN: Plan[Work] = Plan(
     load=load,

@@ -1,20 +1,24 @@
 """Going back in place: the present is kept, then disk and conversation return to the checkpoint, and it goes on.
 
 One that cannot be restored is not the end: the next of `checkpoints.fallback.chain` is tried in its place. It is called
-broken once another one has come up in the same guest, or where Proxmox has said that it is damaged: a guest that
-does not start may also be its host's fault.
+broken only where Proxmox has said that its snapshot is damaged or gone. A guest that does not come up may be its host's
+fault, even when the next one does, a while later: such a one is looked into by a boot drill.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from checkpoints import fallback, proofs
+from checkpoints import fallback
 from checkpoints import work as checkpoints
+from checkpoints.giving_up import give_up
 from checkpoints.models import Checkpoint
+from checkpoints.states import Depth
 from checkpoints.states import State as CheckpointState
 from events import actions as events
 from guests import work as guests
+from machines import actions
 from machines.models import Machine
 from machines.work import bundle, context, identity, network
 from machines.work.context import Work, blocked, load, running
@@ -22,6 +26,7 @@ from machines.work.spawn import send_bundle, start_agent
 from machines.work.terminate import QUIET
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation
+from projects.errors import Refusal
 from proxmox import errors
 from proxmox.connect import driver
 
@@ -29,6 +34,8 @@ from proxmox.connect import driver
 _TELLING = frozenset({"rollback", "start", "agent", "files", "launch"})
 _OF_THE_HOST = (
     errors.Transient,
+    errors.UnknownOutcome,
+    errors.Exists,
     errors.Busy,
     errors.Stuck,
     errors.Capacity,
@@ -90,8 +97,8 @@ def _instead(work: Return, sentence: str, error: errors.ProxmoxError) -> str:
         return ""
     failed = _target(work)
     tried = [*_tried(work.operation), {"checkpoint": str(failed.pk), "sentence": sentence}]
-    if isinstance(error, errors.Damaged):
-        _break(failed, sentence)
+    if work.operation.step == "rollback" and isinstance(error, errors.Damaged | errors.Missing):
+        give_up(failed, sentence)
     asked = _found(tried[0])
     left = fallback.chain(asked)
     found = next((one for one in left if str(one.pk) not in {row["checkpoint"] for row in tried}), None)
@@ -123,9 +130,11 @@ def _go_to(work: Return, found: Checkpoint, asked: Checkpoint, sentence: str) ->
 
 
 def _returned(work: Return) -> None:
-    """It runs. Those that did not come up where this one has are at fault themselves."""
+    """It runs. Those that did not come up here are looked into, once there is time."""
     for row in _tried(work.operation):
-        _break(_found(row), row["sentence"])
+        if (tried := _found(row)).usable:
+            with suppress(Refusal):
+                actions.verify(tried, Depth.BOOT, by=None)
     running(work)
 
 
@@ -141,15 +150,6 @@ def _way_out(work: Return) -> str:
         return "Nothing that it could go back to is left."
     told = fallback.told(found.handle, fallback.cost(asked, found), work.machine.project.currency)
     return f"Nothing in its guest can be gone back to. Branch from {told}: bin/autovibe branch {found.handle}"
-
-
-def _break(checkpoint: Checkpoint, sentence: str) -> None:
-    """Its snapshot is bad: so is every checkpoint that lives in it, unless a backup holds it, too."""
-    for one in proofs.kin(checkpoint):
-        if one.holder.backup:
-            Checkpoint.objects.filter(pk=one.pk).update(error=f"Its backup is left. {sentence}")
-        else:
-            checkpoints.fail(one, sentence)
 
 
 def _tried(operation: Operation) -> list[dict[str, Any]]:

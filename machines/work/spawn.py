@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from checkpoints import fallback, proofs
-from checkpoints import work as checkpoints
+from checkpoints import fallback
+from checkpoints.giving_up import give_up
 from guests import actions as guest_actions
 from guests import locks, making
 from guests import work as guests
@@ -115,23 +115,25 @@ def _spawned(work: Work) -> None:
 
 
 def _instead(work: Work, sentence: str, error: errors.ProxmoxError) -> str:
-    """What a snapshot held that is damaged, or gone, is in its backup, too."""
-    backed_up = work.machine.source.holder.backup and not work.operation.arguments.get("from_backup")
-    if not (
-        isinstance(error, errors.Damaged | errors.Missing)
-        and backed_up
-        and work.operation.step in {"rewind", "clone"}
+    """What a snapshot held that is damaged, or gone, is in its backup, too. Later steps say nothing of the source."""
+    arguments = work.operation.arguments
+    if work.operation.step not in {"rewind", "clone"} or not isinstance(
+        error, errors.Damaged | errors.Missing
     ):
         return ""
-    work.operation.note(arguments={**work.operation.arguments, "from_backup": True})
-    return "clone"
+    if work.machine.source.holder.backup and not arguments.get("from_backup"):
+        work.operation.note(arguments={**arguments, "from_backup": True})
+        return "clone"
+    if isinstance(error, errors.Damaged):
+        work.operation.note(arguments={**arguments, "damaged": True})
+    return ""
 
 
 def _failed(work: Work, sentence: str) -> None:
     """No checkpoint lives in a guest that never ran: it goes."""
     if _terminated(work):
         return
-    if isinstance(errors.classify(sentence), errors.Damaged):
+    if work.operation.arguments.get("damaged"):
         sentence = f"{sentence.rstrip('.')}. {_give_up_source(work, sentence)}"
     failed(work, sentence)
     guest_actions.condemn(work.machine.guest)
@@ -140,8 +142,7 @@ def _failed(work: Work, sentence: str) -> None:
 def _give_up_source(work: Work, sentence: str) -> str:
     """Its source cannot be cloned any more, and nor can what lives in the same snapshot; which other one can."""
     machine, source = work.machine, work.machine.source
-    for one in proofs.kin(source):
-        checkpoints.fail(one, sentence)
+    give_up(source, sentence)
     found = fallback.haven(source, without=[source.pk])
     if found is None:
         return "There is nothing before it to branch from."

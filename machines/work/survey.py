@@ -1,19 +1,22 @@
 """The cheapest proof, of many checkpoints at once: rows, snapshots and lists of files of one guest agree."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from checkpoints import proofs
 from checkpoints.integrity import Books
-from checkpoints.models import Checkpoint
+from checkpoints.models import Checkpoint, Verification
 from checkpoints.proofs import Fault
 from checkpoints.states import Depth, State
 from machines.work import snapshots
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation
 from projects.errors import Conflict
+from proxmox import errors
 
 
 @dataclass
@@ -24,34 +27,49 @@ class Survey:
 
 
 def load(operation: Operation) -> Survey:
-    """The context as the database has it now."""
+    """The context as the database has it now, without what an earlier worker has told already."""
     found = Checkpoint.objects.filter(pk__in=operation.arguments["checkpoints"], state=State.CAPTURED)
-    return Survey(found.select_related("guest", "project", "manifest", "shares__manifest", "shares__guest"))
+    told = Verification.objects.filter(checkpoint=OuterRef("pk"), asked_at__gt=operation.created_at)
+    related = ("guest", "project", "manifest", "shares__manifest", "shares__guest")
+    return Survey(found.filter(~Exists(told)).select_related(*related))
 
 
 def _look(survey: Survey) -> Outcome:
-    """Whoever does it again after a crash appends another row to each; that harms nothing."""
     books = Books()
     for checkpoint in survey.checkpoints:
-        sentence, shared = proofs.fault_in_rows(checkpoint, books), False
-        if not sentence:
-            sentence, shared = snapshots.fault_in(checkpoint), True
-        _tell(checkpoint, Fault(sentence, shared=shared))
+        try:
+            _tell(checkpoint, _fault(checkpoint, books))
+        except errors.ProxmoxError as error:
+            _tell_undecided(checkpoint, str(error))
     return None
 
 
+def _fault(checkpoint: Checkpoint, books: Books) -> Fault | None:
+    if sentence := proofs.fault_in_rows(checkpoint, books):
+        return Fault(sentence, shared=False)
+    sentence = snapshots.fault_in(checkpoint)
+    return Fault(sentence, shared=True) if sentence else None
+
+
 @transaction.atomic
-def _tell(checkpoint: Checkpoint, fault: Fault) -> None:
-    try:
-        verification = proofs.request(
-            checkpoint, Depth.METADATA, by=None, scratch=None, evidence={"rows": {}}
-        )
-    except Conflict:  # somebody is having it proven just now
-        return
-    if fault.sentence:
-        proofs.failed(verification, fault)
-    else:
-        proofs.passed(verification, sentence="Row, snapshot and list of files agree.")
+def _tell(checkpoint: Checkpoint, fault: Fault | None) -> None:
+    with suppress(Conflict):  # somebody is having it proven just now
+        verification = _request(checkpoint)
+        if fault:
+            proofs.failed(verification, fault)
+        else:
+            proofs.passed(verification, sentence=proofs.AGREE)
+
+
+@transaction.atomic
+def _tell_undecided(checkpoint: Checkpoint, sentence: str) -> None:
+    with suppress(Conflict):
+        proofs.abandoned(_request(checkpoint), sentence)
+
+
+def _request(checkpoint: Checkpoint) -> Verification:
+    evidence = {"of": "snapshot", "rows": {}}
+    return proofs.request(checkpoint, Depth.METADATA, by=None, scratch=None, evidence=evidence)
 
 
 PLAN: Plan[Survey] = Plan(

@@ -31,10 +31,6 @@ SILENT_AFTER = timedelta(seconds=guests.AGENT_SECONDS - 10)
 SILENT = "The guest agent did not answer within {} minutes of a scratch guest's start."
 TWICE = " It was so the last time, too."
 ONCE = " That may be the node's doing: when it is so the next time as well, the checkpoint counts as broken."
-NO_LIST = (
-    "It has no list of files to compare with: its guest was off or frozen when it was taken. "
-    "A boot drill shows whether it can be started."
-)
 
 
 # --- metadata ---
@@ -95,17 +91,19 @@ def _verdict(proof: Proof) -> None:
         proofs.failed(verification, Fault(sentence, shared=evidence["shared"]))
     elif evidence.get("silent"):
         _silent(proof)
+    elif sentence := evidence.get("undecided"):
+        proofs.abandoned(verification, sentence)
     elif lacking := _lacking(proof):
         proofs.abandoned(verification, lacking)
     else:
-        proofs.passed(verification, also=evidence.get("with_it", []), sentence=_said(proof))
+        proofs.passed(verification, also=evidence.pop("with_it", []), sentence=_said(proof))
 
 
 def _silent(proof: Proof) -> None:
     sentence = SILENT.format(guests.AGENT_SECONDS // 60)
     before = proof.checkpoint.verifications.exclude(pk=proof.verification.pk).exclude(depth=Depth.METADATA)
     last = before.order_by("-asked_at").first()
-    if last and last.evidence.get("silent"):
+    if last and last.evidence.get("silent") and not proof.of_backup:
         proofs.failed(proof.verification, Fault(sentence + TWICE, shared=True))
     else:
         proofs.abandoned(proof.verification, sentence + ONCE)
@@ -117,7 +115,7 @@ def _lacking(proof: Proof) -> str:
     if "rows" not in evidence:
         return "Its rows were not read."
     if depth == Depth.CONTENT and not proof.has_list:
-        return NO_LIST
+        return proofs.NO_LIST
     if depth != Depth.METADATA and proof.has_list and "content" not in evidence:
         return "Its files were not hashed."
     return ""
@@ -127,7 +125,7 @@ def _said(proof: Proof) -> str:
     """What was proven, and what was not."""
     evidence, depth = proof.verification.evidence, proof.verification.depth
     if depth == Depth.METADATA:
-        return "Row, snapshot and list of files agree."
+        return proofs.AGREE
     words = []
     if content := evidence.get("content"):
         words.append(f"{content['files']:,} files ({content['bytes']:,} bytes) are as they were listed.")

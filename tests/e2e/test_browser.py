@@ -42,7 +42,12 @@ def chromium() -> Iterator[Browser]:
 
 
 # Being offline is part of a test, and leaving a page before its socket is open is nobody's fault: Chromium says so.
-USUAL = ("ERR_INTERNET_DISCONNECTED", "WebSocket is closed before the connection is established")
+# htmx says so of a request that a newer one takes the place of.
+USUAL = (
+    "ERR_INTERNET_DISCONNECTED",
+    "WebSocket is closed before the connection is established",
+    "AbortError",
+)
 
 
 @pytest.fixture(scope="module")

@@ -131,6 +131,7 @@ def _fell_back(scene: Scene) -> Check:
 
 def _taken(scene: Scene, machine: Machine) -> Checkpoint:
     machine.refresh_from_db()
+    driver().run(machine.guest.vm, f'echo {uuid4()} > "${{GUEST_ROOT:-}}/workspace/a"')
     checkpoint = actions.checkpoint(machine, by=scene.alice)
     scene.carry()
     checkpoint.refresh_from_db()

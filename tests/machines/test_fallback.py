@@ -1,6 +1,7 @@
-"""A checkpoint that cannot be restored: what is gone back to instead, what is said of that, and what is called broken."""
+"""A checkpoint that cannot be restored: what is gone back to instead, what is said of it, and what is called broken."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -14,6 +15,7 @@ from guests.models import Guest
 from machines import actions, enforce
 from machines.models import Machine
 from machines.work import bundle
+from operations import engine
 from operations.models import Operation
 from projects.errors import Conflict
 from proxmox.connect import driver
@@ -101,8 +103,8 @@ def taken(carry, alice):
     """A checkpoint that is taken of a machine, whose workspace says which."""
 
     def taken(machine: Machine, note: str = "") -> Checkpoint:
-        if note:
-            bundle._run(machine, f'echo {note} > "${{GUEST_ROOT:-}}/workspace/note"')
+        # Without any difference it would share the snapshot of the one before.
+        bundle._run(machine, f'echo {note or uuid4()} > "${{GUEST_ROOT:-}}/workspace/note"')
         checkpoint = actions.checkpoint(machine, by=alice)
         carry(Operation.objects.get(verb="checkpoint", arguments__checkpoint=str(checkpoint.id)))
         machine.refresh_from_db()
@@ -168,14 +170,45 @@ class TestReturn:
         present = Checkpoint.objects.get(origin=kept.subject, trigger="return")
         assert present.state == "captured"
 
-    def test_a_guest_that_does_not_come_up_is_no_better(self, machine, taken, returned, fault):
+    def test_one_that_does_not_come_up_is_left_for_a_boot_drill_to_look_into(
+        self, machine, taken, returned, fault
+    ):
         older, target = taken(machine, "older"), taken(machine, "target")
         fault(match="POST */status/start", action="fail-task", reason="QEMU exited with code 1")
 
         machine = returned(machine, target)
 
         assert (machine.state, machine.present, note_of(machine)) == ("running", older, "older")
-        assert state_of(target) == "broken"
+        assert state_of(target) == "captured"
+        assert target.verifications.get().depth == "boot"
+
+    def test_a_node_that_does_not_answer_is_none_of_the_checkpoint_s_doing(
+        self, machine, taken, returned, fault, monkeypatch
+    ):
+        monkeypatch.setattr(engine, "BACK_OFF_SECONDS", (0.01,))
+        taken(machine)
+        target = taken(machine)
+        fault(match=rollback_of(target), action="fail", status=596, reason="Connection timed out")
+
+        machine = returned(machine, target)
+
+        assert machine.state == "failed"
+        assert state_of(target) == "captured"
+
+    def test_what_could_not_be_kept_at_the_first_try_is_kept_at_the_next(
+        self, machine, taken, returned, fault
+    ):
+        target = taken(machine, "old")
+        bundle._run(machine, 'echo precious > "${GUEST_ROOT:-}/workspace/note"')
+        fault(match="POST */snapshot", action="fail-task", reason=FULL, times=1)
+        machine = returned(machine, target)
+        assert machine.state == "failed"
+
+        machine = returned(machine, target)
+
+        assert (machine.state, note_of(machine)) == ("running", "old")
+        kept = Checkpoint.objects.filter(origin=machine.subject, trigger="return", state="captured").get()
+        assert kept.guest_id == machine.guest_id
 
     def test_a_fault_of_the_host_is_none_of_the_checkpoint(self, machine, taken, returned, fault):
         taken(machine)
@@ -311,8 +344,9 @@ class TestAGuestThatWasDestroyedFromOutside:
     def test_what_had_none_is_broken_and_what_had_one_is_branched_from_it(
         self, machine, taken, destroyed, spawned, returned
     ):
-        durable, other = taken(machine, "kept"), taken(machine)
+        durable = taken(machine, "kept")
         _back_up(durable)
+        other = taken(machine)
 
         machine = destroyed(machine)
 

@@ -13,6 +13,7 @@ from events.models import Event
 from machines import actions
 from machines.models import Machine
 from machines.states import State
+from machines.work import restore_file
 from operations.models import Operation
 from projects import actions as projects
 from projects.errors import Conflict, Invalid, NotThere
@@ -131,6 +132,14 @@ class TestRestore:
         event = Event.objects.get(kind="machine.file_restored")
         assert (event.actor, event.data["path"], event.data["source"]) == ("alice", "a", before.handle)
         assert event.data["kept"] == machine.present.handle
+
+
+class TestPlan:
+    def test_the_agent_goes_on_only_once_what_was_there_is_kept_and_the_file_is_written(self):
+        names = [step.name for step in restore_file.PLAN.steps]
+
+        assert names.index("contents") < names.index("write") < names.index("thaw")
+        assert len(names) == len(set(names))
 
 
 class TestRefusal:

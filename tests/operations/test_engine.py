@@ -200,6 +200,32 @@ class TestPerform:
         assert operation.status == Status.SUCCEEDED
         assert notebook.done == ["snap", "Snap: no", "stop", "succeeded"]
 
+    def test_where_there_is_another_way_it_goes_on_from_an_earlier_step(self, begin, notebook):
+        def instead(context: Notebook, why: str, error: errors.ProxmoxError) -> str:
+            context.done.append(f"{type(error).__name__}: {why}")
+            return "one"
+
+        how = plan(
+            notebook,
+            step("one"),
+            step("two", errors.Damaged("it has rotted")),
+            step("three"),
+            instead=instead,
+        )
+        operation = deliver(begin(), how)
+        assert operation.step == "one"
+        let_time_pass(operation)
+
+        assert deliver(operation, how).status == Status.SUCCEEDED
+        ways = ["one", "two", "Damaged: Two: it has rotted", "one", "two", "three", "succeeded"]
+        assert notebook.done == ways
+
+    def test_where_there_is_none_it_fails(self, begin, notebook):
+        how = plan(notebook, step("one", errors.Damaged("it has rotted")), instead=lambda *told: "")
+
+        assert deliver(begin(), how).status == Status.FAILED
+        assert notebook.done == ["one", "failed: One: it has rotted"]
+
     def test_our_own_mistake_ends_the_operation_too(self, begin, notebook):
         operation = deliver(begin(), plan(notebook, step("start", ValueError("oops"))))
 

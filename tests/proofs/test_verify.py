@@ -127,14 +127,17 @@ class TestBadCheckpoint:
         assert verification.verdict == Verdict.PASSED
         assert verification.evidence["transcripts"]["cut"] == ["/var/lib/talker/log.jsonl"]
 
-    def test_a_probe_that_fails_breaks_it(self, spawned, taken, verified):
+    def test_a_probe_that_fails_breaks_it_if_that_probe_ever_succeeded(self, spawned, taken, verified):
         machine = spawned()
+        good = taken(machine)
         run(machine, 'rm "${GUEST_ROOT:-}/var/lib/talker/log.jsonl"')
+        bad = taken(machine)
 
-        verification = verified(taken(machine), "boot")
+        first, _, second = verified(bad, "boot"), verified(good, "boot"), verified(bad, "boot")
 
-        assert verification.verdict == Verdict.FAILED
-        assert "The probe of Talker failed" in verification.sentence
+        assert (first.verdict, second.verdict) == (Verdict.ABANDONED, Verdict.FAILED)
+        assert "The probe of Talker failed" in second.sentence
+        assert fresh(bad).state == State.BROKEN
 
     def test_a_guest_that_stays_silent_is_believed_bad_the_second_time(
         self, spawned, taken, verified, fault, monkeypatch
@@ -286,8 +289,9 @@ class TestOnZfs:
         settings.PROXMOX_BACKUP_STORAGE = "local"
         checkpoint = taken(spawned())
 
-        assert checkpoint.backup
-        assert verified(checkpoint).verdict == Verdict.PASSED
+        verification = verified(checkpoint)
+
+        assert (verification.verdict, verification.evidence["of"]) == (Verdict.PASSED, "backup")
 
 
 def share(one: Checkpoint, holder: Checkpoint) -> None:

@@ -1,0 +1,13 @@
+// The scrubber is moved faster than pages come: an answer to an earlier point must not push it back. And the address
+// follows it, so that it can be shared; each point of a drag would be too much for the history.
+let wanted = null;
+
+document.addEventListener("input", ({ target }) => { if (target.id === "at") wanted = target.value; });
+document.addEventListener("htmx:after:swap", () => {
+  const slider = document.getElementById("at");
+  if (slider && wanted !== null) {
+    if (slider.value === wanted) wanted = null; else slider.value = wanted;
+  }
+  const { address } = document.getElementById("machine").dataset;
+  if (address && address !== location.pathname + location.search) history.replaceState(null, "", address);
+});
