@@ -44,7 +44,7 @@ WITH listed AS (
     FROM part JOIN checkpoints_manifestpart m USING (digest), unnest(m.contents) AS c(sha256) GROUP BY c.sha256
 )
 SELECT
-    (SELECT coalesce(sum(m.size * l.times), 0) FROM listed l JOIN checkpoints_manifest m USING (digest)),
+    (SELECT coalesce(sum(m.size::numeric * l.times), 0) FROM listed l JOIN checkpoints_manifest m USING (digest)),
     (SELECT coalesce(sum(octet_length(m.body)), 0) FROM part JOIN checkpoints_manifestpart m USING (digest)),
     coalesce(sum(b.size * content.times), 0), coalesce(sum(b.size), 0), coalesce(sum(octet_length(b.body)), 0)
 FROM content JOIN checkpoints_blob b USING (sha256)

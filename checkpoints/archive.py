@@ -113,9 +113,12 @@ class Archive:
                         yield entry
 
     def _header(self, name: str, entry: Entry, size: int) -> bytes:
-        """What stands before a member: pax(5), since names and times may be longer than tar has room for."""
+        """What stands before a member: pax(5), since names and times may be longer than tar has room for.
+
+        An agent chose the modes: unpacked by root, what it wrote must not run as root for everybody.
+        """
         info = TarInfo(f"{self._checkpoint.handle}/{name}")
-        info.type, info.size, info.mode = _TYPES[entry["kind"]], size, entry.get("mode", 0) & 0o7777
+        info.type, info.size, info.mode = _TYPES[entry["kind"]], size, entry.get("mode", 0) & 0o777
         info.uname = info.gname = "root"
         info.linkname = entry.get("target", "")
         info.mtime = int(self._checkpoint.created_at.timestamp())

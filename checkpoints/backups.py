@@ -1,14 +1,17 @@
-"""The backup that belongs to a checkpoint where no branch can be made from a snapshot."""
+"""The backup that belongs to a checkpoint where no branch can be made from a snapshot; and when one counts as lost."""
+
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from checkpoints import capturing
+from checkpoints import capturing, proofs
 from checkpoints.capturing import HasCheckpoint
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
 from checkpoints.telling import record
+from events.models import Event
 from guests import work as guests
 from operations.engine import Outcome
 from operations.slots import Slots
@@ -19,6 +22,11 @@ GONE_ON = (
     "Its backup took so long that the agent had gone on before it was written; it was removed, and no machine can be "
     "made from this checkpoint once its guest has gone on."
 )
+
+MISSED = (
+    "Its backup {} was not found on its storage. When it is not there a day later either, it counts as lost."
+)
+UNSEEN = "Its backup {} cannot be looked for: its storage is not active on every node that may have it."
 
 
 def wanted(checkpoint: Checkpoint | None) -> bool:
@@ -70,6 +78,39 @@ def durable(holder: Checkpoint, volume: str, size: int) -> None:
     Checkpoint.objects.filter(pk=holder.pk).update(backup=volume, backup_bytes=size, durable_at=now)
     holder.backup = volume
     record("checkpoint.durable", holder, backup=volume, bytes=size)
+
+
+@transaction.atomic
+def missed(holder: Checkpoint, now: datetime | None = None) -> bool:
+    """Its backup is not listed. True once that has been so for a day: only then is the reference to it given up."""
+    now = now or timezone.now()
+    if _say(holder, MISSED.format(holder.backup)):
+        record("checkpoint.backup_missed", holder, backup=holder.backup)
+        return False
+    first = Event.objects.filter(
+        kind="checkpoint.backup_missed", subject=holder.subject
+    ).first()  # the latest
+    if first and now - first.at < proofs.DAY:
+        return False
+    _say(holder, "")
+    proofs.forget_backup(holder)
+    return True
+
+
+def unseen(holder: Checkpoint) -> None:
+    """Nobody can say now whether its backup is there."""
+    _say(holder, UNSEEN.format(holder.backup))
+
+
+def seen(holder: Checkpoint) -> None:
+    """Its backup is there, whatever was said before."""
+    said = [sentence.format(holder.backup) for sentence in (MISSED, UNSEEN)]
+    Checkpoint.objects.filter(pk=holder.pk, error__in=said).update(error="")
+
+
+def _say(holder: Checkpoint, sentence: str) -> bool:
+    """False when that is what it says already."""
+    return bool(Checkpoint.objects.filter(pk=holder.pk).exclude(error=sentence).update(error=sentence))
 
 
 def _has_gone_on(checkpoint: Checkpoint) -> bool:

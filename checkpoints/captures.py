@@ -4,20 +4,27 @@ Nothing is kept here; contents are hashed again where they are (`manifests`).
 """
 
 import base64
+import gzip
+import io
 import json
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
 
 Entry = dict[str, Any]
 
 # What reading a guest's words can raise.
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error)
-# A list of this many bytes has about a million files; what is longer is not a list but an attack.
+UNREADABLE = (
+    ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error, ArithmeticError, RecursionError,
+)  # fmt: skip
+# What is longer keeps a worker busy for more than half a minute while the agent waits.
+ENTRIES_MAX = 300_000
 LIST_BYTES_MAX = 256 * 1024**2
-FILE_BYTES_MAX = 2**50
+FILE_BYTES_MAX = 2**50  # of one, and of all of a list together: no disk has more
+MODE_MAX = 0o7777
 # Files of the agent's history are kept whole up to this size, in pieces; other files as the settings say.
 HISTORY_BYTES_MAX, HISTORY_PIECE_BYTES = 64 * 1024**2, 64 * 1024
 PIECE_BYTES = 1024**2
@@ -105,6 +112,8 @@ def _session(path: str) -> str:
 def _entry(line: dict[str, Any]) -> Entry:
     """A line that is an entry, with nothing else in it. Raises ValueError."""
     entry: Entry = {"path": str(line["path"]), "kind": line["kind"], "mode": int(line.get("mode", 0))}
+    if not 0 <= entry["mode"] <= MODE_MAX:
+        raise ValueError(f"{entry['path']} has no proper mode")
     if entry["kind"] == "file":
         entry |= {"size": int(line["size"]), "sha256": str(line["sha256"])}
         entry["mtime_ns"] = int(line.get("mtime_ns", 0))
@@ -128,9 +137,14 @@ def _chunks(entry: Entry, said: Any) -> list[str]:
 
 
 def _lines(raw: bytes) -> Iterator[dict[str, Any]]:
-    inflated = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip
-    text = inflated.decompress(raw, LIST_BYTES_MAX)
-    if not inflated.eof and raw:
-        raise ValueError("it is cut off, or too long")
-    for line in text.splitlines():
-        yield json.loads(line)
+    left = LIST_BYTES_MAX
+    with gzip.open(io.BytesIO(raw)) as file:
+        for number in count():
+            if not (line := file.readline(left + 1)):
+                return
+            left -= len(line)
+            if left < 0 or number > ENTRIES_MAX:
+                raise ValueError(
+                    f"it is longer than {ENTRIES_MAX:,} entries, or {LIST_BYTES_MAX >> 20} MiB, which is the most"
+                )
+            yield json.loads(line)

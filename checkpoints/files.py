@@ -28,16 +28,24 @@ def find(checkpoint: Checkpoint, path: str) -> dict[str, Any]:
 def content(checkpoint: Checkpoint, path: str) -> bytes:
     """One file's bytes; an absolute path is one of the agent's own.
 
-    Raises `NotThere`, or `Conflict` when the content is in the snapshot only.
+    Raises `NotThere`, or `Conflict` when the content is in the snapshot only, or damaged.
     """
     entry = find(checkpoint, path)
     if entry.get("kept"):
-        return manifests.content_of(entry)
+        try:
+            return manifests.content_of(entry)
+        except Conflict as damage:
+            raise Conflict(f"{damage} {_elsewhere(checkpoint)}".strip()) from None
     raise Conflict(
         f"{path} ({entry['size']:,} bytes) is kept in the snapshot only: it has more than "
         f"{settings.CHECKPOINT_FILE_MIB_MAX} MiB, or there was no time to hand it over before its agent went on. "
         f"Branch from {checkpoint.handle} to read it."
     )
+
+
+def _elsewhere(checkpoint: Checkpoint) -> str:
+    """Where a damaged content may still be read: not in a snapshot that was taken of an earlier state."""
+    return "" if checkpoint.shares_id else f"Its snapshot may have it: branch from {checkpoint.handle}."
 
 
 def _listed(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -98,7 +98,8 @@ def _keep(
 def _whole(listing: captures.Listing, before: Manifest | None) -> tuple[Manifest, int]:
     entries = [entry for _, entry in sorted(listing.entries.items()) if entry]
     work = [entry for entry in entries if _counts(entry)]
-    manifest = parts.keep(entries, files=len(work), size=sum(entry["size"] for entry in work))
+    size = _possible(len(work), sum(entry["size"] for entry in work))
+    manifest = parts.keep(entries, files=len(work), size=size)
     return manifest, 0 if before == manifest else sum(1 for _ in changes(before, manifest))
 
 
@@ -111,7 +112,14 @@ def _amended(listing: captures.Listing, before: Manifest) -> tuple[Manifest, int
                 files, size = files + sign, size + sign * entry["size"]
     old = [one.before for one in differences if one.before]
     new = [one.after for one in differences if one.after]
-    return parts.store(made, files=files, size=size), sum(1 for _ in _changes(old, new))
+    return parts.store(made, files=files, size=_possible(files, size)), sum(1 for _ in _changes(old, new))
+
+
+def _possible(files: int, size: int) -> int:
+    """The size, if so many files can have it. A list may have grown to that in many steps. Raises ValueError."""
+    if files > captures.ENTRIES_MAX or size > captures.FILE_BYTES_MAX:
+        raise ValueError(f"{files:,} files with {size:,} bytes are more than can be listed")
+    return size
 
 
 def _counts(entry: Entry) -> bool:
@@ -147,11 +155,14 @@ def _fetch(wanted: list[Entry], proven: set[str], fetch: Fetch, budget: int | No
 
 
 def _keep_contents(contents: dict[str, bytes]) -> set[str]:
-    """Keep contents under the hashes that they really have; those hashes."""
+    """Keep contents under the hashes that they really have, in place of damaged ones as well; those hashes."""
     true = {hashlib.sha256(content).hexdigest(): content for content in contents.values()}
-    known = set(Blob.objects.filter(pk__in=true).values_list("pk", flat=True))
-    new = [Blob.holding(sha256, content) for sha256, content in true.items() if sha256 not in known]
-    Blob.objects.bulk_create(new, ignore_conflicts=True)
+    sound = {blob.pk for blob in Blob.objects.filter(pk__in=true) if pieces.sound(blob) is not None}
+    # In one order, whoever writes: rows that two write at once are locked.
+    new = [Blob.holding(sha256, true[sha256]) for sha256 in sorted(true.keys() - sound)]
+    Blob.objects.bulk_create(
+        new, update_conflicts=True, unique_fields=["sha256"], update_fields=["size", "body"]
+    )
     return set(true)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -20,10 +21,12 @@ from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth, State, Verdict
 from events import actions as events
 from guests.models import Guest
+from operations.models import Operation
 from projects.errors import Conflict
 from projects.models import Project, User
 
 DAY = timedelta(days=1)
+WAITING_MAX = 5  # of a project, with a scratch guest each
 BACKUP = "backup"  # evidence["of"]: what was proven is the backup, not the snapshot
 AGREE = "Row, snapshot and list of files agree."
 NO_LIST = (
@@ -83,11 +86,36 @@ def seconds_left(project: Project, now: datetime | None = None) -> float:
     return max(settings.CHECKPOINT_PROOF_SECONDS_A_DAY - seconds_used(project, now), 0.0)
 
 
+def require_time(project: Project) -> None:
+    """Raises `Conflict` when the project's scratch guests were up for as long as they may be in a day."""
+    if seconds_left(project) <= 0:
+        raise Conflict(
+            f"The project's scratch guests were up for {settings.CHECKPOINT_PROOF_SECONDS_A_DAY:,} seconds in the last "
+            "24 hours, which is all that proofs get. Verify its metadata, or wait."
+        )
+
+
+def require_room(project: Project) -> None:
+    """Raises `Conflict` when so many of the project's proofs wait for a scratch guest that others would not get one."""
+    waiting = Verification.objects.filter(checkpoint__project=project, verdict=Verdict.REQUESTED)
+    if waiting.exclude(scratch=None).count() >= WAITING_MAX:
+        raise Conflict(
+            f"{WAITING_MAX} proofs of the project are waiting already. Verify its metadata, or wait for one to end."
+        )
+
+
+def under_way() -> QuerySet[Verification]:
+    """Those that have a scratch guest, or wait for its turn; without what waits for an operator, maybe for days."""
+    stuck = Operation.objects.needing_operator().filter(verb="verify")
+    keys = [UUID(key) for key in stuck.values_list("arguments__verification", flat=True)]
+    return Verification.objects.filter(verdict=Verdict.REQUESTED).exclude(scratch=None).exclude(pk__in=keys)
+
+
 # --- what our own rows say ---
 
 
 def fault_in_rows(checkpoint: Checkpoint, books: Books) -> str:
-    """What is wrong with its list of files, or with contents that are kept for it; "" when all is sound."""
+    """What is wrong with its list of files, or with what it needs beside its snapshot; "" when all is sound."""
     if checkpoint.manifest is None:
         return ""
     return books.fault(checkpoint.manifest) or _fault_in_sharing(checkpoint)

@@ -52,7 +52,7 @@ class Node:
     def plain(self) -> bool:
         """Whether nobody would miss it in a list: one of many, and nothing about it."""
         settled = self.state in (State.CAPTURED, State.PRUNED)
-        automatic = self.kind == Checkpoint.Kind.AUTOMATIC
+        automatic = self.kind == Checkpoint.Kind.AUTOMATIC and self.trigger != Checkpoint.Trigger.RISK
         return automatic and settled and not (self.pinned or self.name or self.forked)
 
 

@@ -43,7 +43,7 @@ class PolicyForm(forms.Form):
         label="Before tools that may do harm",
         required=False,
         widget=forms.Textarea,
-        help_text="A name or pattern on each line; “usual” stands for all that are known, “none” for none.",
+        help_text="A name or pattern on each line; “usual” stands for all that are known, “none” for none",
     )
 
     @property

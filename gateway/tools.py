@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from checkpoints.risks import TEXT_CHARACTERS_MAX
 from gateway.dialects.tools import ToolCall
 
 # Of Claude Code, the text editor tool, vibe, Codex, OpenCode, Cline, Gemini CLI and the like; TodoWrite is none.
@@ -19,13 +20,20 @@ _RUNS = re.compile(
     r"(ba)?sh|shell\w*|local_shell|run\w*|exec\w*|terminal|command|python|bashoutput", re.IGNORECASE
 )
 _TEXTS_MAX = 200
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([nrt\"\\/]))")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def command_of(call: ToolCall) -> str:
-    """What of a call may be a command: all its texts, but for tools that only write files."""
+    """What of a call may be a command: all its texts, but for tools that only write files.
+
+    Each is cut off by itself, so that a long one hides none of the others.
+    """
     if _WRITES.fullmatch(call.name):
         return ""
-    return "\n".join(_texts(call.arguments))
+    if isinstance(call.arguments, str):
+        return _unescaped(call.arguments)
+    return "\n".join(text[:TEXT_CHARACTERS_MAX] for text in _texts(call.arguments))
 
 
 def wrote(calls: Iterable[ToolCall]) -> str:
@@ -49,11 +57,19 @@ def _path(call: ToolCall) -> str:
     return next((str(arguments[name]) for name in names if name in arguments), "")
 
 
+def _unescaped(written: str) -> str:
+    """An object that is cut off, or written with a mistake, as whoever reads it leniently would; else what it is."""
+    if not written.lstrip().startswith("{"):
+        return written
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _escaped(found[2]), written)
+
+
+def _escaped(letter: str) -> str:
+    return _ESCAPED.get(letter, letter)
+
+
 def _texts(value: Any) -> Iterator[str]:
     """The texts in it, a list of words as one; no deeper than tools go, and not without end."""
-    if isinstance(value, str):
-        yield value
-        return
     left = _TEXTS_MAX
     level: list[Any] = [value]
     while level and left > 0:

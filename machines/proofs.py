@@ -83,8 +83,7 @@ def _begin_survey(first: Checkpoint, some: list[str]) -> None:
 
 def _prove(now: datetime) -> None:
     depth = Depth(settings.CHECKPOINT_PROOF_DEPTH)
-    under_way = Verification.objects.filter(verdict=Verdict.REQUESTED).exclude(scratch=None).count()
-    free = settings.CHECKPOINT_PROOFS_AT_ONCE - under_way
+    free = settings.CHECKPOINT_PROOFS_AT_ONCE - proofs.under_way().count()
     if depth == Depth.METADATA or free <= 0:
         return
     for checkpoint in candidates(depth, now):

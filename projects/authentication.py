@@ -36,7 +36,7 @@ class TokenAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the schema tells of it. drf-spectacular finds it by itself, once it is imported."""
 
     target_class = TokenAuthentication

@@ -68,14 +68,11 @@ def test_every_queued_task_can_be_found():
 
 def _begun(path: Path) -> Iterator[str]:
     """The tasks of verbs that a room begins by their names: `begin("pause", …)`, `_begin("export", …)`."""
-    for call in ast.walk(ast.parse(path.read_text())):
-        if (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Name)
-            and call.func.id in {"begin", "_begin"}
-        ):
-            if isinstance(verb := call.args[0], ast.Constant):
-                yield f"{path.relative_to(ROOT).parts[0]}.tasks.{verb.value}"
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    for call in calls:
+        begins = isinstance(call.func, ast.Name) and call.func.id in {"begin", "_begin"}
+        if begins and isinstance(verb := call.args[0], ast.Constant):
+            yield f"{path.relative_to(ROOT).parts[0]}.tasks.{verb.value}"
 
 
 def test_only_move_writes_state():

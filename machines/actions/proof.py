@@ -21,8 +21,8 @@ from proxmox.storage_kinds import Branch
 def verify(checkpoint: Checkpoint, depth: Depth, *, by: User | None, of_backup: bool = False) -> Verification:
     """Have it proven that the checkpoint can be returned to; by nobody: the schedule wants it.
 
-    Raises `Conflict` while another proof is under way, and when the day's time for scratch guests is used up. What
-    cannot be found out here is answered at once, with the reason.
+    Raises `Conflict` while another proof is under way, when the day's time for scratch guests is used up, and when a
+    few of the project wait for one already. What cannot be found out here is answered at once, with the reason.
     """
     checkpoints.hold(checkpoint)
     of_backup = of_backup or _only_from_backup(checkpoint, depth)
@@ -35,7 +35,8 @@ def verify(checkpoint: Checkpoint, depth: Depth, *, by: User | None, of_backup: 
         return verification
     scratch = None
     if depth != Depth.METADATA:
-        _require_time(checkpoint)
+        proofs.require_time(checkpoint.project)
+        proofs.require_room(checkpoint.project)
         scratch = guests.allocate(checkpoint.project, checkpoint.guest)
     verification = proofs.request(checkpoint, depth, by=by, scratch=scratch, evidence=evidence)
     lock = scratch.subject if scratch else f"verification:{verification.id}"
@@ -56,14 +57,6 @@ def _hopeless(checkpoint: Checkpoint, depth: Depth, *, of_backup: bool) -> str:
     if branching.strategy is None and not of_backup:
         return branching.sentence
     return proofs.NO_LIST if depth == Depth.CONTENT and checkpoint.holder.manifest is None else ""
-
-
-def _require_time(checkpoint: Checkpoint) -> None:
-    if proofs.seconds_left(checkpoint.project) <= 0:
-        raise Conflict(
-            f"The project's scratch guests were up for {settings.CHECKPOINT_PROOF_SECONDS_A_DAY:,} seconds in the last "
-            "24 hours, which is all that proofs get. Verify its metadata, or wait."
-        )
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from checkpoints import files, manifests
+from checkpoints import files
 from checkpoints.models import Checkpoint
 from machines.actions.begin import begin, record, require
 from machines.actions.keeping import prepare
@@ -20,7 +20,7 @@ def restore_file(
 
     `delete`: where the checkpoint has no such file, the machine's is deleted. Raises `Conflict` when the machine is
     not running or paused, or the content is not kept; `NotThere` for a file that the checkpoint has not; `Invalid` for
-    a checkpoint of another project.
+    a checkpoint of another project, or a path that leads out of the workspace.
     """
     require(machine, "restore-file")
     if checkpoint.project_id != machine.project_id:
@@ -28,8 +28,8 @@ def restore_file(
             f"Checkpoint {checkpoint.handle} belongs to another project than {machine.handle}: "
             "its files are not for this one."
         )
-    if not manifests.in_workspace(path):
-        raise Invalid("Only files of the workspace come back alone: give a path relative to it.")
+    if any(part in ("", ".", "..") for part in path.split("/")):  # an absolute one begins with ""
+        raise Invalid("Only files of the workspace come back alone: give a path relative to it, without . and ..")
     _require_content(checkpoint, path, delete=delete)
     why = f"Before {path} of {checkpoint.handle}"
     kept = prepare(machine, Checkpoint.Kind.MANUAL, why, Checkpoint.Trigger.RETURN)

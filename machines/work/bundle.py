@@ -163,7 +163,7 @@ def _history(difference: Difference) -> dict[str, Any]:
     try:
         content = manifests.content_of(after)
     except Conflict as error:
-        raise errors.Refused(str(error)) from None
+        raise errors.Damaged(str(error)) from None
     keeps = manifests.common_bytes(before, after) if before else 0
     return {
         "path": manifests.guest_path(after),

@@ -90,7 +90,9 @@ def _back_up(export: Export) -> Outcome:
     if _backup(export):
         return None
     storage = settings.PROXMOX_BACKUP_STORAGE
-    return driver().back_up(export.guest.vm, storage, f"{checkpoint.handle} {checkpoint.id}")
+    return driver().back_up(
+        export.guest.vm, storage, f"{checkpoint.handle} {checkpoint.id} {export.operation.id}"
+    )
 
 
 def _look_for_backup(export: Export) -> bool | str:
@@ -108,9 +110,12 @@ def _slots(export: Export) -> Slots:
 
 
 def _backup(export: Export) -> Backup | None:
-    """One that names the checkpoint holds it, whichever guest it was made of: it is shown once it is whole."""
+    """What this operation has written, shown once it is whole.
+
+    Any other that names the checkpoint may be of a later state, or bad, and only could not be deleted.
+    """
     found = driver().backups(export.guest.node, settings.PROXMOX_BACKUP_STORAGE)
-    return next((one for one in found if str(export.checkpoint.id) in one.notes), None)
+    return next((one for one in found if str(export.operation.id) in one.notes), None)
 
 
 def _file(export: Export) -> Outcome:

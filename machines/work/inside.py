@@ -4,6 +4,7 @@ import hashlib
 import json
 import zlib
 from typing import Any
+from uuid import UUID
 
 from checkpoints import manifests, proofs
 from checkpoints.captures import LIST_BYTES_MAX
@@ -122,21 +123,22 @@ def probe(proof: Proof) -> Outcome:
     ran = driver().run(proof.scratch.vm, script, seconds=PROBE_SECONDS)
     said = (ran.out + ran.err).decode(errors="replace").strip()[-300:]
     which = hashlib.sha256(kind.probe.encode()).hexdigest()
-    proof.note(probe=said, probe_sha256=which)
+    proof.note(probe=said, probe_sha256=which, type=kind.name)
     if not ran.code:
         return None
     sentence = f"The probe of {kind.title} failed with exit code {ran.code}: {said}"
-    if _has_passed(which):
+    if _has_passed(kind.name, which, proof.checkpoint.project_id):
         proof.fault(sentence, shared=True)
     else:
         proof.note(undecided=f"{sentence}. It has never succeeded yet, so it may be wrong itself.")
     return None
 
 
-def _has_passed(probe_sha256: str) -> bool:
-    """Whether that probe ever succeeded: one with a mistake in it must not break every checkpoint of its type."""
+def _has_passed(type_name: str, probe_sha256: str, project_id: UUID) -> bool:
+    """Whether that probe ever succeeded on what is alike: one with a mistake in it must not break all of its type."""
     passed = Verification.objects.filter(verdict=Verdict.PASSED, depth=Depth.BOOT)
-    return passed.filter(evidence__probe_sha256=probe_sha256).exists()
+    alike = passed.filter(checkpoint__project=project_id, evidence__type=type_name)
+    return alike.filter(evidence__probe_sha256=probe_sha256).exists()
 
 
 # As the runner starts agents (`machines/guest/runner.py`: environment).

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from checkpoints import fallback
+from checkpoints import fallback, proofs
 from checkpoints import work as checkpoints
 from checkpoints.giving_up import give_up
+from checkpoints.integrity import Books
 from checkpoints.models import Checkpoint
 from checkpoints.states import Depth
 from checkpoints.states import State as CheckpointState
@@ -31,7 +32,7 @@ from proxmox import errors
 from proxmox.connect import driver
 
 # Steps that show whether a checkpoint can be restored; and what a failure of theirs does not say of it.
-_TELLING = frozenset({"rollback", "start", "agent", "files", "launch"})
+_TELLING = frozenset({"sound", "rollback", "start", "agent", "files", "launch"})
 _OF_THE_HOST = (
     errors.Transient,
     errors.UnknownOutcome,
@@ -56,15 +57,23 @@ def _load(operation: Operation) -> Return:
     return Return(work.operation, work.machine, work.kept, work.target)
 
 
+def _sound(work: Return) -> Outcome:
+    """While the VM still runs: what a checkpoint needs beside a snapshot that it shares is in our own store."""
+    target, books = _target(work), Books()
+    if target.state != CheckpointState.CAPTURED:
+        raise errors.Missing(f"{target.handle} cannot be used any more. {target.error}".strip())
+    for one in (target.shares, target) if target.shares else ():
+        if fault := proofs.fault_in_rows(one, books):
+            raise errors.Damaged(fault)
+    return None
+
+
 def _rollback(work: Return) -> Outcome:
     """Restore; whatever the present was, it is in a checkpoint now, or nothing is done."""
     checkpoints.captured(work.kept)
     if work.kept and work.kept.state != CheckpointState.CAPTURED:
         raise errors.Refused(f"The present could not be kept, so it was not left: {work.kept.error}")
-    target = _target(work)
-    if target.state != CheckpointState.CAPTURED:
-        raise errors.Missing(f"{target.handle} cannot be used any more. {target.error}".strip())
-    return driver().rollback(work.machine.guest.vm, target.snapshot)
+    return driver().rollback(work.machine.guest.vm, _target(work).snapshot)
 
 
 def _fresh_addresses(work: Return) -> Outcome:
@@ -97,17 +106,30 @@ def _instead(work: Return, sentence: str, error: errors.ProxmoxError) -> str:
         return ""
     failed = _target(work)
     tried = [*_tried(work.operation), {"checkpoint": str(failed.pk), "sentence": sentence}]
-    if work.operation.step == "rollback" and isinstance(error, errors.Damaged | errors.Missing):
-        give_up(failed, sentence)
+    _judge(work, failed, sentence, error)
     asked = _found(tried[0])
-    left = fallback.chain(asked)
+    left = [*_holder(work, failed), *fallback.chain(asked)]
     found = next((one for one in left if str(one.pk) not in {row["checkpoint"] for row in tried}), None)
     work.operation.note(arguments={**work.operation.arguments, "tried": tried})
     if found is None:
         work.at_an_end = True
         return ""
     _go_to(work, found, asked, sentence)
-    return "stop"
+    return "sound"
+
+
+def _judge(work: Return, failed: Checkpoint, sentence: str, error: errors.ProxmoxError) -> None:
+    """Broken is what is damaged or gone: a snapshot with all that live in it, or what one has beside it."""
+    if work.operation.step == "rollback" and isinstance(error, errors.Damaged | errors.Missing):
+        give_up(failed, sentence)
+    elif work.operation.step == "sound" and isinstance(error, errors.Damaged):
+        checkpoints.fail(failed, sentence)
+
+
+def _holder(work: Return, failed: Checkpoint) -> list[Checkpoint]:
+    """Where only what it has beside the snapshot is damaged, the snapshot's own state is the nearest."""
+    holder = failed.holder
+    return [holder] if work.operation.step == "sound" and holder != failed and holder.usable else []
 
 
 def _go_to(work: Return, found: Checkpoint, asked: Checkpoint, sentence: str) -> None:
@@ -165,6 +187,7 @@ PLAN: Plan[Return] = Plan(
     steps=(
         QUIET,
         *checkpoints.STEPS,
+        Step("sound", "Looking at what is kept", _sound),
         Step("stop", "Stopping the VM", lambda work: guests.stop(work.machine.guest)),
         Step("rollback", "Going back", _rollback),
         Step("address", "Giving it a network address of its own", _fresh_addresses),

@@ -1,6 +1,6 @@
 """Whether Proxmox still has what a checkpoint lives in: its snapshot and its backup."""
 
-from checkpoints import proofs
+from checkpoints import backups
 from checkpoints.models import Checkpoint
 from proxmox import errors
 from proxmox.connect import driver
@@ -10,16 +10,13 @@ from proxmox.storage_kinds import Branch
 def fault_in(checkpoint: Checkpoint, *, of_backup: bool = False) -> str:
     """What is wrong with its snapshot, or with its backup if that is to be used; "" when all is as it should be.
 
-    A backup that is gone is not claimed any more.
+    Raises `ProxmoxError` when all depends on the backup, and that is not to be found now.
     """
     holder = checkpoint.holder
-    backed_up = bool(holder.backup) and _backup_is_there(holder)
-    if holder.backup and not backed_up:
-        proofs.forget_backup(checkpoint)
-        if of_backup:
-            return f"Its backup {holder.backup} is gone."
-        holder.backup = ""
+    missing = _missing_backup(holder) if holder.backup else ""
     if of_backup or checkpoint.branching.strategy == Branch.BACKUP:
+        if missing:
+            raise errors.ProxmoxError(missing)
         return ""
     try:
         return _fault_in_snapshot(checkpoint)
@@ -29,9 +26,36 @@ def fault_in(checkpoint: Checkpoint, *, of_backup: bool = False) -> str:
         return f"VM {checkpoint.guest.vmid} is gone from Proxmox."
 
 
-def _backup_is_there(holder: Checkpoint) -> bool:
-    storage = holder.backup.partition(":")[0]
-    found = driver().backups(holder.guest.node, storage)
+def _missing_backup(holder: Checkpoint) -> str:
+    """Why its backup cannot be used now; "" when it is there, or has been missed for so long that it is given up."""
+    there = _backup_is_there(holder)
+    if there is None:
+        backups.unseen(holder)
+        return backups.UNSEEN.format(holder.backup)
+    if there:
+        backups.seen(holder)
+    elif backups.missed(holder):
+        holder.backup = ""
+    else:
+        return backups.MISSED.format(holder.backup)
+    return ""
+
+
+def _backup_is_there(holder: Checkpoint) -> bool | None:
+    """Whether any node has it, as its guest may have moved since; None when not all could be asked."""
+    name = holder.backup.partition(":")[0]
+    places = [one for one in driver().storages() if one.name == name]
+    active = [one for one in places if one.active]
+    if any(_lists(one.node, holder) for one in active):
+        return True
+    if any(one.shared for one in active):
+        return False
+    everywhere = bool(active) and active == places and all(one.online for one in driver().nodes())
+    return False if everywhere else None
+
+
+def _lists(node: str, holder: Checkpoint) -> bool:
+    found = driver().backups(node, holder.backup.partition(":")[0])
     return any(one.volume == holder.backup and str(holder.id) in one.notes for one in found)
 
 

@@ -5,21 +5,22 @@ claims. A proof that cannot be carried out claims nothing. What the scratch gues
 """
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from checkpoints import proofs
 from checkpoints.integrity import Books, told
-from checkpoints.models import Verification
 from checkpoints.proofs import Fault
-from checkpoints.states import Depth, Verdict
+from checkpoints.states import Depth
 from guests import actions as guest_actions
 from guests import locks
 from guests import work as guests
 from machines.work import inside, scratch, snapshots
 from machines.work.proof import Proof, load
 from operations.engine import Later, Outcome, Plan, Step
+from projects.errors import Conflict
 from proxmox import errors
 from proxmox.connect import driver
 
@@ -54,9 +55,12 @@ def _metadata(proof: Proof) -> Outcome:
 
 def _await_turn(proof: Proof) -> Outcome:
     """Only so many scratch guests are up at the same time, whoever asked for them."""
-    waiting = Verification.objects.filter(verdict=Verdict.REQUESTED, asked_at__lt=proof.verification.asked_at)
-    before = waiting.exclude(scratch=None).count()
+    before = proofs.under_way().filter(asked_at__lt=proof.verification.asked_at).count()
     if before < max(settings.CHECKPOINT_PROOFS_AT_ONCE, 1):
+        try:
+            proofs.require_time(proof.checkpoint.project)  # those before it may have used it up
+        except Conflict as refusal:
+            raise errors.Refused(str(refusal)) from None
         return None
     why = f"Other proofs were before it for {TURN_SECONDS // 3600} hours."
     return Later(LOOK_SECONDS, TURN_SECONDS, why)
@@ -88,7 +92,8 @@ def _settled(proof: Proof) -> None:
 def _verdict(proof: Proof) -> None:
     verification, evidence = proof.verification, proof.verification.evidence
     if sentence := evidence.get("fault"):
-        proofs.failed(verification, Fault(sentence, shared=evidence["shared"]))
+        left = evidence.get("left", "")
+        proofs.failed(verification, Fault(f"{sentence} {left}".strip(), shared=evidence["shared"]))
     elif evidence.get("silent"):
         _silent(proof)
     elif sentence := evidence.get("undecided"):
@@ -101,9 +106,12 @@ def _verdict(proof: Proof) -> None:
 
 def _silent(proof: Proof) -> None:
     sentence = SILENT.format(guests.AGENT_SECONDS // 60)
+    if proof.of_backup:  # which is not given up for what its host may have done
+        proofs.abandoned(proof.verification, sentence)
+        return
     before = proof.checkpoint.verifications.exclude(pk=proof.verification.pk).exclude(depth=Depth.METADATA)
-    last = before.order_by("-asked_at").first()
-    if last and last.evidence.get("silent") and not proof.of_backup:
+    last = before.exclude(evidence__of=proofs.BACKUP).order_by("-asked_at").first()
+    if last and last.evidence.get("silent"):
         proofs.failed(proof.verification, Fault(sentence + TWICE, shared=True))
     else:
         proofs.abandoned(proof.verification, sentence + ONCE)
@@ -134,13 +142,25 @@ def _said(proof: Proof) -> str:
     else:
         words.append("It has no list of files to compare with.")
     if depth == Depth.BOOT:
-        words.append("A guest of it starts, and an agent could go on there.")
+        words += ["A guest of it starts.", *_said_of_agent(evidence)]
     return " ".join(words)
 
 
+def _said_of_agent(evidence: dict[str, Any]) -> list[str]:
+    parts = {
+        "transcripts": ("Its agent's conversation can be read.", "its agent's conversation"),
+        "probe": ("Its agent answers the probe of its type.", "its agent"),
+    }
+    tried = [done for key, (done, _) in parts.items() if key in evidence]
+    lacking = [what for key, (_, what) in parts.items() if key not in evidence]
+    return [*tried, *([f"Not tried: {', '.join(lacking)}."] if lacking else [])]
+
+
 def _failed(proof: Proof, sentence: str) -> None:
-    """It could not be carried out; where that is because the storage itself reports damage, it has found something."""
-    if isinstance(errors.of_task(sentence), errors.Damaged):
+    """It could not be carried out. What it has found before stands, and so does damage that the storage reports."""
+    if "fault" in proof.verification.evidence:
+        _verdict(proof)
+    elif isinstance(errors.of_task(sentence), errors.Damaged):
         proofs.failed(proof.verification, Fault(sentence, shared=True))
     else:
         proofs.abandoned(proof.verification, sentence)
@@ -181,6 +201,10 @@ def _discard(proof: Proof) -> Outcome:
     return driver().delete_volume(holder.guest.node, holder.backup) if holder.backup else None
 
 
+def _not_discarded(proof: Proof, sentence: str) -> None:
+    proof.note(left=f"It is still there as {proof.checkpoint.holder.backup}. {sentence}")
+
+
 PLAN: Plan[Proof] = Plan(
     load=load,
     steps=(
@@ -204,7 +228,7 @@ PLAN: Plan[Proof] = Plan(
         Step("kin", "Reading what shares its snapshot", inside.kin, needed=_listed),
         Step("transcripts", "Reading the conversation", inside.transcripts, needed=_boot),
         Step("probe", "Probing the agent", inside.probe, needed=_boot),
-        Step("discard", "Deleting the bad backup", _discard, needed=_bad_backup),
+        Step("discard", "Deleting the bad backup", _discard, tolerate=_not_discarded, needed=_bad_backup),
     ),
     succeed=_settled,
     fail=_failed,

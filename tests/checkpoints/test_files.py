@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
-from checkpoints import actions, captures, files, manifests, parts
+from checkpoints import accounting, actions, captures, files, manifests, parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State
 from guests.models import Guest
@@ -163,6 +163,15 @@ class TestStore:
         with pytest.raises(Conflict):
             files.content(liar, "a")
 
+    def test_a_damaged_content_is_said_to_be_so_until_a_guest_hands_it_in_again(self, take):
+        first = take({"a": b"the true content"})
+        Blob.objects.update(body=Blob.holding("", b"rot").body)
+
+        with pytest.raises(Conflict, match=f"gone, or damaged. Its snapshot .* branch from {first.handle}"):
+            files.content(first, "a")
+        take({"a": b"the true content"}, parent=first)
+        assert files.content(first, "a") == b"the true content"
+
     def test_what_was_handed_in_before_need_not_be_again(self, take):
         first = take({"a": b"1"})
         second = take({"a": b"1", "b": b"2"}, parent=first, without=("a",))
@@ -232,6 +241,9 @@ class TestPieces:
             {"chunks": ["x"] * 3},
             {"size": -1},
             {"size": 2**60},
+            {"mode": float("inf")},
+            {"mode": 2**70},
+            {"mtime_ns": float("nan")},
             {"sha256": ""},
         ],
         ids=str,
@@ -249,6 +261,57 @@ class TestPieces:
         store(in_pieces("a", self.DATA), fetch=lambda wanted: asked.extend(wanted) or nothing_more(wanted))
 
         assert asked == []
+
+
+class TestAttacks:
+    """A guest that would have a worker fail, or be busy for ever, has no list; all of that is said in one way."""
+
+    @pytest.fixture
+    def store(self, project, guest, genesis):
+        def store(raw: bytes, parent: Checkpoint | None = None) -> Checkpoint:
+            checkpoint = prepared(project, guest, parent or genesis)
+            manifests.store(checkpoint, sha(raw), read=lambda: raw, fetch=nothing_more)
+            return checkpoint
+
+        return store
+
+    def test_what_is_nested_without_end(self, store):
+        with pytest.raises(captures.UNREADABLE):
+            store(gzip.compress(b"[" * 200_000))
+
+    def test_sizes_that_no_column_holds_also_step_by_step(self, store):
+        half = [{**line(name, b""), "size": captures.FILE_BYTES_MAX // 2} for name in "abc"]
+        with pytest.raises(captures.UNREADABLE, match="more than can be listed"):
+            store(out(*half))
+
+        first = store(out(*half[:2]))
+        with pytest.raises(captures.UNREADABLE, match="more than can be listed"):
+            store(out({"since": first.digest}, half[2]), parent=first)
+
+    def test_many_files_of_impossible_sizes_are_added_up_without_an_error(self, store, project):
+        for number in range(3):
+            Checkpoint.objects.update(manifest=store(out({**line(str(number), b""), "size": 2**50})).manifest)
+        Manifest.objects.update(size=2**62)
+
+        assert accounting.of_project(project).logical_bytes == Checkpoint.objects.count() * 2**62
+
+    def test_more_entries_than_are_read(self, store, monkeypatch):
+        monkeypatch.setattr(captures, "ENTRIES_MAX", 10)
+        entries = [{"path": str(number), "kind": "dir", "mode": 0} for number in range(12)]
+        assert store(out(*entries[:11]))
+
+        with pytest.raises(captures.UNREADABLE, match="longer than 10 entries"):
+            store(out(*entries))
+
+    def test_more_bytes_than_are_read_of_which_few_are_held(self, store):
+        bomb = gzip.compress(b" " * (captures.LIST_BYTES_MAX + 1), 1)
+
+        with pytest.raises(captures.UNREADABLE, match="256 MiB"):
+            store(bomb)
+
+    def test_a_list_that_is_cut_off(self, store):
+        with pytest.raises(captures.UNREADABLE):
+            store(out(*(line(str(number), b"") for number in range(100)))[:-20])
 
 
 class TestRoom:

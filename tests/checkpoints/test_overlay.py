@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from checkpoints import manifests
+from checkpoints import manifests, proofs
+from checkpoints.integrity import Books
 from checkpoints.models import Blob, Checkpoint
+from machines import actions
 from machines.models import Machine
-from machines.work import bundle
+from machines.work import bundle, rollback
 from projects.errors import Conflict
 from tests.checkpoints.real import HISTORY, Scene, build, listed
 from tests.node_process import NodeProcess, start_node
@@ -86,9 +88,35 @@ class TestOverlay:
         assert manifests.overlay(scene.take(machine)) == []
 
     def test_a_content_that_is_damaged_is_not_handed_out(self, shared: Checkpoint) -> None:
-        (change,) = [one for one in manifests.overlaid(shared) if one.after and one.after["path"] == HISTORY]
-        assert change.after
-        Blob.objects.filter(pk=change.after["chunks"][-1]).update(body=Blob.holding("", b"rot").body)
+        damage(shared)
 
         with pytest.raises(Conflict, match="gone, or damaged"):
             manifests.overlay(shared)
+        assert "gone, or damaged" in proofs.fault_in_rows(shared, Books())
+        assert proofs.fault_in_rows(shared.holder, Books()) == ""
+
+    def test_who_goes_back_to_it_lands_on_the_snapshot_that_it_shares(
+        self, scene: Scene, machine: Machine, shared: Checkpoint
+    ) -> None:
+        damage(shared)
+        actions.rollback(Machine.objects.get(pk=machine.pk), shared, by=scene.alice)
+        scene.carry()
+
+        machine, holder = Machine.objects.get(pk=machine.pk), shared.holder
+        assert (machine.state, machine.present_id) == ("running", holder.pk)
+        assert f"It goes back to {holder.handle}" in machine.sentence
+        assert "three" not in scene.do(machine, f'cat a "${{GUEST_ROOT:-}}{HISTORY}"')
+        states = {one.pk: one.state for one in Checkpoint.objects.filter(guest=machine.guest)}
+        assert (states[shared.pk], states[holder.pk]) == ("broken", "captured")
+
+    def test_it_is_found_while_the_vm_still_runs(self) -> None:
+        names = [step.name for step in rollback.PLAN.steps]
+
+        assert names.index("snapshot") < names.index("sound") < names.index("stop")
+
+
+def damage(shared: Checkpoint) -> None:
+    """What was said after the snapshot that it shares rots in our own store."""
+    (change,) = [one for one in manifests.overlaid(shared) if one.after and one.after["path"] == HISTORY]
+    assert change.after
+    Blob.objects.filter(pk=change.after["chunks"][-1]).update(body=Blob.holding("", b"rot").body)

@@ -80,13 +80,13 @@ class TestContents:
     def test_the_agents_history_is_in_it_where_it_is_asked_for(self, made):
         assert "transcripts/root/.claude/a.jsonl" in members(tar(made(KEPT), transcripts=True))
 
-    def test_modes_times_and_links_are_kept(self, made):
+    def test_modes_but_for_whose_rights_it_runs_with_times_and_links_are_kept(self, made):
         content = tar(
             made(
                 {"run.sh": b"#!/bin/sh\n"},
-                {"path": "bin", "kind": "dir", "mode": 0o750},
+                {"path": "bin", "kind": "dir", "mode": 0o2750},
                 {"path": "bin/run", "kind": "link", "mode": 0o777, "target": "../run.sh"},
-                **{"run.sh": {"mode": 0o755, "mtime_ns": 1_700_000_000_123_456_789}},
+                **{"run.sh": {"mode": 0o4755, "mtime_ns": 1_700_000_000_123_456_789}},
             )
         )
 

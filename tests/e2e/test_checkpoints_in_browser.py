@@ -135,7 +135,7 @@ class TestTheScrubber:
     def test_a_late_answer_does_not_push_it_back(self, page: Page, stack: Stack, work: str) -> None:
         page.goto(f"{stack.url}/machines/{work}/?at=1")
         held: list[Route] = []
-        page.route("**/moment/?at=2", held.append)
+        page.route("**/moment/?at=2", lambda route: held.append(route))
         slider = page.get_by_label("Show it as of")
         slider.focus()
 

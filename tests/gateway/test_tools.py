@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkpoints import risks
 from gateway import tools
 from gateway.dialects.base import Meter
 from gateway.dialects.chat import CHAT
 from gateway.dialects.messages import MESSAGES
 from gateway.dialects.responses import RESPONSES
-from gateway.dialects.tools import ARGUMENTS_CHARACTERS_MAX, ToolCall
+from gateway.dialects.tools import ARGUMENTS_CHARACTERS_MAX, ToolCall, arguments_of
 from tests.gateway.provider import STREAM
 from tests.gateway.provider_openai import CHAT_STREAM, RESPONSE_STREAM
 from tests.gateway.toolcalls import chat_stream, messages_stream, responses_stream
@@ -94,6 +95,35 @@ class TestStreams:
             for name in (b"content_block_start", b"content_block_stop", b"x"):
                 reading.feed(b"event: " + name + b"\ndata: " + odd + b"\n\n")
         assert reading.tools.take() == []
+
+
+class TestCommands:
+    """What of a call is searched for what may do harm."""
+
+    @staticmethod
+    def risk(arguments: Any) -> str:
+        return risks.found(tools.command_of(BASH._replace(arguments=arguments)), ["usual"])
+
+    def test_a_long_text_hides_no_other(self) -> None:
+        assert self.risk({"pad": "x" * 50_000, "command": "rm -rf x"}) == "rm"
+        assert self.risk({"pad": ["x" * 50_000], "more": {"pad": "y" * 20_000}, "last": "rm -rf x"}) == "rm"
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            r'{"command":"cd a\nrm -rf x",}',
+            r'{"command":"cd a\trm -rf x", "description": "cut o',
+            r'{"command":"cd a\u000arm\u0020-rf x"',
+            r'{"command":"rm \\\n -rf x"',
+        ],
+    )
+    def test_arguments_that_are_no_json_are_searched_as_they_are_meant(self, written: str) -> None:
+        assert arguments_of(written) == written
+        assert self.risk(written) == "rm"
+
+    def test_a_command_that_is_no_object_is_searched_as_it_is(self) -> None:
+        assert self.risk("rm -rf x") == "rm"
+        assert tools.command_of(BASH._replace(arguments=r"printf 'a\n'")) == r"printf 'a\n'"
 
 
 class TestChat:

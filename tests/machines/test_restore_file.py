@@ -218,6 +218,18 @@ class TestAsking:
         with pytest.raises(Invalid, match="workspace"):
             actions.restore_file(machine, take(machine, {"/root/x": b"1"}), "/root/x", by=alice)
 
+    @pytest.mark.parametrize("path", ["", ".", "..", "../a", "d/../../a", "d//a", "./a", "a/", "/etc/passwd"])
+    def test_a_way_out_is_refused_before_anything_is_begun_also_where_it_were_to_be_deleted(
+        self, machine, alice, path
+    ):
+        checkpoint, before = take(machine, {"a": b"1"}), Operation.objects.count()
+
+        with pytest.raises(Invalid, match="workspace"):
+            actions.restore_file(machine, checkpoint, path, by=alice, delete=True)
+
+        assert not Checkpoint.objects.filter(trigger="return").exists()
+        assert Operation.objects.count() == before
+
     def test_a_checkpoint_of_another_project_is_refused(self, machine, alice):
         checkpoint = take(machine, {"a": b"1"})
         checkpoint.project = projects.create(slug="other", by=alice)

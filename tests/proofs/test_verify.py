@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -13,7 +14,8 @@ from events.models import Event
 from guests.models import Guest
 from machines import actions
 from machines.models import Machine
-from machines.work import verify
+from machines.work import inside, verify
+from machines.work.proof import load
 from operations.models import Operation, Status
 from projects.errors import Conflict
 from proxmox.connect import driver
@@ -35,6 +37,7 @@ class TestSoundCheckpoint:
             assert verification.verdict == Verdict.PASSED, verification.sentence
             assert (fresh(checkpoint).proven_depth, fresh(checkpoint).standing) == (depth, "verified")
 
+        assert "Not tried" not in verification.sentence
         evidence = verification.evidence
         assert evidence["content"]["files"] == 5 + 1  # of the workspace, and the conversation
         assert evidence["content"]["bytes"] > 300_000
@@ -136,6 +139,9 @@ class TestBadCheckpoint:
         first, _, second = verified(bad, "boot"), verified(good, "boot"), verified(bad, "boot")
 
         assert (first.verdict, second.verdict) == (Verdict.ABANDONED, Verdict.FAILED)
+        assert not inside._has_passed(
+            "talker", second.evidence["probe_sha256"], uuid4()
+        )  # in another project
         assert "The probe of Talker failed" in second.sentence
         assert fresh(bad).state == State.BROKEN
 
@@ -152,6 +158,18 @@ class TestBadCheckpoint:
 
             assert (verification.verdict, fresh(checkpoint).state) == (expected, state)
             assert "did not answer" in verification.sentence
+
+    def test_silence_of_its_backup_says_nothing_of_its_snapshot(self, spawned, taken, alice):
+        checkpoint = taken(spawned())
+        for of in (proofs.BACKUP, "snapshot"):
+            verification = actions.verify(checkpoint, Depth.BOOT, by=alice)
+            Verification.objects.filter(pk=verification.pk).update(evidence={"of": of, "silent": True})
+
+            verify._settled(load(operation_of(verification)))
+
+            verification.refresh_from_db()
+            assert (verification.verdict, fresh(checkpoint).state) == (Verdict.ABANDONED, State.CAPTURED)
+            assert ("counts as broken" in verification.sentence) == (of == "snapshot")
 
 
 class TestClaim:
@@ -224,6 +242,7 @@ class TestAsking:
         content, boot = verified(genesis, "content"), verified(genesis, "boot")
 
         assert (content.verdict, boot.verdict) == (Verdict.ABANDONED, Verdict.PASSED)
+        assert "Not tried: its agent's conversation, its agent." in boot.sentence
         assert "no list of files" in content.sentence
 
     def test_others_have_to_wait_for_their_turn(self, spawned, taken, alice, carry, settings):
@@ -237,6 +256,39 @@ class TestAsking:
         assert waiting.step == "turn"
         carry(operation_of(first))
         assert carry(waiting).status == Status.SUCCEEDED
+
+    def test_a_project_may_not_have_more_than_a_few_waiting(self, spawned, taken, alice):
+        machine = spawned()
+        for _ in range(proofs.WAITING_MAX):
+            actions.verify(taken(machine), Depth.CONTENT, by=alice)
+        guests, checkpoint = Guest.objects.count(), taken(machine)
+
+        with pytest.raises(Conflict, match="are waiting already"):
+            actions.verify(checkpoint, Depth.CONTENT, by=alice)
+        assert Guest.objects.count() == guests
+        actions.verify(checkpoint, Depth.METADATA, by=alice)
+
+    def test_when_the_days_time_is_used_up_meanwhile_nothing_is_started(
+        self, spawned, taken, alice, carry, settings
+    ):
+        checkpoint = taken(spawned())
+        verification = actions.verify(checkpoint, Depth.CONTENT, by=alice)
+        settings.CHECKPOINT_PROOF_SECONDS_A_DAY = 0
+
+        carry(operation_of(verification))
+
+        verification.refresh_from_db()
+        assert (verification.verdict, verification.seconds) == (Verdict.ABANDONED, 0)
+        assert "all that proofs get" in verification.sentence
+
+    def test_one_that_waits_for_an_operator_holds_up_no_other(self, spawned, taken, alice, carry):
+        machine = spawned()
+        first = actions.verify(taken(machine), Depth.CONTENT, by=alice)
+        Operation.objects.filter(pk=operation_of(first).pk).update(status=Status.NEEDS_OPERATOR)
+
+        second = actions.verify(taken(machine), Depth.CONTENT, by=alice)
+
+        assert carry(operation_of(second)).status == Status.SUCCEEDED
 
     def test_who_may_over_rest(self, api, spawned, taken):
         path = f"/api/v1/checkpoints/{taken(spawned()).handle}"
