@@ -270,7 +270,9 @@ MACHINE_FILES_BYTES_MAX = 32 * 1024**2
 # --- Checkpoints: see docs/checkpoints/ -----------------------------------------------------------------------
 
 CHECKPOINT_SKIP = flag("CHECKPOINT_SKIP", default=True)  # share the last snapshot where nothing has changed
-CHECKPOINT_FILE_MIB_MAX = int(number("CHECKPOINT_FILE_MIB_MAX", default=32))  # larger ones are in snapshots only
+CHECKPOINT_FILE_MIB_MAX = int(
+    number("CHECKPOINT_FILE_MIB_MAX", default=32)
+)  # larger ones are in snapshots only
 CHECKPOINT_PRUNE = flag("CHECKPOINT_PRUNE", default=True)  # apply every project's retention once a day
 CHECKPOINT_RETENTION = counts(
     "CHECKPOINT_RETENTION",
@@ -280,7 +282,9 @@ CHECKPOINT_RETENTION = counts(
 # Proofs: docs/checkpoints/proof.md. How many scratch guests are up at once; 0: nothing is proven unasked.
 CHECKPOINT_PROOFS_AT_ONCE = int(number("CHECKPOINT_PROOFS_AT_ONCE", default=1))
 CHECKPOINT_PROOF_DEPTH = choice("CHECKPOINT_PROOF_DEPTH", "metadata", "content", "boot") or "boot"
-CHECKPOINT_PROOF_SECONDS_A_DAY = int(number("CHECKPOINT_PROOF_SECONDS_A_DAY", default=3600))  # of each project
+CHECKPOINT_PROOF_SECONDS_A_DAY = int(
+    number("CHECKPOINT_PROOF_SECONDS_A_DAY", default=3600)
+)  # of each project
 CHECKPOINT_PROOF_DAYS = int(number("CHECKPOINT_PROOF_DAYS", default=30))  # after which one is proven again
 
 # --- Networks of machines: see docs/network.md ----------------------------------------------------------------

@@ -19,7 +19,7 @@ from checkpoints.captures import is_history
 from checkpoints.integrity import Books
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth, State, Verdict
-from events import actions as events
+from checkpoints.telling import record
 from guests.models import Guest
 from operations.models import Operation
 from projects.errors import Conflict
@@ -162,7 +162,7 @@ def passed(verification: Verification, *, also: list[str] | None = None, sentenc
         return
     _conclude(verification, Verdict.PASSED, sentence, now)
     _claim(checkpoint, Depth(verification.depth), now)
-    _record("checkpoint.verified", checkpoint, depth=verification.depth)
+    record("checkpoint.verified", checkpoint, depth=verification.depth)
     if verification.depth == Depth.METADATA:
         return
     for other in kin(checkpoint).filter(pk__in=also or []).exclude(pk=checkpoint.pk):
@@ -187,7 +187,7 @@ def failed(verification: Verification, fault: Fault) -> None:
     """
     checkpoint = _locked(verification.checkpoint_id)
     _conclude(verification, Verdict.FAILED, fault.sentence, timezone.now())
-    _record("checkpoint.proof_failed", checkpoint, depth=verification.depth, sentence=fault.sentence)
+    record("checkpoint.proof_failed", checkpoint, depth=verification.depth, sentence=fault.sentence)
     if verification.evidence.get("of") == BACKUP and fault.shared:
         forget_backup(checkpoint)
         return
@@ -202,23 +202,17 @@ def abandoned(verification: Verification, sentence: str) -> None:
     _conclude(verification, Verdict.ABANDONED, sentence, timezone.now())
 
 
+@transaction.atomic
 def forget_backup(checkpoint: Checkpoint) -> None:
     """Its backup cannot be used, or is gone: what it holds is not durable any more."""
     holder = checkpoint.holder
     Checkpoint.objects.filter(pk=holder.pk).update(backup="", backup_bytes=0, durable_at=None)
-    _record("checkpoint.backup_lost", checkpoint, backup=holder.backup)
-
-
-def durable(checkpoint: Checkpoint, volume: str, size: int) -> None:
-    """A backup holds its state from now on. In the caller's transaction."""
-    holder, now = checkpoint.holder, timezone.now()
-    Checkpoint.objects.filter(pk=holder.pk).update(backup=volume, backup_bytes=size, durable_at=now)
-    _record("checkpoint.durable", holder, backup=volume, bytes=size)
+    record("checkpoint.backup_lost", checkpoint, backup=holder.backup)
 
 
 def not_durable(checkpoint: Checkpoint, sentence: str) -> None:
     """It could not be exported. In the caller's transaction."""
-    _record("checkpoint.export_failed", checkpoint, sentence=sentence)
+    record("checkpoint.export_failed", checkpoint, sentence=sentence)
 
 
 def _locked(key: Any) -> Checkpoint:
@@ -242,10 +236,3 @@ def _conclude(verification: Verification, verdict: Verdict, sentence: str, now: 
     verification.move(
         verdict, sentence=sentence, ended_at=now, seconds=seconds, evidence=verification.evidence
     )
-
-
-def _record(kind: str, checkpoint: Checkpoint, **data: Any) -> None:
-    events.record(
-        kind, subject=checkpoint.subject, project_id=checkpoint.project_id, handle=checkpoint.handle, **data
-    )
-    events.ring(kind, subject=checkpoint.origin, project_id=checkpoint.project_id)

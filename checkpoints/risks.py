@@ -21,6 +21,7 @@ USUAL = "usual"  # stands for all patterns of the table
 _REST = r"[^\n;&|]*"
 _ALL = r"(\S*/)?[.*]($|[\s;&|\"')])"  # a word that stands for all that is there
 RISKS: dict[str, str] = {
+    "cloud-delete": rf"\b(aws|gcloud|az)\b{_REST}\s(delete\S*|terminate\S*|rb|rm)\b",
     "rm": rf"\brm\s({_REST}\s)?(-[a-zA-Z]*[rR]|--recursive|{_ALL})",
     "find-delete": rf"\bfind\s{_REST}\s-(delete|exec\s+rm)\b",
     "git-push-force": rf"\bgit\b{_REST}\bpush\b{_REST}(\s--(force|mirror|delete)|\s-[a-zA-Z]*[fd]\b|\s[+:]\S)",
@@ -47,7 +48,6 @@ RISKS: dict[str, str] = {
     "kubectl-delete": rf"\bkubectl\b{_REST}\s(delete|drain)\b",
     "helm-uninstall": rf"\bhelm\b{_REST}\s(uninstall|delete)\b",
     "docker-prune": rf"\b(docker|podman)\b{_REST}\s(prune|(volume|system|image)\s+rm)\b",
-    "cloud-delete": rf"\b(aws|gcloud|az)\b{_REST}\s(delete\S*|terminate\S*|rb|rm)\b",
 }
 _CONTINUED = re.compile(r"\\\r?\n")  # the shell reads on
 

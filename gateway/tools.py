@@ -32,8 +32,10 @@ def command_of(call: ToolCall) -> str:
     if _WRITES.fullmatch(call.name):
         return ""
     if isinstance(call.arguments, str):
-        return _unescaped(call.arguments)
-    return "\n".join(text[:TEXT_CHARACTERS_MAX] for text in _texts(call.arguments))
+        found = _unescaped(call.arguments)
+    else:
+        found = "\n".join(text[:TEXT_CHARACTERS_MAX] for text in _texts(call.arguments))
+    return found.replace("\0", " ")  # no command has it, and no column takes it
 
 
 def wrote(calls: Iterable[ToolCall]) -> str:
@@ -61,11 +63,14 @@ def _unescaped(written: str) -> str:
     """An object that is cut off, or written with a mistake, as whoever reads it leniently would; else what it is."""
     if not written.lstrip().startswith("{"):
         return written
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _escaped(found[2]), written)
+    return _ESCAPE.sub(_meant, written)
 
 
-def _escaped(letter: str) -> str:
-    return _ESCAPED.get(letter, letter)
+def _meant(escape: re.Match[str]) -> str:
+    code, letter = escape.groups()
+    if letter:
+        return _ESCAPED.get(letter, letter)
+    return "?" if 0xD800 <= int(code, 16) < 0xE000 else chr(int(code, 16))  # half of a character
 
 
 def _texts(value: Any) -> Iterator[str]:

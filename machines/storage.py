@@ -2,12 +2,13 @@
 
 A running machine's disk is in its leases (`machines.compute`). Here is what nobody leases: the disks of machines that
 have ended, and what is kept of checkpoints, contents and backups. An hour is entered once it is over, and once, by its
-key; hours that no hub was there for are made up for, as far as `BACK` reaches. Nothing is deleted because a limit is
-used up: the owner is told, and what a prune would free.
+key; hours that no hub was there for are made up for, as far as `BACK` reaches, with what is left of what was there
+then. Nothing is deleted because a limit is used up: the owner is told, and what a prune would free.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from django.db import transaction
@@ -36,10 +37,15 @@ USED_UP = "storage.used_up"
 
 
 class Charge(NamedTuple):
-    """What was kept for part of an hour."""
+    """Something that was kept for part of an hour; `size`: asked for only where that is not entered yet."""
 
     key: str
-    megabyte_seconds: int
+    seconds: int
+    size: Callable[[], int]
+
+    @property
+    def megabyte_seconds(self) -> int:
+        return self.size() * self.seconds // WHOLE
 
 
 # --- what the hub sees to ---
@@ -64,25 +70,26 @@ def tend(now: datetime | None = None) -> bool:
 def enter(project: Project, now: datetime | None = None) -> int:
     """Enter the project's hours that are over and not in its ledger yet; returns how many entries were made."""
     until = _hour_of(now or timezone.now())
-    charges = [one for one in _charges(project, until) if one.megabyte_seconds]
+    charges = [one for one in _charges(project, until) if one.seconds]
     known = set(
         Reservation.objects.filter(key__in=[one.key for one in charges]).values_list("key", flat=True)
     )
-    fresh = [one for one in charges if one.key not in known]
+    fresh = {one.key: one.megabyte_seconds for one in charges if one.key not in known}
+    fresh = {key: used for key, used in fresh.items() if used}
     payer = Payer(project.id, hub=project.hub)
-    for charge in fresh:
-        _enter(charge, payer)
+    for key, used in fresh.items():
+        _enter(key, used, payer)
     if fresh and budgets.left(payer, Resource.STORAGE) == 0:
         _tell_used_up(project, payer)
     return len(fresh)
 
 
 @transaction.atomic
-def _enter(charge: Charge, payer: Payer) -> None:
+def _enter(key: str, megabyte_seconds: int, payer: Payer) -> None:
     """It was used already: nothing is held, nor refused, and what goes beyond a limit is its overrun."""
     nothing = {Resource.STORAGE.value: (0, 0)}
     held = budgets.reserve(
-        charge.key,
+        key,
         payer=payer,
         needs=nothing,
         wanted=0,
@@ -91,7 +98,7 @@ def _enter(charge: Charge, payer: Payer) -> None:
         seconds=HOUR.total_seconds(),
     )
     assert isinstance(held, budgets.Grant)
-    budgets.settle_figures(held.reservation_id, {Resource.STORAGE.value: charge.megabyte_seconds})
+    budgets.settle_figures(held.reservation_id, {Resource.STORAGE.value: megabyte_seconds})
 
 
 def _charges(project: Project, until: datetime) -> Iterator[Charge]:
@@ -100,18 +107,19 @@ def _charges(project: Project, until: datetime) -> Iterator[Charge]:
     ended = Machine.objects.filter(guest__in=guests, state__in=ENDED).select_related("guest")
     for machine in ended.exclude(ended_at=None):
         for hour in hours:
-            yield _charge(machine.guest.subject, hour, machine.ended_at, machine.guest.disk_bytes)
+            disk = partial(int, machine.guest.disk_bytes)
+            yield _charge(machine.guest.subject, hour, machine.ended_at, disk)
     first = Checkpoint.objects.filter(project=project).order_by("created_at").first()
     if first:
-        held = stored.of_project(project).kept_bytes
         for hour in hours:
+            held = partial(stored.kept_bytes_of, project, hour + HOUR)
             yield _charge(f"project:{project.id}", hour, first.created_at, held)
 
 
-def _charge(what: str, hour: datetime, since: datetime | None, size: int) -> Charge:
+def _charge(what: str, hour: datetime, since: datetime | None, size: Callable[[], int]) -> Charge:
     assert since
     seconds = max((hour + HOUR - max(hour, since)) // timedelta(seconds=1), 0)
-    return Charge(f"kept:{what}:{hour:%Y%m%d%H}", size * seconds // WHOLE)
+    return Charge(f"kept:{what}:{hour:%Y%m%d%H}", seconds, size)
 
 
 def _hour_of(moment: datetime) -> datetime:

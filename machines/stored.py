@@ -1,8 +1,10 @@
 """What keeping the checkpoints of a project, or of a machine, takes: contents, disks and backups. Reads only."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from checkpoints import accounting
 from checkpoints.models import Checkpoint
@@ -27,11 +29,6 @@ class Stored(NamedTuple):
     disk_bytes: int  # of guests that are there, as large as their disks may get
     backup_bytes: int
 
-    @property
-    def kept_bytes(self) -> int:
-        """What is kept beside the guests: in our database, and on backup storages."""
-        return self.stored_bytes + self.lists_bytes + self.backup_bytes
-
 
 def of_project(project: Project) -> Stored:
     return _stored(project, Guest.objects.filter(project=project))
@@ -39,6 +36,16 @@ def of_project(project: Project) -> Stored:
 
 def of_machine(machine: Machine) -> Stored:
     return _stored(machine.project, Guest.objects.filter(pk=machine.guest_id), machine.subject)
+
+
+def kept_bytes_of(project: Project, moment: datetime) -> int:
+    """What is kept beside the guests, of the checkpoints and the backups that were there at that moment."""
+    held = Checkpoint.objects.filter(project=project)
+    later = held.filter(created_at__gt=moment).values_list("pk", flat=True)
+    found = accounting.of_project(project, without=list(later))
+    backups = held.annotate(since=Coalesce("durable_at", "created_at")).filter(since__lte=moment)
+    total: int = backups.aggregate(total=Sum("backup_bytes", default=0))["total"]
+    return found.stored_bytes + found.lists_bytes + total
 
 
 def by_machine(project: Project) -> list[tuple[str, Stored]]:

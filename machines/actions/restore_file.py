@@ -29,7 +29,9 @@ def restore_file(
             "its files are not for this one."
         )
     if any(part in ("", ".", "..") for part in path.split("/")):  # an absolute one begins with ""
-        raise Invalid("Only files of the workspace come back alone: give a path relative to it, without . and ..")
+        raise Invalid(
+            "Only files of the workspace come back alone: give a path relative to it, without . and .."
+        )
     _require_content(checkpoint, path, delete=delete)
     why = f"Before {path} of {checkpoint.handle}"
     kept = prepare(machine, Checkpoint.Kind.MANUAL, why, Checkpoint.Trigger.RETURN)

@@ -228,6 +228,20 @@ class TestHours:
 
         assert charged(machine.project, "kept:project") == GB_HOUR // 1000 * 1000
 
+    def test_hours_that_are_made_up_for_are_not_charged_for_what_came_later(
+        self, machine: Machine, clock: time_machine.Traveller
+    ) -> None:
+        old, new = take(machine), take(machine, {"a": b"x"})
+        Checkpoint.objects.filter(pk=old.pk).update(
+            created_at=NOON, backup_bytes=10**9, durable_at=NOON + 9.5 * HOUR
+        )
+        Checkpoint.objects.filter(pk=new.pk).update(created_at=NOON + 9.5 * HOUR, backup_bytes=10**9)
+        clock.move_to(NOON + 10 * HOUR)
+
+        storage.enter(machine.project)
+
+        assert charged(machine.project, "kept:project") == 2 * GB_HOUR
+
     def test_beyond_a_limit_it_is_overrun_nothing_is_deleted_and_it_is_told_once(
         self, ended: Machine, alice: User, clock: time_machine.Traveller
     ) -> None:

@@ -60,7 +60,7 @@ class TestParsing:
             ({"timing": "later"}, "timing is 'later'; expected overlap or after_response"),
             ({"durable": 0}, "durable is 0; expected none, final, milestone, or a whole number"),
             ({"before": "rm"}, "before is 'rm'; expected a list"),
-            ({"before": ["("]}, "before: '(' is neither one of usual, rm"),
+            ({"before": ["("]}, "before: '(' is neither one of usual, cloud-delete, rm"),
             ({"before": [r"(a)\1"]}, "nor a regular expression of RE2: invalid escape sequence"),
             ({"before": ["x" * 301]}, "before: A pattern has at most 300 characters."),
         ],
@@ -205,9 +205,11 @@ class TestRisks:
         "command",
         ["rm notes.txt", "git push origin main", "git reset HEAD a.py", "chmod +x run.sh", "npm run format",
          "SELECT * FROM drops", "terraform plan",
-         "rm a.txt && ls -r", "rm -f *.pyc", "rm .env", "git checkout -b x", "git checkout main", "git restore --staged .",
-         "git add . && ls :x", "DELETE FROM users WHERE id = 1", "delete from users\n  where id = 1", "truncate the text",
-         "git push origin HEAD:main", "rm_tree = 1", "kubectl get pods", "git branch -d", "form -r", "dd if=a"],
+         "rm a.txt && ls -r", "rm -f *.pyc", "rm .env", "git checkout -b x", "git checkout main",
+         "git restore --staged .", "git add . && ls :x", "DELETE FROM users WHERE id = 1",
+         "delete from users\n  where id = 1",
+         "truncate the text", "git push origin HEAD:main", "rm_tree = 1",
+         "kubectl get pods", "git branch -d", "form -r", "dd if=a"],
     )  # fmt: skip
     def test_what_is_none(self, command: str) -> None:
         assert risks.found(command, ["usual"]) == ""

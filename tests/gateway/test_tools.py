@@ -115,6 +115,7 @@ class TestCommands:
             r'{"command":"cd a\trm -rf x", "description": "cut o',
             r'{"command":"cd a\u000arm\u0020-rf x"',
             r'{"command":"rm \\\n -rf x"',
+            r'{"command":"echo \ud83d\ude00 \u0000; rm -rf x"',
         ],
     )
     def test_arguments_that_are_no_json_are_searched_as_they_are_meant(self, written: str) -> None:
@@ -123,6 +124,7 @@ class TestCommands:
 
     def test_a_command_that_is_no_object_is_searched_as_it_is(self) -> None:
         assert self.risk("rm -rf x") == "rm"
+        assert "\0" not in tools.command_of(BASH._replace(arguments={"command": "rm -rf x\0"}))
         assert tools.command_of(BASH._replace(arguments=r"printf 'a\n'")) == r"printf 'a\n'"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
+from guests import actions as guests
 from machines import actions, tokens
 from machines.models import LogLine, Machine
 from machines.reports import report
@@ -71,11 +72,19 @@ class TestRollback:
 
     def test_an_ended_machine_runs_again_from_its_checkpoint(self, machine, target, alice):
         put_into(machine, State.TERMINATED)
+        guests.set_at_rest(machine.guest, True)  # its last checkpoint is its present
 
         actions.rollback(machine, target, by=alice)
 
         assert machine.state == State.RESTORING
         assert "checkpoint" not in Operation.objects.get(verb="rollback").arguments
+
+    def test_one_whose_end_could_not_be_kept_is_kept_before_it_goes_back(self, machine, target, alice):
+        put_into(machine, State.FAILED)
+
+        actions.rollback(machine, target, by=alice)
+
+        assert "checkpoint" in Operation.objects.get(verb="rollback").arguments
 
     def test_a_checkpoint_of_another_machine_is_refused(self, machine, target, spawn, alice):
         other = put_into(spawn(), State.RUNNING)

@@ -129,7 +129,9 @@ class TestRows:
         for row in rows:
             for at, damaged in _flipped(row):
                 row.body = damaged
-                assert pieces.sound(row) in (None, _content_of(row)), f"bit flip at {at} of {row!r} was not seen"
+                assert pieces.sound(row) in (None, _content_of(row)), (
+                    f"bit flip at {at} of {row!r} was not seen"
+                )
         Blob.objects.update(body=Blob.holding("", b"rot").body)
 
         assert verified(checkpoint, "metadata").verdict == Verdict.PASSED
