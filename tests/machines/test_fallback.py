@@ -1,5 +1,6 @@
 """A checkpoint that cannot be restored: what is gone back to instead, what is said of it, and what is called broken."""
 
+import time
 from datetime import timedelta
 from uuid import uuid4
 
@@ -367,5 +368,7 @@ def _back_up(checkpoint: Checkpoint) -> None:
 
 
 def _wait(upid: str | None) -> None:
+    deadline = time.monotonic() + 60
     while upid and not driver().tasks([upid])[0].result:
-        pass
+        assert time.monotonic() < deadline, upid
+        time.sleep(0.05)
