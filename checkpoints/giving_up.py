@@ -1,8 +1,8 @@
 """Giving up a snapshot that Proxmox says is damaged or gone, and with it whatever cannot be returned to any more."""
 
 from checkpoints import proofs
-from checkpoints import work as checkpoints
 from checkpoints.models import Checkpoint
+from checkpoints.telling import fail
 
 
 def give_up(checkpoint: Checkpoint, sentence: str) -> None:
@@ -14,4 +14,4 @@ def give_up(checkpoint: Checkpoint, sentence: str) -> None:
         if one.holder.backup:
             Checkpoint.objects.filter(pk=one.pk).update(error=f"Its backup is left. {sentence}")
         else:
-            checkpoints.fail(one, sentence)
+            fail(one, sentence)

@@ -14,12 +14,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from checkpoints import manifests, parts, work
+from checkpoints import manifests, parts
 from checkpoints.captures import is_history
 from checkpoints.integrity import Books
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth, State, Verdict
-from checkpoints.telling import record
+from checkpoints.telling import fail, record
 from guests.models import Guest
 from operations.models import Operation
 from projects.errors import Conflict
@@ -193,7 +193,7 @@ def failed(verification: Verification, fault: Fault) -> None:
         return
     for one in kin(checkpoint) if fault.shared else [checkpoint]:
         if one.state == State.CAPTURED:
-            work.fail(one, f"Its {verification.depth} proof failed: {fault.sentence}")
+            fail(one, f"Its {verification.depth} proof failed: {fault.sentence}")
 
 
 @transaction.atomic

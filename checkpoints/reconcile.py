@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from checkpoints.work import fail
+from checkpoints.telling import fail
 from guests import work
 from guests.models import Guest
 from guests.states import State as GuestState

@@ -8,7 +8,7 @@ from checkpoints import backups, capturing
 from checkpoints.capturing import HasCheckpoint
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from checkpoints.telling import record
+from checkpoints.telling import fail, record
 from guests import locks
 from guests import work as guests
 from operations.engine import Outcome, Plan, Step
@@ -73,12 +73,6 @@ def broken(context: HasCheckpoint, sentence: str) -> None:
     if checkpoint and checkpoint.state == State.REQUESTED:
         advice = " Take it without the memory." if checkpoint.ram else ""
         fail(checkpoint, f"{sentence}{advice}")
-
-
-def fail(checkpoint: Checkpoint, sentence: str) -> None:
-    """It cannot be returned to, or not any more."""
-    checkpoint.move(State.BROKEN, error=sentence)
-    record("checkpoint.broken", checkpoint, error=sentence)
 
 
 # What every plan that takes a checkpoint on its way does for it; a failure is kept with it and stops nothing.

@@ -17,6 +17,7 @@ from checkpoints.integrity import Books
 from checkpoints.models import Checkpoint
 from checkpoints.states import Depth
 from checkpoints.states import State as CheckpointState
+from checkpoints.telling import fail
 from events import actions as events
 from guests import work as guests
 from machines import actions
@@ -123,7 +124,7 @@ def _judge(work: Return, failed: Checkpoint, sentence: str, error: errors.Proxmo
     if work.operation.step == "rollback" and isinstance(error, errors.Damaged | errors.Missing):
         give_up(failed, sentence)
     elif work.operation.step == "sound" and isinstance(error, errors.Damaged):
-        checkpoints.fail(failed, sentence)
+        fail(failed, sentence)
 
 
 def _holder(work: Return, failed: Checkpoint) -> list[Checkpoint]:
