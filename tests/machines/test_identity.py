@@ -82,13 +82,15 @@ class TestOfAClone:
         assert proof["address"]["new"] != proof["address"]["old"]
 
     def test_an_address_that_its_source_has_as_well_is_replaced(
-        self, spawned, carry, project, genesis, alice
+        self, spawned, carry, project, genesis, alice, fault
     ):
         source = spawned()
+        # It is made, and comes back later to be marked.
+        fault(match="PUT */config", action="fail", status=595, reason="Connection refused")
         branch = actions.spawn(project=project, source=genesis, type_name="shell", prompt="true", by=alice)
         operation = Operation.objects.get(subject=branch.subject)
-        while operation.step != "clone" or not operation.upid:
-            carry(operation, until=(Status.WAITING,))
+        while carry(operation, until=(Status.WAITING,)).step != "mark":
+            assert not operation.ended, operation.error
         address = driver().config(branch.guest.vm)["net0"]
         Checkpoint.objects.filter(pk=genesis.pk).update(guest=source.guest)
         driver().configure(source.guest.vm, {"net0": address})
