@@ -113,6 +113,7 @@ class TestOnZfs:
         checkpoint = actions.checkpoint(machine, by=alice)
         operation = Operation.objects.get(arguments__checkpoint=str(checkpoint.id))
         while operation.step != "backup" or not operation.upid:
+            assert not operation.ended, operation.error
             carry(operation, until=(Status.WAITING,))
         # What the runner does by itself when it has held the agent still for too long.
         driver().run(machine.guest.vm, 'exec python3 "${GUEST_ROOT:-}/opt/autovibe/runner.py" thaw')
