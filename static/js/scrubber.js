@@ -6,7 +6,13 @@ document.addEventListener("input", ({ target }) => { if (target.id === "at") wan
 document.addEventListener("htmx:after:swap", () => {
   const slider = document.getElementById("at");
   if (slider && wanted !== null) {
-    if (slider.value === wanted) wanted = null; else slider.value = wanted;
+    if (slider.value === wanted) {
+      wanted = null;
+    } else {
+      // What was asked for meanwhile may have been lost with the element that was swapped.
+      slider.value = wanted;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    }
   }
   const { address } = document.getElementById("machine").dataset;
   if (address && address !== location.pathname + location.search) history.replaceState(null, "", address);

@@ -174,7 +174,7 @@ class TestCheckpoint:
         handle = stack.spawn(
             "n=0; while [ $n -lt 20000 ]; do n=$((n+1)); echo $n > next; mv next count; done", "shell"
         )
-        eventually(lambda: stack.get(f"machines/{handle}/")["heard_at"], what="a sign of life")
+        stack.await_state(handle, "running")
         taken = stack.post(f"machines/{handle}/checkpoint/")["handle"]
         eventually(
             lambda: stack.get(f"checkpoints/{taken}/")["state"] == "captured", what="it to be captured"
