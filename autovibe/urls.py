@@ -14,24 +14,24 @@ from budgets import pools_api as pools
 from budgets import prices_api as prices
 from budgets import transfers_api as transfers
 from budgets import watch_api as watch
-from checkpoints import api as checkpoints
-from checkpoints import effects_api as effects
-from checkpoints import reading_api as reading
+from checkpoints.api import checkpoints, effects, reading
 from gateway import calls_api as calls
 from gateway.upstreams import api as upstreams
 from guests import api as guests
-from machines import api as machines
-from machines import keeping_api as keeping
-from machines import ledger_api as ledger
-from machines import past_api as past
-from machines import predict_api as predictions
-from machines import proofs_api as proofs
-from machines import requests_api as requests
-from machines import resources_api as resources
-from machines import retention_api as retention
-from machines import rules_api as rules
-from machines import storage_api as storage
-from machines import usage_api as usage
+from machines.api import (
+    keeping,
+    ledger,
+    machines,
+    past,
+    proofs,
+    requests,
+    resources,
+    retention,
+    rules,
+    storage,
+    usage,
+)
+from machines.api import predict as predictions
 from operations import api as operations
 from projects import api as projects
 

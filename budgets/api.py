@@ -1,4 +1,4 @@
-"""Limits over REST: a project's, its members', and the whole system's. Machines' limits are in `machines.api`."""
+"""Limits over REST: a project's, its members', and the whole system's. Machines' are in `machines.api.machines`."""
 
 from typing import Any
 

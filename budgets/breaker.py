@@ -7,7 +7,7 @@ has no normal, and opens at `BREAKER_CEILING` alone, if that is set.
 
 When it is open, nothing of the project runs. After a cool-down one machine may go on as the probe. If that stays
 normal for its probation, the breaker closes and all go on; else it opens again, for twice as long. Budgets hold either
-way: this is for what a budget would allow, and nobody wants. Pausing and resuming is done by `machines.breakers`.
+way: this is for what a budget would allow, and nobody wants. `machines.limits.breakers` pauses and resumes.
 """
 
 from collections.abc import Iterable

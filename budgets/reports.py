@@ -1,6 +1,6 @@
 """What was used, by what and by whom, and what is held now. Queries only; entry by entry, see `budgets.journal`.
 
-Machines are known by their ids here; `machines.spending` gives them names and types.
+Machines are known by their ids here; `machines.limits.spending` gives them names and types.
 """
 
 from collections.abc import Iterable

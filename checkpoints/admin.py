@@ -6,8 +6,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 
-from checkpoints import policy, retention
+from checkpoints.keeping import retention
 from checkpoints.models import Checkpoint, Effect, Rules, Verification
+from checkpoints.triggers import policy
 from events.admin import ReadOnly
 from projects.errors import Invalid
 

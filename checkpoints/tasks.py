@@ -1,6 +1,8 @@
 """Queue entry points of checkpoints."""
 
-from checkpoints import garbage, pruning, work
+from checkpoints import work
+from checkpoints.contents import garbage
+from checkpoints.keeping import pruning
 from operations import engine
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from checkpoints import backups, capturing
-from checkpoints.capturing import HasCheckpoint
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
+from checkpoints.taking import backups, capturing
+from checkpoints.taking.capturing import HasCheckpoint
 from checkpoints.telling import fail, record
 from guests import locks
 from guests import work as guests

@@ -10,7 +10,7 @@ from budgets.models import Reservation, Window
 from budgets.resources import Resource, of_machine
 from dashboard import burndown, outlook
 from dashboard.outlook import Outlook
-from machines import spending
+from machines.limits import spending
 from machines.models import Machine
 from projects.models import Project, User
 

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-from checkpoints import diff, files
+from checkpoints.contents import files
 from checkpoints.models import Checkpoint
+from checkpoints.reading import diff
 from projects.errors import Refusal
 
 ENTRIES_SHOWN = 2000
 FILE_BYTES_SHOWN = 512 * 1024
 CHANGES_SHOWN = 200
 DIFF_LINES_SHOWN = 1500
-WITHOUT = {  # why there is no diff, after `checkpoints.diff.Difference`
+WITHOUT = {  # why there is no diff, after `checkpoints.reading.diff.Difference`
     "binary": "It is binary.",
     "large": "It is too large to be compared line by line.",
     "unkept": "Its content is in the snapshot only.",

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from checkpoints import compare
 from checkpoints.models import Checkpoint
+from checkpoints.reading import compare
 from checkpoints.states import State
 from machines.models import Machine
 from projects.errors import Refusal

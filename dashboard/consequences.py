@@ -7,8 +7,8 @@ from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from dashboard import trust, words
 from dashboard.trust import Return
-from machines import memory, policies
-from machines.memory import Price
+from machines.keeping import memory, policies
+from machines.keeping.memory import Price
 from machines.models import Machine
 from machines.states import SPAWNING, State
 from machines.types import UnknownType

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from budgets.money import MICROS
 from dashboard import words
-from machines import predict
+from machines.forecast import predict
 from machines.models import Machine
 from projects.models import Project, User
 

@@ -16,7 +16,7 @@ from dashboard import needs
 from dashboard.budget import Line, headline
 from dashboard.budget import lines as told
 from gateway.models import Call
-from machines import enforce, spending
+from machines.limits import enforce, spending
 from machines.models import Machine, MachineQuerySet
 from machines.states import SPAWNING, State
 from projects.models import Project, User

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from checkpoints.tree import Fold, Lane, Node
+from checkpoints.reading.tree import Fold, Lane, Node
 
 COLUMN = 18  # pixels
 

@@ -8,7 +8,8 @@ from typing import Any
 from budgets import journal
 from budgets.journal import Filter
 from budgets.models import Budget, LedgerEntry, Window
-from machines import actions, spending
+from machines import actions
+from machines.limits import spending
 from projects.errors import NotThere
 from projects.models import Project, User
 

@@ -14,7 +14,7 @@ from budgets.models import Budget, Window
 from budgets.resources import Period, Resource
 from dashboard import outlook, words
 from machines import actions as machines
-from machines.payer import holder_of
+from machines.limits.payer import holder_of
 from projects import actions as projects
 from projects.errors import Invalid, NotThere, Refusal
 from projects.models import Project, User

@@ -10,7 +10,9 @@ from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
 from dashboard import budget, expected, history, progress, words
 from gateway.models import Call
-from machines import enforce, policies, types
+from machines import types
+from machines.keeping import policies
+from machines.limits import enforce
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation, Status

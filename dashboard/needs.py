@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from budgets.models import BudgetRequest, Transfer
 from guests.models import Guest
-from machines.enforce import SILENT_AFTER
+from machines.limits.enforce import SILENT_AFTER
 from machines.models import Machine, MachineQuerySet
 from machines.states import LIVE, State
 from operations.models import Operation, Status

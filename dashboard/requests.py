@@ -9,7 +9,7 @@ from budgets import quantities, reports
 from budgets.models import Budget, BudgetRequest, Transfer
 from budgets.resources import Period, Resource
 from dashboard import words
-from machines import spending
+from machines.limits import spending
 from projects.errors import Refusal
 from projects.models import Project, User
 

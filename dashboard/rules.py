@@ -9,12 +9,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from budgets import reports
-from checkpoints import pruning
+from checkpoints.keeping import pruning
 from checkpoints.models import Rules
-from checkpoints.policy import AFTER_RESPONSE, OVERLAP
-from machines import policies, stored, types
-from machines import pruning as machines
-from machines.pruning import Fate, Preview
+from checkpoints.triggers.policy import AFTER_RESPONSE, OVERLAP
+from machines import types
+from machines.keeping import policies, stored
+from machines.keeping import pruning as machines
+from machines.keeping.pruning import Fate, Preview
 from projects.models import Project, User
 
 FATES_SHOWN = 200
@@ -77,7 +78,7 @@ class RetentionForm(forms.Form):
 
     @property
     def said(self) -> dict[str, Any]:
-        """As `checkpoints.retention.parse` takes it, which checks it."""
+        """As `checkpoints.keeping.retention.parse` takes it, which checks it."""
         found = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
         if "milestones" in found:
             text = found["milestones"].lower()

@@ -8,7 +8,7 @@ from django.db.models import Max, Q
 from checkpoints.models import Checkpoint
 from dashboard import checkpoint as pages
 from gateway.models import Call
-from machines import moments
+from machines.keeping import moments
 from machines.models import Machine
 
 LINES_SHOWN, CALLS_SHOWN = 300, 100

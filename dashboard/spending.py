@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from budgets import reports
 from budgets.reports import Breakdown, Used
-from machines import spending, types
+from machines import types
+from machines.limits import spending
 from projects.models import Project, User
 
 # Days that may be asked for, and how they are called.

@@ -6,9 +6,9 @@ from django.http import QueryDict
 
 from checkpoints import actions
 from checkpoints.models import Checkpoint
-from checkpoints.tree import tree
+from checkpoints.reading.tree import tree
 from dashboard import graph
-from machines.trees import with_machines
+from machines.keeping.trees import with_machines
 from projects.models import Project, User
 
 ROWS, FOLD = 200, 4

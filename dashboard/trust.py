@@ -5,10 +5,12 @@ from typing import Any
 
 from django.conf import settings
 
-from checkpoints import effects, lines, proofs
-from checkpoints.lines import Cost
 from checkpoints.models import Checkpoint, Effect, Verification
+from checkpoints.reading import lines
+from checkpoints.reading.lines import Cost
 from checkpoints.states import Depth, State, Verdict
+from checkpoints.triggers import effects
+from checkpoints.trust import proofs
 from machines import actions
 from machines.actions.proof import exporting
 from machines.actions.returning import Fallback

@@ -23,7 +23,8 @@ from gateway.settlement import Outcome, conclude
 from gateway.teller import Row, teller
 from gateway.upstreams import Offers, choice, registry
 from machines import actions as machines
-from machines import landing, tokens
+from machines import tokens
+from machines.limits import landing
 from machines.models import MachineToken
 from machines.states import CALLING, ENDED, State
 from projects.models import Project

@@ -14,8 +14,8 @@ from rest_framework.views import APIView
 from gateway import actions, recordings
 from gateway.models import Call, RecordingMode
 from machines import actions as machines
+from machines.api.serializers import MachineSerializer
 from machines.models import Machine
-from machines.serializers import MachineSerializer
 from projects import actions as projects
 from projects.errors import Invalid
 from projects.permissions import acting, require

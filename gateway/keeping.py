@@ -10,16 +10,17 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
 
-from checkpoints import effects, reach, risks
-from checkpoints.effects import Seen
-from checkpoints.policy import Policy
+from checkpoints.triggers import effects, reach, risks
+from checkpoints.triggers.effects import Seen
+from checkpoints.triggers.policy import Policy
 from events import actions as events
 from gateway import calls, database, holding, redaction, tools
 from gateway.admitted import Admission, Caller, machine_of
 from gateway.dialects.tools import ToolCall
 from gateway.models import Call
 from machines import actions as machines
-from machines import policies, types
+from machines import types
+from machines.keeping import policies
 from machines.models import Machine
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from checkpoints.risks import TEXT_CHARACTERS_MAX
+from checkpoints.triggers.risks import TEXT_CHARACTERS_MAX
 from gateway.dialects.tools import ToolCall
 
 # Of Claude Code, the text editor tool, vibe, Codex, OpenCode, Cline, Gemini CLI and the like; TodoWrite is none.

@@ -19,18 +19,9 @@ from checkpoints import reconcile as checkpoints
 from gateway import calls, recordings
 from guests import observe, usage
 from guests import reconcile as guests
-from machines import (
-    asking,
-    breakers,
-    compute,
-    efficiency,
-    enforce,
-    funding,
-    predict,
-    proofs,
-    pruning,
-    storage,
-)
+from machines.forecast import efficiency, predict
+from machines.keeping import proofs, pruning, storage
+from machines.limits import asking, breakers, compute, enforce, funding
 from operations import watcher
 from operations.actions import WATCHER_CHANNEL
 from proxmox import errors

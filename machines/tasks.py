@@ -1,7 +1,7 @@
 """Queue entry points of machines, one per verb."""
 
-from checkpoints import accounting
-from machines import pruning, storage
+from checkpoints.contents import accounting
+from machines.keeping import pruning, storage
 from machines.work import export as exporting
 from machines.work import pause as pausing
 from machines.work import restore_file as restoring

@@ -17,7 +17,7 @@ from budgets import money as exact
 from budgets import sentences
 from budgets.models import LedgerEntry, Window
 from checkpoints.models import Checkpoint, Verification
-from checkpoints.tree import Node
+from checkpoints.reading.tree import Node
 from dashboard import logs, look, words
 from gateway.models import Call
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 from budgets import breaker
 from dashboard import budget, ledger, pricebook, requests, spending
 from dashboard.pages import PageRequest, page, show
-from machines.ledger_api import csv_of
+from machines.api.ledger import csv_of
 from projects import actions as projects
 from projects.errors import Refusal
 from projects.models import Project

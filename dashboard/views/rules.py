@@ -7,11 +7,11 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from checkpoints import pruning, retention
+from checkpoints.keeping import pruning, retention
 from dashboard import rules
 from dashboard.pages import PageRequest, page, show
-from machines import policies, stored
-from machines import pruning as machines
+from machines.keeping import policies, stored
+from machines.keeping import pruning as machines
 from projects import actions as projects
 from projects.errors import Refusal
 from projects.models import Project

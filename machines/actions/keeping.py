@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from budgets.models import LedgerEntry, Window
 from checkpoints import actions as checkpoints
-from checkpoints.due import Last, Used, due
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
-from machines import policies
+from checkpoints.triggers.due import Last, Used, due
 from machines.actions.begin import require
-from machines.memory import require_saveable
+from machines.keeping import policies
+from machines.keeping.memory import require_saveable
+from machines.limits.payer import payer_of
 from machines.models import Machine
-from machines.payer import payer_of
 from machines.states import CALLING
 from machines.types import UnknownType
 from projects.models import User

@@ -4,9 +4,9 @@ from django.conf import settings
 from django.db import transaction
 
 from checkpoints import actions as checkpoints
-from checkpoints import proofs
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth
+from checkpoints.trust import proofs
 from events import actions as events
 from guests import actions as guests
 from guests.models import Guest

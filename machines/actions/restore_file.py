@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from checkpoints import files
+from checkpoints.contents import files
 from checkpoints.models import Checkpoint
 from machines.actions.begin import begin, record, require
 from machines.actions.keeping import prepare

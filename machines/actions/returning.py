@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from checkpoints import actions as checkpoints
-from checkpoints import fallback
 from checkpoints.models import Checkpoint
+from checkpoints.trust import fallback
 from machines.actions.begin import require
 from machines.models import Machine
 from machines.states import State

@@ -10,12 +10,13 @@ from budgets import actions as budgets
 from budgets.errors import Exhausted
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from checkpoints.policy import checked
+from checkpoints.triggers.policy import checked
 from guests import actions as guests
 from guests.profiles import Profile, stricter
-from machines import predict, types
+from machines import types
 from machines.actions.begin import begin, record
 from machines.actions.lookup import machine_of
+from machines.forecast import predict
 from machines.models import Machine, MachineFile, next_number
 from machines.modifications import Modification
 from projects.errors import Invalid

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from budgets.resources import COMPUTE
 from checkpoints import actions as checkpoints
-from checkpoints import effects
 from checkpoints.models import Checkpoint
+from checkpoints.triggers import effects
 from guests import actions as guests
 from machines import tokens
 from machines.actions.begin import begin, record, require

@@ -1,4 +1,4 @@
-"""Leases: the stretches of time for which machines have compute held. `machines.compute` is the only writer."""
+"""Leases: the stretches of time for which machines have compute held. `machines.limits.compute` is the only writer."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models

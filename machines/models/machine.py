@@ -55,7 +55,7 @@ class Machine(models.Model):
     continues = models.BooleanField(default=False)  # the agent goes on with the conversation in its source
     wall_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=10, choices=Profile, default=Profile.OPEN)
-    # Its departures from its type's and its project's policy: see checkpoints.policy.
+    # Its departures from its type's and its project's policy: see checkpoints.triggers.policy.
     checkpoints: "models.JSONField[dict[str, object], dict[str, object]]" = models.JSONField(default=dict)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     idempotency_key = models.CharField(max_length=100, null=True)  # noqa: DJ001 - unique only where given

@@ -29,7 +29,7 @@ class Prediction(models.Model):
     calls = _range()
     seconds = _range()
     suggested_micros = models.BigIntegerField(null=True)  # the limit that was suggested
-    sketch = models.BinaryField(default=bytes)  # of the prompt; see `machines.similarity`
+    sketch = models.BinaryField(default=bytes)  # of the prompt; see `machines.forecast.similarity`
     made_at = models.DateTimeField(auto_now_add=True)
 
     used_cost_micros = models.BigIntegerField(null=True)

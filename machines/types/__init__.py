@@ -15,8 +15,8 @@ from typing import Any
 
 from django.conf import settings
 
-from checkpoints import policy
-from checkpoints.policy import InvalidPolicy, Policy
+from checkpoints.triggers import policy
+from checkpoints.triggers.policy import InvalidPolicy, Policy
 from guests.profiles import Profile
 from machines import guest
 

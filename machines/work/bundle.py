@@ -11,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from checkpoints import manifests
+from checkpoints.contents import manifests
+from checkpoints.contents.parts import Difference
 from checkpoints.models import Checkpoint
-from checkpoints.parts import Difference
 from machines import guest as guest_programs
 from machines import tokens, types
 from machines.models import Machine

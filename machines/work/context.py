@@ -9,7 +9,8 @@ from checkpoints.models import Checkpoint
 from events import actions as events
 from guests import actions as guests
 from guests import locks
-from machines import actions, compute, reports, tokens
+from machines import actions, reports, tokens
+from machines.limits import compute
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation

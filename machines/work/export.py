@@ -9,9 +9,10 @@ from datetime import datetime
 
 from django.conf import settings
 
-from checkpoints import backups, proofs
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
+from checkpoints.taking import backups
+from checkpoints.trust import proofs
 from guests import actions as guest_actions
 from guests import locks
 from guests.models import Guest, Source

@@ -6,11 +6,12 @@ import zlib
 from typing import Any
 from uuid import UUID
 
-from checkpoints import manifests, proofs
-from checkpoints.captures import LIST_BYTES_MAX
-from checkpoints.integrity import Books, compare, roots, told
+from checkpoints.contents import manifests
+from checkpoints.contents.captures import LIST_BYTES_MAX
+from checkpoints.contents.integrity import Books, compare, roots, told
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth, Verdict
+from checkpoints.trust import proofs
 from machines import actions, types
 from machines import guest as guest_programs
 from machines.types import MachineType, UnknownType

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from checkpoints.models import Checkpoint, Verification
-from checkpoints.proofs import BACKUP
 from checkpoints.states import Verdict
+from checkpoints.trust.proofs import BACKUP
 from guests.branching import Branching
 from guests.models import Guest, Source
 from operations.models import Operation

@@ -3,8 +3,8 @@
 A paused machine is woken for it, so that its guest agent answers; its own agent is held still meanwhile.
 """
 
-from checkpoints import files
 from checkpoints import work as checkpoints
+from checkpoints.contents import files
 from checkpoints.states import State as CheckpointState
 from events import actions as events
 from guests import work as guests

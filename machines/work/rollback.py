@@ -1,7 +1,7 @@
 """Going back in place: the present is kept, then disk and conversation return to the checkpoint, and it goes on.
 
-One that cannot be restored is not the end: the next of `checkpoints.fallback.chain` is tried in its place. It is called
-broken only where Proxmox has said that its snapshot is damaged or gone. A guest that does not come up may be its host's
+One that cannot be restored is not the end: the next of `checkpoints.trust.fallback.chain` is tried in its place. It is
+called broken only where Proxmox has said that its snapshot is damaged or gone. A guest that does not come up may be its host's
 fault, even when the next one does, a while later: such a one is looked into by a boot drill.
 """
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from checkpoints import fallback, proofs
 from checkpoints import work as checkpoints
-from checkpoints.giving_up import give_up
-from checkpoints.integrity import Books
+from checkpoints.contents.integrity import Books
 from checkpoints.models import Checkpoint
 from checkpoints.states import Depth
 from checkpoints.states import State as CheckpointState
 from checkpoints.telling import fail
+from checkpoints.trust import fallback, proofs
+from checkpoints.trust.giving_up import give_up
 from events import actions as events
 from guests import work as guests
 from machines import actions

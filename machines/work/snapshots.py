@@ -1,7 +1,7 @@
 """Whether Proxmox still has what a checkpoint lives in: its snapshot and its backup."""
 
-from checkpoints import backups
 from checkpoints.models import Checkpoint
+from checkpoints.taking import backups
 from proxmox import errors
 from proxmox.connect import driver
 from proxmox.storage_kinds import Branch

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from checkpoints import fallback
-from checkpoints.giving_up import give_up
+from checkpoints.trust import fallback
+from checkpoints.trust.giving_up import give_up
 from guests import actions as guest_actions
 from guests import locks, making
 from guests import work as guests

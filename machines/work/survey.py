@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from checkpoints import proofs
-from checkpoints.integrity import Books
+from checkpoints.contents.integrity import Books
 from checkpoints.models import Checkpoint, Verification
-from checkpoints.proofs import Fault
 from checkpoints.states import Depth, State
+from checkpoints.trust import proofs
+from checkpoints.trust.proofs import Fault
 from machines.work import snapshots
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation

@@ -10,10 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from checkpoints import proofs
-from checkpoints.integrity import Books, told
-from checkpoints.proofs import Fault
+from checkpoints.contents.integrity import Books, told
 from checkpoints.states import Depth
+from checkpoints.trust import proofs
+from checkpoints.trust.proofs import Fault
 from guests import actions as guest_actions
 from guests import locks
 from guests import work as guests

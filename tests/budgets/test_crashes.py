@@ -37,7 +37,7 @@ from checkpoints.models import Checkpoint
 from events.models import Event
 from guests.models import Guest
 from guests.models import Usage as Minute
-from machines import compute
+from machines.limits import compute
 from machines.models import Lease, Machine
 from machines.states import State
 from projects import actions as projects

@@ -6,7 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from checkpoints import actions, garbage, parts, pruning
+from checkpoints import actions
+from checkpoints.contents import garbage, parts
+from checkpoints.keeping import pruning
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State
 from guests.models import Guest

@@ -15,12 +15,13 @@ from budgets import actions as budgets
 from budgets import ledger
 from budgets.models import LedgerEntry, Window
 from budgets.resources import GB_HOUR
-from checkpoints import accounting
+from checkpoints.contents import accounting
 from checkpoints.models import Blob, Checkpoint
 from events.models import Event
 from guests.models import Guest
 from guests.states import State as GuestState
-from machines import compute, storage
+from machines.keeping import storage
+from machines.limits import compute
 from machines.models import Machine
 from machines.states import State
 from projects import actions as projects

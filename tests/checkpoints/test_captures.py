@@ -13,9 +13,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from checkpoints import actions, captures, capturing, files, manifests
+from checkpoints import actions
+from checkpoints.contents import captures, files, manifests
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
+from checkpoints.taking import capturing
 from guests.models import Guest as Row
 from projects.models import Project
 from tests.checkpoints.real import listed

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from checkpoints import actions as checkpoints
-from checkpoints.compare import compare
 from checkpoints.models import Checkpoint
+from checkpoints.reading.compare import compare
 from checkpoints.states import State
 from guests.models import Guest
 from machines.models import Machine

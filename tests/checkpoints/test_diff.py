@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from checkpoints import diff
 from checkpoints.models import Blob, Checkpoint
+from checkpoints.reading import diff
 from machines.states import State as MachineState
 from projects.errors import Conflict, NotThere
 from tests.checkpoints.kept import machine_of, sha, take

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from budgets import actions as budgets
-from checkpoints import effects
-from checkpoints.effects import Seen
 from checkpoints.models import Checkpoint, Effect
 from checkpoints.states import State
+from checkpoints.triggers import effects
+from checkpoints.triggers.effects import Seen
 from events.models import Event
 from guests.models import Guest
 from machines import actions

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
-from checkpoints import accounting, actions, captures, files, manifests, parts
+from checkpoints import actions
+from checkpoints.contents import accounting, captures, files, manifests, parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State
 from guests.models import Guest

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from checkpoints.integrity import compare, roots, told
+from checkpoints.contents.integrity import compare, roots, told
 
 LISTED_NS = 1_700_000_000 * 10**9
 SECOND = 10**9

@@ -2,7 +2,8 @@
 
 import pytest
 
-from checkpoints import fallback, lines
+from checkpoints.reading import lines
+from checkpoints.trust import fallback
 from machines.states import State
 from tests.checkpoints.kept import machine_of, take
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from checkpoints import manifests, proofs
-from checkpoints.integrity import Books
+from checkpoints.contents import manifests
+from checkpoints.contents.integrity import Books
 from checkpoints.models import Blob, Checkpoint
+from checkpoints.trust import proofs
 from machines import actions
 from machines.models import Machine
 from machines.work import bundle, rollback

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoints import risks
-from checkpoints.due import Last, Used, due
 from checkpoints.models import Checkpoint
-from checkpoints.policy import EVERY_CALL, NONE, InvalidPolicy, Policy, checked, merged, parse
+from checkpoints.triggers import risks
+from checkpoints.triggers.due import Last, Used, due
+from checkpoints.triggers.policy import EVERY_CALL, NONE, InvalidPolicy, Policy, checked, merged, parse
 
 Trigger = Checkpoint.Trigger
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

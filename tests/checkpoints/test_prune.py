@@ -8,14 +8,14 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from checkpoints import pruning
+from checkpoints.keeping import pruning
 from checkpoints.models import Blob, Checkpoint, Rules, Verification
 from checkpoints.states import Depth, State
 from events.models import Event
 from guests.models import Guest, Storage
 from guests.states import State as GuestState
 from machines import actions as machines
-from machines import pruning as retention
+from machines.keeping import pruning as retention
 from machines.models import Machine
 from machines.states import State as MachineState
 from operations.models import Operation

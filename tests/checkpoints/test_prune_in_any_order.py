@@ -5,11 +5,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checkpoints import files, garbage
+from checkpoints.contents import files, garbage
 from checkpoints.models import Checkpoint, Rules
 from checkpoints.states import Depth, State
 from machines import actions as machines
-from machines import pruning as retention
+from machines.keeping import pruning as retention
 from machines.models import Machine
 from machines.states import State as MachineState
 from projects.models import Project, User

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from checkpoints import actions as checkpoints
-from checkpoints import files, garbage, pruning
+from checkpoints.contents import files, garbage
+from checkpoints.keeping import pruning
 from checkpoints.models import Checkpoint
 from machines import actions
-from machines import pruning as retention
+from machines.keeping import pruning as retention
 from machines.models import Machine
 from proxmox.connect import driver
 from tests.faults.conftest import Scene, nodes, scene  # noqa: F401 - fixtures

@@ -3,7 +3,7 @@
 import pytest
 
 from checkpoints.models import Effect
-from checkpoints.reach import effects_of
+from checkpoints.triggers.reach import effects_of
 
 Kind = Effect.Kind
 

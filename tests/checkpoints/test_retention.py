@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoints.retention import COUNTS, Known, Retention, parse, plan
+from checkpoints.keeping.retention import COUNTS, Known, Retention, parse, plan
 from checkpoints.states import State
 from projects.errors import Invalid
 

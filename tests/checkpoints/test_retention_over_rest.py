@@ -2,7 +2,7 @@
 
 import pytest
 
-from checkpoints import pruning
+from checkpoints.keeping import pruning
 from machines.models import Machine
 from tests.checkpoints.kept import LAST, gone, take
 

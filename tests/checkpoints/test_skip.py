@@ -9,9 +9,11 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from checkpoints import actions, parts, sharing
+from checkpoints import actions
+from checkpoints.contents import parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State
+from checkpoints.taking import sharing
 from guests.models import Guest
 from machines.models import Machine
 from projects.models import Project

@@ -5,9 +5,9 @@ import threading
 import pytest
 from django.db import connection
 
-from checkpoints import garbage
+from checkpoints.contents import garbage
 from checkpoints.models import Blob, Manifest, ManifestPart
-from machines import pruning as retention
+from machines.keeping import pruning as retention
 from machines.models import Machine
 from tests.checkpoints.kept import manifest_of, take, work
 

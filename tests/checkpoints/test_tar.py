@@ -12,9 +12,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from checkpoints import parts, pieces
-from checkpoints.archive import Archive
+from checkpoints.contents import parts, pieces
 from checkpoints.models import Blob, Checkpoint
+from checkpoints.reading.archive import Archive
 from machines.states import State as MachineState
 from projects.errors import Conflict
 from tests.checkpoints.kept import machine_of, sha, take

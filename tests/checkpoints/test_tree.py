@@ -8,9 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from checkpoints.models import Checkpoint
+from checkpoints.reading.tree import tree
 from checkpoints.states import Depth, State
-from checkpoints.tree import tree
-from machines import trees
+from machines.keeping import trees
 from machines.models import Machine
 from machines.states import State as MachineState
 from tests.checkpoints.kept import machine_of, take

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from budgets.limits import Holder, change_limit
 from budgets.models import Budget
-from checkpoints import parts
+from checkpoints.contents import parts
 from checkpoints.models import Blob, Checkpoint, Manifest
 from checkpoints.states import State as CheckpointState
 from gateway.models import Call

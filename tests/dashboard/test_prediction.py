@@ -13,8 +13,8 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect, sync_playwright
 
 from checkpoints.models import Checkpoint
-from machines import predict
-from machines.estimate import Range
+from machines.forecast import predict
+from machines.forecast.estimate import Range
 from machines.models import Machine
 from machines.states import State
 from projects.models import Project

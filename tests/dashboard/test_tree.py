@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from checkpoints.models import Checkpoint
-from checkpoints.tree import Fold, Lane, Node
+from checkpoints.reading.tree import Fold, Lane, Node
 from dashboard import graph
 from machines.models import Machine
 from projects.models import Project

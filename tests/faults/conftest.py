@@ -18,7 +18,8 @@ from checkpoints.models import Checkpoint
 from guests import observe, reconcile
 from guests.models import Guest
 from guests.states import State as GuestState
-from machines import actions, enforce
+from machines import actions
+from machines.limits import enforce
 from machines.models import Machine
 from operations import engine, watcher
 from operations.models import Operation, Status

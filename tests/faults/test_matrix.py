@@ -14,15 +14,15 @@ import pytest
 from django.utils import timezone
 
 from checkpoints import actions as checkpoints
-from checkpoints import pruning
 from checkpoints import reconcile as snapshots
+from checkpoints.keeping import pruning
 from checkpoints.models import Checkpoint
 from checkpoints.states import Depth
 from guests import actions as guests
 from guests.models import Guest
 from guests.states import State as GuestState
 from machines import actions
-from machines import pruning as retention
+from machines.keeping import pruning as retention
 from machines.models import Machine
 from operations.models import Operation
 from proxmox.connect import driver

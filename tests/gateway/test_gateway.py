@@ -23,8 +23,8 @@ from gateway.admitted import Admission
 from gateway.dialects.messages import Messages
 from gateway.models import Call
 from machines import tokens
+from machines.limits.payer import payer_of
 from machines.models import Machine
-from machines.payer import payer_of
 from projects.models import User
 from tests.gateway import provider as playing
 from tests.gateway import servers

@@ -13,8 +13,8 @@ from budgets.models import BudgetRequest, PriceOverride, Reservation
 from budgets.prices import OFFLINE_MODEL
 from events.models import Event
 from gateway import guest_requests
+from machines.limits.payer import holder_of
 from machines.models import Machine
-from machines.payer import holder_of
 from projects.models import User
 from tests.gateway.conftest import Call
 from tests.gateway.servers import until

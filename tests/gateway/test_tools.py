@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoints import risks
+from checkpoints.triggers import risks
 from gateway import tools
 from gateway.dialects.base import Meter
 from gateway.dialects.chat import CHAT

@@ -8,7 +8,7 @@ from django.utils import timezone
 from budgets import actions as budgets
 from budgets import requests
 from budgets.models import BudgetRequest, Window
-from machines import asking, funding
+from machines.limits import asking, funding
 from machines.models import Machine
 from machines.states import State
 from projects.models import Project, User

@@ -9,7 +9,8 @@ from pytest_django import Settings
 
 from budgets import breaker
 from budgets.models import LedgerEntry
-from machines import actions, breakers
+from machines import actions
+from machines.limits import breakers
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation

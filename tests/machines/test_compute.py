@@ -11,7 +11,8 @@ from budgets import actions as budgets
 from budgets import ledger
 from budgets.models import Budget, LedgerEntry, Window
 from guests.models import Guest, Usage
-from machines import actions, compute, funding
+from machines import actions
+from machines.limits import compute, funding
 from machines.models import Lease, Machine
 from machines.states import State
 from projects.models import Project, User

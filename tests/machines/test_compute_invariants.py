@@ -12,7 +12,7 @@ from budgets import actions as budgets
 from budgets import ledger
 from budgets.models import Budget, Window
 from guests.models import Usage
-from machines import compute
+from machines.limits import compute
 from machines.models import Lease, Machine
 from machines.states import State
 from projects.models import User

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from budgets import sharing
 from budgets.models import Deal
-from machines import efficiency
+from machines.forecast import efficiency
 from machines.models import Machine
 from machines.states import State
 from projects import actions as projects

@@ -7,13 +7,14 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from checkpoints import fallback
 from checkpoints import reconcile as checkpoints
 from checkpoints.models import Checkpoint
+from checkpoints.trust import fallback
 from events.models import Event
 from guests import observe, reconcile
 from guests.models import Guest
-from machines import actions, enforce
+from machines import actions
+from machines.limits import enforce
 from machines.models import Machine
 from machines.work import bundle
 from operations import engine

@@ -10,7 +10,8 @@ from budgets import actions as budgets
 from budgets import breaker
 from budgets.models import Breaker
 from events.models import Event
-from machines import actions, funding
+from machines import actions
+from machines.limits import funding
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation

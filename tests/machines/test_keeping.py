@@ -7,10 +7,11 @@ import pytest
 
 from checkpoints import work
 from checkpoints.models import Checkpoint, Rules
-from checkpoints.policy import EVERY_CALL, NONE
 from checkpoints.states import State as CheckpointState
+from checkpoints.triggers.policy import EVERY_CALL, NONE
 from events.models import Event
-from machines import actions, memory, policies
+from machines import actions
+from machines.keeping import memory, policies
 from machines.models import Machine
 from machines.states import State
 from projects.errors import Conflict, Invalid

@@ -7,9 +7,9 @@ import pytest
 from budgets import actions as budgets
 from budgets.models import Budget
 from events.models import Event
-from machines import landing
+from machines.limits import landing
+from machines.limits.payer import payer_of
 from machines.models import Machine
-from machines.payer import payer_of
 from projects.models import User
 
 

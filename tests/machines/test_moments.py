@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from checkpoints.models import Checkpoint
-from machines import moments
+from machines.keeping import moments
 from machines.models import LogLine, Machine
 from machines.states import State
 from projects.errors import Invalid

@@ -6,7 +6,8 @@ from django.utils import timezone
 from checkpoints.models import Checkpoint, Rules
 from checkpoints.states import Depth, Verdict
 from guests import reconcile
-from machines import actions, pruning
+from machines import actions
+from machines.keeping import pruning
 from machines.models import Machine
 from machines.work import bundle
 from operations.models import ACTIVE, Operation

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from budgets.models import LedgerEntry
 from guests.models import Guest
-from machines import predict
+from machines.forecast import predict
+from machines.forecast.similarity import sketch
 from machines.models import Machine, Prediction
-from machines.similarity import sketch
 from machines.states import State
 from projects import actions as projects
 from projects.models import Project, User

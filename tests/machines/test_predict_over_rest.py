@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from checkpoints.models import Checkpoint
-from machines import predict
+from machines.forecast import predict
 from machines.models import Machine
 from machines.states import State
 from projects.models import Project, User

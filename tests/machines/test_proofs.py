@@ -11,7 +11,7 @@ from checkpoints.models import Checkpoint, Manifest, Verification
 from checkpoints.states import Depth, State, Verdict
 from guests.models import Guest, Storage
 from guests.states import State as GuestState
-from machines import proofs
+from machines.keeping import proofs
 from machines.models import Machine
 from operations.models import Operation
 

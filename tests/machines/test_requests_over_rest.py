@@ -9,8 +9,8 @@ from rest_framework.test import APIClient
 from budgets import actions as budgets
 from budgets import requests
 from budgets.models import BudgetRequest, Window
+from machines.limits.payer import holder_of
 from machines.models import Machine
-from machines.payer import holder_of
 from projects import actions as projects
 from projects.models import Project, User
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from checkpoints import files
+from checkpoints.contents import files
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
 from events.models import Event

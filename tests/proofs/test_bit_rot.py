@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import pieces, proofs
-from checkpoints.integrity import Books
+from checkpoints.contents import pieces
+from checkpoints.contents.integrity import Books
 from checkpoints.models import Blob, Checkpoint, ManifestPart
 from checkpoints.states import Depth, State, Verdict
+from checkpoints.trust import proofs
 from guests.models import Guest
 from machines import actions
 from tests.node_process import NodeProcess

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from checkpoints import backups
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth, State, Verdict
+from checkpoints.taking import backups
 from events.models import Event
 from machines import actions
 from machines.work import verify

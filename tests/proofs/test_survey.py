@@ -6,7 +6,7 @@ import pytest
 
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import State, Verdict
-from machines import proofs
+from machines.keeping import proofs
 from operations.models import Operation
 from proxmox.connect import driver
 from tests.proofs.conftest import fresh

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from checkpoints import proofs
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth, State, Verdict
+from checkpoints.trust import proofs
 from events.models import Event
 from guests.models import Guest
 from machines import actions

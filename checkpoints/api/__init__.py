@@ -1,0 +1,1 @@
+"""Checkpoints over REST, a module for each noun."""

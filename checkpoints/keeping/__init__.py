@@ -1,0 +1,1 @@
+"""Which checkpoints stay, and deleting those that go."""

@@ -1,0 +1,1 @@
+"""Reading checkpoints: the tree, lines of descent, differences, and tar files."""

@@ -1,0 +1,1 @@
+"""Taking a checkpoint, as a worker does it: listing, sharing, snapshot, backup."""

@@ -1,0 +1,1 @@
+"""When checkpoints are taken by themselves, and what agents did that none takes back."""

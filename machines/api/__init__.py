@@ -1,0 +1,1 @@
+"""Machines over REST, a module for each noun."""

@@ -1,0 +1,294 @@
+"""Machines over REST: the same actions as the pages and the command line."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from budgets import actions as budgets
+from budgets import api as budgets_api
+from budgets.api import BudgetsSerializer, LimitSerializer
+from budgets.reports import of_holders
+from checkpoints import actions as checkpoints
+from checkpoints.api.effects import not_undone
+from checkpoints.models import Checkpoint
+from machines import actions, modifications, types
+from machines.api.serializers import (
+    BranchedSerializer,
+    BranchSerializer,
+    LogLineSerializer,
+    MachineDetailSerializer,
+    MachineSerializer,
+    MachineTypeSerializer,
+    RollbackBegunSerializer,
+    RollbackPreviewSerializer,
+    RollbackSerializer,
+    SpawnSerializer,
+)
+from machines.limits.payer import holder_of
+from machines.models import LogLine, Machine
+from operations.api import OperationSerializer
+from projects import actions as projects
+from projects.errors import Invalid
+from projects.models import Project
+from projects.permissions import acting, require
+
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="The same key again returns the first answer.",
+)
+FILTERS = [
+    OpenApiParameter("project", str, description="Only of this project."),
+    OpenApiParameter("state", str, description="Only in these states, comma-separated."),
+    OpenApiParameter("type", str, description="Only of this type."),
+]
+LOG_LINES_MAX = 2000
+
+
+@extend_schema(parameters=FILTERS, tags=["machines"], operation_id="machines_list", methods=["GET"])
+class Machines(ListAPIView[Machine]):
+    """Machines that you may see, newest first."""
+
+    serializer_class = MachineSerializer
+    queryset = Machine.objects.none()
+
+    def get_queryset(self) -> QuerySet[Machine]:
+        found = Machine.objects.permitted(self.request.user, "view_project")
+        asked = self.request.query_params
+        if project := asked.get("project"):
+            found = found.filter(project__slug=project)
+        if states := asked.get("state"):
+            found = found.filter(state__in=states.split(","))
+        if kind := asked.get("type"):
+            found = found.filter(type=kind)
+        return found.with_spending().select_related("project", "guest", "source", "present")
+
+    @extend_schema(
+        request=SpawnSerializer,
+        responses={202: MachineDetailSerializer},
+        parameters=[KEY],
+        tags=["machines"],
+        operation_id="machines_spawn",
+    )
+    def post(self, request: Request) -> Response:
+        """Spawn a machine from a checkpoint with a prompt and file modifications."""
+        asked = _checked(SpawnSerializer, request)
+        project = projects.find(asked["project"], user=request.user)
+        source = (
+            checkpoints.find(asked["checkpoint"], user=request.user)
+            if "checkpoint" in asked
+            else checkpoints.genesis_of(project)
+        )
+        machine = _spawn(request, project, source, asked)
+        return Response(MachineDetailSerializer(machine).data, status=202)
+
+
+class Branch(APIView):
+    """A new machine whose files and conversation are exactly those of the checkpoint."""
+
+    @extend_schema(
+        request=BranchSerializer,
+        responses={202: BranchedSerializer},
+        parameters=[KEY],
+        tags=["checkpoints"],
+        operation_id="checkpoints_branch",
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        source = checkpoints.find(reference, user=request.user)
+        machine = _spawn(request, source.project, source, _checked(BranchSerializer, request))
+        return Response(BranchedSerializer(machine).data, status=202)
+
+
+class MachineDetail(APIView):
+    """One machine, by handle or id."""
+
+    @extend_schema(responses=MachineDetailSerializer, tags=["machines"], operation_id="machines_show")
+    def get(self, request: Request, reference: str) -> Response:
+        return Response(MachineDetailSerializer(actions.find(reference, user=request.user)).data)
+
+
+class MachineLog(APIView):
+    """What its agents printed; follow it by asking again with the last `id` as `after`."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("after", int, description="Only lines after this id."),
+            OpenApiParameter("until", int, description="Only lines up to this id."),
+            OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
+            OpenApiParameter("tail", bool, description="The last lines instead of the first."),
+        ],
+        responses=LogLineSerializer(many=True),
+        tags=["machines"],
+        operation_id="machines_log",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        machine = actions.find(reference, user=request.user)
+        limit = min(_number(request, "limit", 500), LOG_LINES_MAX)
+        lines = LogLine.objects.filter(machine=machine, pk__gt=_number(request, "after", 0))
+        if "until" in request.query_params:
+            lines = lines.filter(pk__lte=_number(request, "until", 0))
+        if request.query_params.get("tail"):
+            found = sorted(lines.order_by("-id")[:limit], key=lambda line: line.pk)
+        else:
+            found = list(lines[:limit])
+        return Response({"state": machine.state, "lines": LogLineSerializer(found, many=True).data})
+
+
+class MachineRollback(APIView):
+    """Put it back to one of its own checkpoints; the present is kept in a checkpoint first."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("checkpoint", str, required=True, description="Handle or id.")],
+        responses=RollbackPreviewSerializer,
+        tags=["machines"],
+        operation_id="machines_rollback_preview",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        """Whether it could be put back there now, and what it would lose if that one cannot be restored."""
+        machine = actions.find(reference, user=request.user)
+        target = checkpoints.find(request.query_params.get("checkpoint", ""), user=request.user)
+        preview = actions.rollback_preview(machine, target)
+        return Response(
+            RollbackPreviewSerializer({**preview._asdict(), "not_undone": not_undone(target)}).data
+        )
+
+    @extend_schema(
+        request=RollbackSerializer,
+        responses={202: RollbackBegunSerializer},
+        tags=["machines"],
+        operation_id="machines_rollback",
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        machine = _operable(request, reference)
+        asked = _checked(RollbackSerializer, request)
+        target = checkpoints.find(asked["checkpoint"], user=request.user)
+        left = not_undone(target)
+        operation = actions.rollback(machine, target, by=acting(request.user))
+        begun = RollbackBegunSerializer(operation, context={"not_undone": left})
+        return Response(begun.data, status=202)
+
+
+class MachineVerb(APIView):
+    """Pause, resume or terminate it."""
+
+    verb = ""
+
+    @extend_schema(request=None, responses={202: OperationSerializer}, tags=["machines"])
+    def post(self, request: Request, reference: str) -> Response:
+        machine = _operable(request, reference)
+        operation = {"pause": actions.pause, "resume": actions.resume, "terminate": actions.terminate}[
+            self.verb
+        ](machine, by=acting(request.user))
+        return Response(OperationSerializer(operation).data, status=202)
+
+
+class MachineBudgets(APIView):
+    """The limits of this machine alone; its project's, its member's and the system's hold as well."""
+
+    @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="machines_budgets_list")
+    def get(self, request: Request, reference: str) -> Response:
+        return self._answer(actions.find(reference, user=request.user))
+
+    @extend_schema(
+        request=LimitSerializer,
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="machines_budgets_set",
+    )
+    def put(self, request: Request, reference: str) -> Response:
+        """Set one limit of this machine."""
+        machine = self._managed(request, reference)
+        budgets_api.set_limit(holder_of(machine), _checked(LimitSerializer, request), request)
+        return self._answer(machine)
+
+    @extend_schema(
+        parameters=budgets_api.WHICH,
+        responses=BudgetsSerializer,
+        tags=["budgets"],
+        operation_id="machines_budgets_remove",
+    )
+    def delete(self, request: Request, reference: str) -> Response:
+        """Lift one limit of this machine."""
+        machine = self._managed(request, reference)
+        asked = budgets_api.checked(budgets_api.WhichSerializer, request.query_params)
+        budgets_api.remove_limit(holder_of(machine), asked, request)
+        return self._answer(machine)
+
+    def _managed(self, request: Request, reference: str) -> Machine:
+        machine = actions.find(reference, user=request.user)
+        require(request.user, "manage_budgets", machine.project)
+        return machine
+
+    def _answer(self, machine: Machine) -> Response:
+        found = [budgets.balance(window) for window in of_holders([holder_of(machine).key])]
+        answer = {"currency": machine.project.currency, "budgets": found}
+        return Response(BudgetsSerializer(answer).data)
+
+
+class MachineTypes(APIView):
+    """The types of agent that a machine can run."""
+
+    @extend_schema(
+        responses=MachineTypeSerializer(many=True), tags=["machine-types"], operation_id="machine_types_list"
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"results": MachineTypeSerializer(types.all(), many=True).data})
+
+
+def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[str, Any]) -> Machine:
+    require(request.user, "operate_machines", project)
+    machine = actions.spawn(
+        project=project,
+        source=source,
+        type_name=asked.get("type") or _type_of(source),
+        prompt=asked["prompt"],
+        by=acting(request.user),
+        modifications=modifications.parse(asked["files"]),
+        limits=asked["limits"],
+        model=asked["model"],
+        wall_seconds=asked["wall_seconds"],
+        network=asked["network"],
+        departures=asked.get("checkpoints"),
+        idempotency_key=_key(request),
+    )
+    return actions.find(machine.handle, user=request.user)
+
+
+def _key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key and len(key) > 100:
+        raise Invalid("An Idempotency-Key has at most 100 characters.")
+    return key
+
+
+def _type_of(source: Checkpoint) -> str:
+    """A branch runs the type of agent that its parent ran."""
+    if parent := actions.machine_of(source):
+        return parent.type
+    raise Invalid("Say which type of machine: “type”. See /api/v1/machine-types/.")
+
+
+def _operable(request: Request, reference: str) -> Machine:
+    machine = actions.find(reference, user=request.user)
+    require(request.user, "operate_machines", machine.project)
+    return machine
+
+
+def _checked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    asked = kind(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    try:
+        return max(int(request.query_params.get(name, default)), 0)
+    except ValueError:
+        raise Invalid(f"{name} must be a number.") from None

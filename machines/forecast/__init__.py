@@ -1,0 +1,1 @@
+"""What a machine will probably use, and what it did."""

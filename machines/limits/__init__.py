@@ -1,0 +1,1 @@
+"""What machines use, and what happens when it ends."""
