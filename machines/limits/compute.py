@@ -9,7 +9,8 @@ on to the end of what it has and is paused just so long before it as pausing tak
   ten minutes. When a limit comes or goes, the lease is cut at once.
 - Wall time and storage are known by the clock; CPU time, memory and network come from `guests.models.Usage`, and a
   minute that lies in a lease in part counts in proportion (`machines.forecast.measure`). Nothing counts for more
-  than was held, except network, which nobody can hold: it is charged as measured, and a machine runs while one byte of it is left.
+  than was held, except network, which nobody can hold: it is charged as measured, and a machine runs while one byte
+  of it is left.
 - A lease that is cut before its last minute was measured is charged by its bound, and put right afterwards; what is
   never measured stays at the bound. What ran without a lease, because no hub was there, is charged once it is measured.
 - A paused machine uses nothing here: its memory and disk stay on the node, but it is the budget that stopped it.

@@ -1,8 +1,8 @@
 """Going back in place: the present is kept, then disk and conversation return to the checkpoint, and it goes on.
 
 One that cannot be restored is not the end: the next of `checkpoints.trust.fallback.chain` is tried in its place. It is
-called broken only where Proxmox has said that its snapshot is damaged or gone. A guest that does not come up may be its host's
-fault, even when the next one does, a while later: such a one is looked into by a boot drill.
+called broken only where Proxmox has said that its snapshot is damaged or gone. A guest that does not come up may be
+its host's fault, even when the next one does, a while later: such a one is looked into by a boot drill.
 """
 
 from contextlib import suppress
