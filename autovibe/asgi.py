@@ -13,6 +13,7 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 
+from autovibe import limits, security  # noqa: E402
 from autovibe.origin import same_origin  # noqa: E402
 from dashboard.routing import websocket_urlpatterns  # noqa: E402
 from gateway import app as gateway  # noqa: E402
@@ -21,7 +22,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-websockets = same_origin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+websockets = same_origin(AuthMiddlewareStack(limits.sockets(URLRouter(websocket_urlpatterns))))
+pages = limits.bodies(django_application)
 GATEWAY_PATHS = ("/v1/", "/guest/", "/api/hello")
 
 
@@ -34,16 +36,25 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["path"].startswith(GATEWAY_PATHS):
         await gateway.application(scope, receive, send)
     else:
-        await django_application(scope, receive, send)
+        await pages(scope, receive, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    """Neither Django nor Channels answers lifespan; the gateway's HTTP session is closed here."""
+    """Neither Django nor Channels answers lifespan; the gateway's HTTP session is closed here.
+
+    What must not be served with is refused here, since a web server asks no system checks.
+    """
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
+            await send(_started())
         elif message["type"] == "lifespan.shutdown":
             await gateway.shutdown()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _started() -> dict[str, Any]:
+    if wrong := security.errors():
+        return {"type": "lifespan.startup.failed", "message": " ".join(str(error.msg) for error in wrong)}
+    return {"type": "lifespan.startup.complete"}

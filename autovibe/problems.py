@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView, exception_handler
 
 from projects.errors import NotThere, Refusal
@@ -18,7 +19,7 @@ from projects.errors import NotThere, Refusal
 logger = logging.getLogger(__name__)
 
 TYPES = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed",
-         415: "unsupported-media-type", 429: "rate-limited"}  # fmt: skip
+         406: "not-acceptable", 415: "unsupported-media-type", 429: "rate-limited"}  # fmt: skip
 
 
 class NoSuchPath(APIView):
@@ -35,7 +36,9 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's exception handler. It has an answer to everything, so that no client of the API ever gets a page."""
     request: Request | None = context.get("request")
     if isinstance(error, Refusal):
-        return problem(error.status, error.type, str(error), request)
+        refused = problem(error.status, error.type, str(error), request, **error.more)
+        refused.headers.update(error.headers)
+        return refused
     if response := exception_handler(error, context):
         return _of_rest_framework(error, response, request)
     if isinstance(error, SuspiciousOperation | BadRequest):
@@ -63,7 +66,7 @@ def problem(
         **more,
     }
     # Halves of surrogate pairs, which JSON may hold and UTF-8 may not, come back where a refusal quotes them.
-    content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    content = json.dumps(body, ensure_ascii=False, cls=JSONEncoder).encode(errors="replace")
     return HttpResponse(content, status=status, content_type="application/problem+json")
 
 

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "guardian",
     "rest_framework",
     "template_partials",
+    "autovibe",
     # Our rooms, lowest first.
     "proxmox",
     "events",
@@ -58,6 +59,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "autovibe.security.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "autovibe.requests.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -161,11 +163,19 @@ AUTH_PASSWORD_VALIDATORS = [
 
 HTTPS = flag("HTTPS", default=False)  # set behind a TLS proxy: cookies become secure
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # forms and htmx carry the token themselves
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
-SECURE_HSTS_SECONDS = int(number("HSTS_SECONDS", default=0))
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^metrics$"]  # asked from beside, without the proxy
+SECURE_HSTS_SECONDS = int(number("HSTS_SECONDS", default=365 * 24 * 3600 if HTTPS else 0))
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+# What else the domain serves, and whether browsers should know it beforehand, is not for us to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
-# Pages show what agents wrote; nothing inline may run.
+# Pages show what agents wrote; nothing inline may run. Violations are reported nowhere: anybody could write there.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -176,20 +186,26 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [SELF],
     }
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024**2
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024**2  # of any request; autovibe.limits says less, for most paths
+DATA_UPLOAD_MAX_NUMBER_FILES = 100
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "projects.authentication.TokenAuthentication",
+        "machines.authentication.MachineAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "URL_FORMAT_OVERRIDE": None,  # `Accept` says it
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "autovibe.pagination.NewestFirst",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "autovibe.problems.handle",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+API_RATE = max(0, int(number("API_RATE", default=1200)))  # calls a minute of one token, or one address; 0: any
 SPECTACULAR_SETTINGS = {
     "TITLE": "autovibe",
     "DESCRIPTION": "Run AI coding agents in machines, under budgets, with a checkpoint around every model call.",

@@ -22,6 +22,7 @@ from machines.api import (
     keeping,
     ledger,
     machines,
+    message,
     past,
     proofs,
     requests,
@@ -33,7 +34,7 @@ from machines.api import (
 )
 from machines.api import predict as predictions
 from operations import api as operations
-from projects import api as projects
+from projects.api import projects
 
 api = [
     path("projects/", projects.Projects.as_view()),
@@ -69,6 +70,7 @@ api = [
     path("machines/<str:reference>/budgets/", machines.MachineBudgets.as_view()),
     path("machines/<str:reference>/checkpoint/", keeping.MachineCheckpoint.as_view()),
     path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
+    path("machines/<str:reference>/message/", message.MachineMessages.as_view()),
     path("machines/<str:reference>/at/", past.MachineAt.as_view()),
     path("machines/<str:reference>/restore-file/", past.MachineRestoreFile.as_view()),
     *[

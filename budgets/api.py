@@ -138,7 +138,7 @@ class SharedBudgets(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if not acting(request.user).is_staff:
+        if not acting(request.user).administers:
             raise PermissionDenied
 
     @extend_schema(responses=BudgetsSerializer, tags=["budgets"], operation_id="budgets_shared_list")

@@ -199,5 +199,5 @@ def _tiers(price: Price) -> list[dict[str, Any]]:
 
 
 def _require_staff(request: Request) -> None:
-    if not acting(request.user).is_staff:
+    if not acting(request.user).administers:
         raise PermissionDenied

@@ -63,7 +63,7 @@ def overview(user: User) -> dict[str, Any]:
     return {
         "projects": [(one, of.get(one.id, []), today.get(one.id, 0)) for one in projects],
         "manages": set(Project.objects.permitted(user, "manage_budgets").values_list("pk", flat=True)),
-        "system": lines(reports.above_projects()) if user.is_staff else None,
+        "system": lines(reports.above_projects()) if user.administers else None,
     }
 
 

@@ -30,7 +30,7 @@ from machines import actions
 from machines.models import Machine
 from projects.errors import NotThere
 from projects.models import User
-from projects.permissions import require
+from projects.permissions import require_operating
 from proxmox import errors
 from proxmox.terminal import Terminal, opened
 
@@ -244,7 +244,7 @@ def _admit(user: User | AnonymousUser, handle: str) -> Machine:
         raise _Closed(SIGNED_OUT)
     try:
         machine = actions.find(handle, user=user)
-        require(user, "operate_machines", machine.project)
+        require_operating(user, machine)
     except NotThere:
         raise _Closed(NOT_THERE) from None
     except PermissionDenied:

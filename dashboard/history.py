@@ -16,6 +16,8 @@ SENTENCES = {
     "machine.pausing": "Asked to pause",
     "machine.paused": "Paused",
     "machine.resuming": "Asked to resume",
+    "machine.message": "Was told: {text}",
+    "machine.message_delivered": "Its agent heard what {author} said",
     "machine.restoring": "Asked to return to {target}",
     "machine.stopping": "Its end began",
     "machine.terminated": "Terminated",
@@ -35,7 +37,16 @@ SENTENCES = {
 }
 # What somebody asked for; the rest followed from it.
 ASKED = frozenset(
-    {"requested", "pausing", "resuming", "restoring", "stopping", "console.opened", "console.closed"}
+    {
+        "requested",
+        "pausing",
+        "resuming",
+        "message",
+        "restoring",
+        "stopping",
+        "console.opened",
+        "console.closed",
+    }
 )
 SYSTEM = "system"
 

@@ -17,6 +17,8 @@ from machines.models import Machine
 from machines.states import State
 from operations.models import Operation, Status
 from projects.models import User
+from projects.permissions import operates
+from projects.roles import Right
 
 CHECKPOINTS_SHOWN = 200
 CALLS_SHOWN = 100
@@ -54,7 +56,7 @@ class Totals:
 
 def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dict[str, Any]:
     """The context of the page and of its live fragment; the log has its own."""
-    operable = user.has_perm("projects.operate_machines", machine.project)
+    operable = operates(user, machine)
     limits = budget.of_machine_page(machine)
     points, hidden = _line(machine, operable, every=every_checkpoint)
     sums = totals(machine)
@@ -63,6 +65,7 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "type": _type_title(machine.type),
         "silent": enforce.is_silent(machine),
         "operable": operable,
+        "spawns": user.has_perm(f"projects.{Right.SPAWN}", machine.project),
         "verbs": [verb for verb in BUTTONS if verb in machine.verbs] if operable else [],
         "progress": progress.under_way(machine) or _broken(machine),
         "points": points,

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from checkpoints import work as checkpoints
 from machines.models import Machine
-from machines.work import pause, restore_file, rollback, spawn, terminate
+from machines.work import message, pause, restore_file, rollback, spawn, terminate
 from operations.engine import Plan
 from operations.models import Operation, Status
 
@@ -17,6 +17,7 @@ PLANS: dict[str, Plan[Any]] = {
     "spawn": spawn.PLAN,
     "pause": pause.PAUSE,
     "resume": pause.RESUME,
+    "message": message.PLAN,
     "rollback": rollback.PLAN,
     "restore_file": restore_file.PLAN,
     "terminate": terminate.PLAN,
@@ -27,6 +28,7 @@ TITLES = {
     "spawn": "Spawning",
     "pause": "Pausing",
     "resume": "Resuming",
+    "message": "Telling its agent",
     "rollback": "Rolling back",
     "restore_file": "Bringing a file back",
     "terminate": "Ending",

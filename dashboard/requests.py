@@ -12,6 +12,7 @@ from dashboard import words
 from machines.limits import spending
 from projects.errors import Refusal
 from projects.models import Project, User
+from projects.roles import Right
 
 RECENT = 5
 
@@ -59,7 +60,7 @@ def view(project: Project, user: User) -> dict[str, Any]:
         "transfers": list(moved.filter(state="pending")),
         "decided_requests": list(asked.exclude(state="pending").order_by("-decided_at")[:RECENT]),
         "decided_transfers": list(moved.exclude(state="pending").order_by("-decided_at")[:RECENT]),
-        "operates": user.has_perm("projects.operate_machines", project),
+        "operates": user.has_perm(f"projects.{Right.SPAWN}", project),
     }
 
 

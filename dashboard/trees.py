@@ -10,6 +10,7 @@ from checkpoints.reading.tree import tree
 from dashboard import graph
 from machines.keeping.trees import with_machines
 from projects.models import Project, User
+from projects.roles import Right
 
 ROWS, FOLD = 200, 4
 
@@ -28,7 +29,8 @@ def view(project: Project, user: User, asked: QueryDict) -> dict[str, Any]:
         "lanes": {one.lane.name: one for one in with_machines(found.lanes)},
         "older": found.before,
         "query": asked.urlencode(),
-        "operable": user.has_perm("projects.operate_machines", project),
+        "operable": user.has_perm(f"projects.{Right.OPERATE}", project),
+        "spawns": user.has_perm(f"projects.{Right.SPAWN}", project),
     }
 
 

@@ -3,11 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from events import doorbell
+from events import context, doorbell
+from events.context import SYSTEM
 from events.models import Event
+from events.scrub import scrub
 
-SYSTEM = "system"
 FLEET = "fleet"
+
+__all__ = ["FLEET", "SYSTEM", "group", "record", "ring"]
 
 
 def group(subject: str) -> str:
@@ -18,8 +21,24 @@ def group(subject: str) -> str:
 def record(
     kind: str, *, subject: str, project_id: UUID | None = None, by: str = SYSTEM, **data: Any
 ) -> Event:
-    """Append one event in the caller's transaction; its subject's and project's pages hear of it on commit."""
-    event = Event.objects.create(kind=kind, subject=subject, project_id=project_id, actor=by, data=data)
+    """Append one event in the caller's transaction; its subject's and project's pages hear of it on commit.
+
+    Where something is changed, `before` holds what it was, by the names that the rest of `data` has it by. Secrets are
+    left out and long texts cut: see `scrub`. From where it was asked for is known from `context`.
+    """
+    source = context.current()
+    event = Event.objects.create(
+        kind=kind,
+        subject=subject,
+        project_id=project_id,
+        actor=by,
+        actor_kind=context.kind_of(by),
+        interface=source.interface,
+        token=source.token,
+        address=source.address,
+        request_id=source.request_id,
+        data=scrub(data),
+    )
     ring(kind, subject=subject, project_id=project_id)
     return event
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.db.models import F, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,7 +17,8 @@ from machines.api.serializers import MachineSerializer
 from machines.models import Machine
 from projects import actions as projects
 from projects.errors import Invalid
-from projects.permissions import acting, require
+from projects.permissions import acting, operates, require
+from projects.roles import Right
 
 
 class CallSerializer(serializers.ModelSerializer[Call]):
@@ -141,7 +141,7 @@ class MachineReplay(APIView):
     )
     def post(self, request: Request, reference: str) -> Response:
         machine = machines.find(reference, user=request.user)
-        require(request.user, "operate_machines", machine.project)
+        require(request.user, Right.SPAWN, machine.project)
         asked = ReplaySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         made = actions.replay(
@@ -180,9 +180,8 @@ class ProjectRecording(APIView):
 
 def _require_reader(request: Request, machine: Machine) -> None:
     """Bodies are for those who run machines or the project; who may only look sees the figures."""
-    rights = ("operate_machines", "manage_project")
-    if not any(request.user.has_perm(f"projects.{right}", machine.project) for right in rights):
-        raise PermissionDenied
+    if not operates(request.user, machine):
+        require(request.user, Right.MANAGE, machine.project)
 
 
 def _key(request: Request) -> str | None:

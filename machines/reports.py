@@ -39,7 +39,7 @@ def report(machine: Machine, sent: dict[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
-    """The agent ended by itself: the machine ends too, unless it is paused or ending already."""
+    """The agent ended by itself: it hears what was said, or the machine ends; not one that is paused or ending."""
     current = (
         Machine.objects.select_for_update(of=("self",), no_key=True)
         .select_related("project", "guest", "source", "present")
@@ -51,7 +51,7 @@ def _ended(machine: Machine, run: UUID, ended: dict[str, Any]) -> None:
     sentence = _storable(ended.get("sentence") or sentence_of(code))[:1000]
     Machine.objects.filter(pk=machine.pk).update(exit_code=code)
     if current.state == State.RUNNING:
-        actions.end(current, sentence=sentence)
+        actions.turn_ended(current, sentence=sentence)
     elif current.state in CALLING and not current.paused_for:
         # An agent may be quicker than the worker that started it, which then begins the end.
         Machine.objects.filter(pk=machine.pk).update(sentence=sentence)

@@ -22,7 +22,7 @@ MOVES: dict[State, frozenset[State]] = {
     S.REQUESTED: frozenset({S.CLONING, S.STOPPING, S.FAILED}),
     S.CLONING: frozenset({S.PROVISIONING, S.STOPPING, S.FAILED}),
     S.PROVISIONING: frozenset({S.RUNNING, S.STOPPING, S.FAILED}),
-    S.RUNNING: frozenset({S.PAUSING, S.PAUSED, S.RESTORING, S.STOPPING, S.FAILED}),
+    S.RUNNING: frozenset({S.PAUSING, S.PAUSED, S.RESUMING, S.RESTORING, S.STOPPING, S.FAILED}),
     S.PAUSING: frozenset({S.PAUSED, S.RUNNING, S.FAILED}),
     S.PAUSED: frozenset({S.RESUMING, S.RESTORING, S.STOPPING, S.FAILED}),
     S.RESUMING: frozenset({S.RUNNING, S.PAUSED, S.FAILED}),
@@ -45,6 +45,7 @@ CALLING = frozenset({S.PROVISIONING, S.RUNNING, S.RESUMING, S.RESTORING})
 # Which states a verb may be asked in; pages and the API offer just these.
 VERBS: dict[str, frozenset[State]] = {
     "checkpoint": frozenset({S.RUNNING, S.PAUSED}),
+    "message": LIVE - {S.STOPPING},
     "pause": frozenset({S.RUNNING}),
     "resume": frozenset({S.PAUSED}),
     "restore-file": frozenset({S.RUNNING, S.PAUSED}),

@@ -3,6 +3,7 @@
 from checkpoints.contents import accounting
 from machines.keeping import pruning, storage
 from machines.work import export as exporting
+from machines.work import message as telling
 from machines.work import pause as pausing
 from machines.work import restore_file as restoring
 from machines.work import rollback as going_back
@@ -24,6 +25,10 @@ def pause(operation_id: str) -> None:
 
 def resume(operation_id: str) -> None:
     engine.perform(operation_id, pausing.RESUME)
+
+
+def message(operation_id: str) -> None:
+    engine.perform(operation_id, telling.PLAN)
 
 
 def rollback(operation_id: str) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from events import actions as events
-from operations import slots
+from operations import begun, slots
 from operations.models import ACTIVE, LostClaim, Operation, Status
 from projects.errors import Conflict, NotThere
 from projects.models import Project, User
@@ -45,6 +45,7 @@ def begin(
         arguments=arguments,
     )
     enqueue(operation)
+    begun.note(operation.id)
     return operation
 
 

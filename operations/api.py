@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from operations import actions
 from operations.models import Operation
-from projects.permissions import acting, require
+from projects.permissions import acting, require_operating
 
 
 class OperationSerializer(serializers.ModelSerializer[Operation]):
@@ -52,6 +52,6 @@ class OperationGiveUp(APIView):
     )
     def post(self, request: Request, operation_id: UUID) -> Response:
         operation = actions.find(operation_id, user=request.user)
-        require(request.user, "operate_machines", operation.project)
+        require_operating(request.user, operation)
         actions.give_up(operation, by=acting(request.user))
         return Response(OperationSerializer(operation).data, status=202)

@@ -135,6 +135,10 @@ class Operation(models.Model):
         return f"{self.verb} {self.subject}"
 
     @property
+    def creator_id(self) -> int | None:
+        return self.requested_by_id
+
+    @property
     def ended(self) -> bool:
         return self.status in ENDED
 

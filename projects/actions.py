@@ -3,19 +3,18 @@
 from decimal import Decimal
 from typing import cast
 
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, Group
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from guardian.shortcuts import assign_perm, get_users_with_perms
+from guardian.shortcuts import assign_perm, get_users_with_perms, remove_perm
 
 from events import actions as events
 from projects.errors import Conflict, Invalid, NotThere
 from projects.models import NAME, Project, User
+from projects.roles import MACHINE_ROLES, RIGHTS, Right, Role, role_of
 
-OWNER = ("view_project", "operate_machines", "manage_budgets", "manage_project")
-OPERATOR = ("view_project", "operate_machines")
-VIEWER = ("view_project",)
+MACHINES = "machines of "  # how the names of the groups of machines begin
 
 
 @transaction.atomic
@@ -30,24 +29,87 @@ def create(*, slug: str, name: str = "", by: User) -> Project:
         raise Invalid(" ".join(error.messages)) from None
     except IntegrityError:
         raise Conflict(f"There is a project {slug} already.") from None
-    admit(project, by, OWNER, by=by)
+    admit(project, by, Role.OWNER, by=by)
     events.record("project.created", subject=project.subject, project_id=project.id, by=by.username)
     return project
 
 
 @transaction.atomic
-def admit(project: Project, user: User, permissions: tuple[str, ...], *, by: User) -> None:
-    """Grant `user` the given permissions on the project."""
-    for permission in permissions:
-        assign_perm(f"projects.{permission}", user, project)
+def admit(project: Project, whom: User | Group, role: Role, *, by: User) -> None:
+    """Give a user or a group a role on the project, instead of the one that they have."""
+    before = role_of(rights_of(whom, project))
+    for right in Right:
+        (assign_perm if right in RIGHTS[role] else remove_perm)(f"projects.{right}", whom, project)
     events.record(
         "project.member_admitted",
         subject=project.subject,
         project_id=project.id,
         by=by.username,
-        member=user.username,
-        permissions=list(permissions),
+        member=name_of(whom),
+        role=role,
+        before=before,
     )
+
+
+@transaction.atomic
+def dismiss(project: Project, whom: User | Group, *, by: User) -> None:
+    """Take every right on the project from a user or a group."""
+    before = role_of(rights_of(whom, project))
+    for right in Right:
+        remove_perm(f"projects.{right}", whom, project)
+    events.record(
+        "project.member_dismissed",
+        subject=project.subject,
+        project_id=project.id,
+        by=by.username,
+        member=name_of(whom),
+        before=before,
+    )
+
+
+def rights_of(whom: User | Group, project: Project) -> frozenset[str]:
+    """What was granted to exactly them on exactly this project."""
+    grants = (
+        whom.projectuserobjectpermission_set
+        if isinstance(whom, User)
+        else whom.projectgroupobjectpermission_set
+    )
+    found = grants.filter(content_object=project).values_list("permission__codename", flat=True)
+    return frozenset(found)
+
+
+def name_of(whom: User | Group) -> str:
+    """How members are named: users by their names, groups as "group:name"."""
+    return whom.username if isinstance(whom, User) else f"group:{whom.name}"
+
+
+@transaction.atomic
+def set_machine_role(project: Project, role: Role | None, *, by: User) -> None:
+    """What the project's own machines may do in it, by the API and MCP; None: nothing. Raises `Invalid`."""
+    if role is not None and role not in MACHINE_ROLES:
+        raise Invalid(f"Machines may be {' or '.join(MACHINE_ROLES)} in their project, or nothing.")
+    before = project.machine_role
+    group = machines_of(project)
+    if role is None:
+        dismiss(project, group, by=by)
+    else:
+        admit(project, group, role, by=by)
+    Project.objects.filter(pk=project.pk).update(machine_role=role or "")
+    project.refresh_from_db(fields=["machine_role"])
+    events.record(
+        "project.machine_role_set",
+        subject=project.subject,
+        project_id=project.id,
+        by=by.username,
+        machine_role=role or "",
+        before=before,
+    )
+
+
+def machines_of(project: Project) -> Group:
+    """The group that the project's machines are in."""
+    group, _ = Group.objects.get_or_create(name=f"{MACHINES}{project.id}")
+    return group
 
 
 @transaction.atomic

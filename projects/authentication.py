@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -14,6 +13,7 @@ from projects.models import ApiToken, User
 
 # Writing "last used" on every call would make each read a write.
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+MACHINE = "avm_"  # how the keys of machines begin: see `machines.authentication`
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -23,13 +23,18 @@ class TokenAuthentication(BaseAuthentication):
         scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        now = timezone.now()
-        alive = ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), user__is_active=True)
-        token = alive.select_related("user").filter(digest=ApiToken.digest_of(key.strip())).first()
+        return None if key.startswith(MACHINE) else self.by_key(key.strip(), request.META.get("REMOTE_ADDR"))
+
+    def by_key(self, key: str, address: str | None) -> tuple[User, ApiToken]:
+        """The token's user, within its bounds. Raises `AuthenticationFailed`."""
+        alive = ApiToken.objects.alive().select_related("user")
+        token = alive.filter(digest=ApiToken.digest_of(key)).first()
         if token is None:
             raise AuthenticationFailed("This API token is unknown, expired or revoked.")
+        now = timezone.now()
         if token.last_used_at is None or now - token.last_used_at > LAST_USED_RESOLUTION:
-            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now, last_used_ip=address)
+        token.user.bounds = token.bounds
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

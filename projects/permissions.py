@@ -1,5 +1,7 @@
 """The one check behind pages, API and sockets: the project is visible, so is the right held?"""
 
+from typing import Protocol
+
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
@@ -7,11 +9,41 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from projects.models import Project, User
+from projects.roles import Right
 
 
-def require(user: User | AnonymousUser, permission: str, project: Project) -> None:
+class Made(Protocol):
+    """What somebody made in a project: a machine, a checkpoint of one, an operation."""
+
+    @property
+    def project(self) -> Project: ...
+    @property
+    def creator_id(self) -> int | None: ...
+
+
+def require(user: User | AnonymousUser, right: str, project: Project) -> None:
     """Raises `PermissionDenied` (403) for members without the right; outsiders never get this far (404)."""
-    if not user.has_perm(f"projects.{permission}", project):
+    if not user.has_perm(f"projects.{right}", project):
+        raise PermissionDenied
+
+
+def operates(user: User | AnonymousUser, made: Made) -> bool:
+    """Whether they may operate it: everything of the project, or, who may spawn, what they made themselves."""
+    if user.has_perm(f"projects.{Right.OPERATE}", made.project):
+        return True
+    own = made.creator_id is not None and made.creator_id == user.pk
+    return own and user.has_perm(f"projects.{Right.SPAWN}", made.project)
+
+
+def require_operating(user: User | AnonymousUser, made: Made) -> None:
+    """Raises `PermissionDenied` (403) for members who may not operate it."""
+    if not operates(user, made):
+        raise PermissionDenied
+
+
+def require_administration(user: User | AnonymousUser) -> None:
+    """Raises `PermissionDenied` (403) for whoever may not act on the whole system."""
+    if not acting(user).administers:
         raise PermissionDenied
 
 
@@ -25,4 +57,4 @@ class ForStaff(BasePermission):
     """What concerns the whole system, over REST."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user.is_staff or request.user.is_superuser)
+        return bool(getattr(request.user, "administers", False))

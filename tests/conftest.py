@@ -14,6 +14,7 @@ from guests.models import Guest
 from guests.states import State
 from projects import actions as projects
 from projects.models import Project, User
+from projects.roles import Role
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +48,7 @@ def alice(people: dict[str, User]) -> User:
 @pytest.fixture
 def project(people: dict[str, User]) -> Project:
     project = projects.create(slug="demo", by=people["alice"])
-    projects.admit(project, people["bob"], projects.VIEWER, by=people["alice"])
+    projects.admit(project, people["bob"], Role.VIEWER, by=people["alice"])
     return project
 
 

@@ -21,7 +21,7 @@ from checkpoints.models import Checkpoint, CheckpointQuerySet
 from checkpoints.reading import lines
 from guests.branching import Branching
 from projects.errors import Invalid
-from projects.permissions import acting, require
+from projects.permissions import acting, require_operating
 from proxmox.storage_kinds import Branch
 
 MACHINE = OpenApiParameter("machine", str, description="Only those that this machine left (handle or id).")
@@ -174,7 +174,7 @@ class CheckpointDetail(APIView):
     def patch(self, request: Request, reference: str) -> Response:
         """Pin it, name it, or write a note on it; what is not given stays."""
         checkpoint = actions.find(reference, user=request.user)
-        require(request.user, "operate_machines", checkpoint.project)
+        require_operating(request.user, checkpoint)
         asked = MarksSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         marked = marks.mark(checkpoint, by=acting(request.user), **asked.validated_data)

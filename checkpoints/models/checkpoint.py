@@ -131,6 +131,12 @@ class Checkpoint(models.Model):
         return self.handle
 
     @property
+    def creator_id(self) -> int | None:
+        """Whose machine it is of; nobody's, for a template."""
+        machine = getattr(self.guest, "machine", None)
+        return machine.created_by_id if machine else None
+
+    @property
     def subject(self) -> str:
         return f"checkpoint:{self.id}"
 
@@ -184,7 +190,7 @@ class Checkpoint(models.Model):
         """Change state along the table; the only writer of it. Raises `Conflict`."""
         sources = [state for state, targets in MOVES.items() if to in targets]
         if not Checkpoint.objects.filter(pk=self.pk, state__in=sources).update(state=to, **also):
-            raise Conflict(f"Checkpoint {self.handle} cannot become {to.label.lower()} now.")
+            raise Conflict(f"Checkpoint {self.handle} cannot become {to.label.lower()} now.", state=self.state)
         self.state = to
         for name, value in also.items():
             setattr(self, name, value)

@@ -17,7 +17,8 @@ from dashboard.pages import PageRequest, page, show
 from machines import actions as machines
 from machines.models import Machine
 from projects.errors import Refusal
-from projects.permissions import require
+from projects.permissions import operates, require_operating
+from projects.roles import Right
 
 MARKED = {
     "pinned": ("{} is not pinned any more.", "{} is pinned: it is kept whatever the retention says."),
@@ -33,11 +34,12 @@ def detail(request: PageRequest, handle: str) -> HttpResponse:
     found = actions.find(handle, user=request.user)
     path = request.GET.get("path", "")
     origin = machines.machine_of(found)
-    operable = request.user.has_perm("projects.operate_machines", found.project)
+    operable = operates(request.user, found)
     context = {
         "checkpoint": found,
         "machine": origin,
         "operable": operable,
+        "spawns": request.user.has_perm(f"projects.{Right.SPAWN}", found.project),
         "returnable": operable
         and origin
         and "rollback" in origin.verbs
@@ -76,7 +78,7 @@ def compare(request: PageRequest, handle: str) -> HttpResponse:
 def mark(request: PageRequest, handle: str) -> HttpResponse:
     """Set the marks that are sent; `next` is the page to go on with. A script is answered with nothing, or why not."""
     found = actions.find(handle, user=request.user)
-    require(request.user, "operate_machines", found.project)
+    require_operating(request.user, found)
     asked: dict[str, Any] = {name: request.POST[name] for name in ("name", "note") if name in request.POST}
     if "pinned" in request.POST:
         asked["pinned"] = request.POST["pinned"] == "1"

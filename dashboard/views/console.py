@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from dashboard import console, words
 from dashboard.pages import PageRequest, page
 from machines import actions
-from projects.permissions import require
+from projects.permissions import require_operating
 
 # What bin/assets fetches for it.
 ASSETS = {"xterm": "xterm.mjs", "fit": "addon-fit.mjs", "style": "xterm.css"}
@@ -19,7 +19,7 @@ ASSETS = {"xterm": "xterm.mjs", "fit": "addon-fit.mjs", "style": "xterm.css"}
 @page
 def terminal(request: PageRequest, handle: str) -> HttpResponse:
     found = actions.find(handle, user=request.user)
-    require(request.user, "operate_machines", found.project)
+    require_operating(request.user, found)
     assets = {name: _address(f"vendor/xterm/{file}") for name, file in ASSETS.items()}
     context = {
         "machine": found,

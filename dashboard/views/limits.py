@@ -140,12 +140,12 @@ def _managed(request: PageRequest, budget_id: int) -> Budget:
 
 
 def _is_visible(request: PageRequest, project: Project | None) -> bool:
-    return request.user.has_perm("projects.view_project", project) if project else request.user.is_staff
+    return request.user.has_perm("projects.view_project", project) if project else request.user.administers
 
 
 def _project(request: PageRequest, slug: str) -> Project | None:
     if not slug:
-        if not request.user.is_staff:
+        if not request.user.administers:
             raise PermissionDenied
         return None
     project = projects.find(slug, user=request.user)

@@ -19,7 +19,7 @@ from machines import actions
 from machines.models import Machine
 from operations import actions as operations
 from projects.errors import Refusal
-from projects.permissions import require
+from projects.permissions import require_operating
 
 ASK: dict[str, Callable[..., object]] = {
     "pause": actions.pause,
@@ -92,7 +92,7 @@ def log_file(request: PageRequest, handle: str) -> StreamingHttpResponse:
 def verb(request: PageRequest, handle: str, verb: str) -> HttpResponse:
     """Ask for a verb: GET says what it will do, POST does it."""
     found = actions.find(handle, user=request.user)
-    require(request.user, "operate_machines", found.project)
+    require_operating(request.user, found)
     if request.method != "POST":
         card = consequences.of(verb, found)
         return show(request, "dashboard/confirm.html", "card", {"machine": found, "card": card})
@@ -118,7 +118,7 @@ def _ask(request: PageRequest, found: Machine, verb: str) -> HttpResponse:
 def rollback(request: PageRequest, handle: str) -> HttpResponse:
     """Return to one of the machine's checkpoints, `to`; GET says what that does."""
     found = actions.find(handle, user=request.user)
-    require(request.user, "operate_machines", found.project)
+    require_operating(request.user, found)
     target = _target(request, found)
     if request.method != "POST":
         card = consequences.of_rollback(found, target)
@@ -137,7 +137,7 @@ def rollback(request: PageRequest, handle: str) -> HttpResponse:
 def give_up(request: PageRequest, operation_id: UUID) -> HttpResponse:
     """Do not wait for an operator any longer: the operation fails, as its plan has it."""
     operation = operations.find(operation_id, user=request.user)
-    require(request.user, "operate_machines", operation.project)
+    require_operating(request.user, operation)
     try:
         operations.give_up(operation, by=request.user)
     except Refusal as refusal:

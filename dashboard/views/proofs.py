@@ -12,7 +12,7 @@ from dashboard import trust
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from projects.errors import Refusal
-from projects.permissions import require
+from projects.permissions import require_operating
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,7 +64,7 @@ def restore_file(request: PageRequest, handle: str) -> HttpResponse:
         context = {"checkpoint": found, "path": path, "takers": trust.takers(found)}
         return show(request, "dashboard/restore_file.html", "card", context)
     machine = actions.find(request.POST.get("machine", ""), user=request.user)
-    require(request.user, "operate_machines", machine.project)
+    require_operating(request.user, machine)
     try:
         actions.restore_file(machine, found, path, by=request.user)
     except Refusal as refusal:
@@ -76,5 +76,5 @@ def restore_file(request: PageRequest, handle: str) -> HttpResponse:
 
 def _operable(request: PageRequest, handle: str) -> Checkpoint:
     found = checkpoints.find(handle, user=request.user)
-    require(request.user, "operate_machines", found.project)
+    require_operating(request.user, found)
     return found

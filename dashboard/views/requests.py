@@ -17,6 +17,7 @@ from projects import actions as projects
 from projects.errors import NotThere, Refusal
 from projects.models import Project
 from projects.permissions import require
+from projects.roles import Right
 
 ASK, TRANSFER = "dashboard/budget/ask.html", "dashboard/budget/transfer.html"
 
@@ -26,7 +27,7 @@ ASK, TRANSFER = "dashboard/budget/ask.html", "dashboard/budget/transfer.html"
 def ask(request: PageRequest, slug: str) -> HttpResponse:
     """Ask the owners to raise a limit."""
     project = projects.find(slug, user=request.user)
-    require(request.user, "operate_machines", project)
+    require(request.user, Right.SPAWN, project)
     form = requests.AskForm(request.POST or None)
     refusal: Refusal | None = None
     if request.method == "POST" and form.is_valid():

@@ -18,6 +18,7 @@ from projects import actions as projects
 from projects.errors import Conflict, NotThere, Refusal
 from projects.models import Project
 from projects.permissions import require
+from projects.roles import Right
 
 SUGGESTED_CHECKPOINTS = 30
 BLANK_ROW = {"path": "", "content": ""}
@@ -27,7 +28,7 @@ BLANK_ROW = {"path": "", "content": ""}
 @page
 def spawn(request: PageRequest) -> HttpResponse:
     """A machine from a project's genesis, or from the checkpoint that is named."""
-    offered = Project.objects.permitted(request.user, "operate_machines")
+    offered = Project.objects.permitted(request.user, Right.SPAWN)
     if request.method != "POST":
         first = offered.filter(slug=request.GET.get("project", "")).first() or offered.first()
         return _form(request, forms.SpawnForm(initial=_initial(project=first)), offered=offered)
@@ -37,7 +38,7 @@ def spawn(request: PageRequest) -> HttpResponse:
     if not form.is_valid():
         return _form(request, form, offered=offered, status=422)
     project = projects.find(form.cleaned_data["project"], user=request.user)
-    require(request.user, "operate_machines", project)
+    require(request.user, Right.SPAWN, project)
     try:
         source = _source(request, project, form.cleaned_data["checkpoint"])
         return _spawned(request, form, project, source)
@@ -50,7 +51,7 @@ def spawn(request: PageRequest) -> HttpResponse:
 def branch(request: PageRequest, handle: str) -> HttpResponse:
     """A machine whose files and conversation are exactly those of the checkpoint."""
     source = checkpoints.find(handle, user=request.user)
-    require(request.user, "operate_machines", source.project)
+    require(request.user, Right.SPAWN, source.project)
     if request.method != "POST":
         parent = actions.machine_of(source)
         form = forms.PromptForm(initial=_initial(type=parent.type if parent else None))
@@ -71,7 +72,7 @@ def branch(request: PageRequest, handle: str) -> HttpResponse:
 def prediction(request: PageRequest) -> HttpResponse:
     """What the form, as it is now, will probably cost. A POST, because prompts are long; it changes nothing."""
     project = projects.find(request.POST.get("project", ""), user=request.user)
-    require(request.user, "operate_machines", project)
+    require(request.user, Right.SPAWN, project)
     context = expected.of_form(
         project,
         request.user,

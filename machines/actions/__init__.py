@@ -7,6 +7,7 @@ from machines.actions.keeping import (
     taken_before_tool,
 )
 from machines.actions.lookup import find, machine_of
+from machines.actions.message import message, turn_ended
 from machines.actions.proof import export, verify
 from machines.actions.restore_file import restore_file
 from machines.actions.returning import rollback_preview
@@ -36,6 +37,7 @@ __all__ = [
     "held_back",
     "lost",
     "machine_of",
+    "message",
     "out_of_budget",
     "pause",
     "restore_file",
@@ -46,5 +48,6 @@ __all__ = [
     "switched_off",
     "taken_before_tool",
     "terminate",
+    "turn_ended",
     "verify",
 ]

@@ -16,7 +16,9 @@ def require(machine: Machine, verb: str) -> None:
     allowed = ", ".join(machine.verbs) or "nothing, until it is further"
     raise Conflict(
         f"Machine {machine.handle} is {machine.get_state_display().lower()}; “{verb}” is not possible now. "
-        f"Possible: {allowed}."
+        f"Possible: {allowed}.",
+        state=machine.state,
+        possible=machine.verbs,
     )
 
 

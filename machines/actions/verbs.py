@@ -16,7 +16,7 @@ from machines import tokens
 from machines.actions.begin import begin, record, require
 from machines.actions.keeping import prepare
 from machines.actions.returning import require_return, way_out
-from machines.models import Machine
+from machines.models import Machine, Message
 from machines.states import CALLING, SPAWNING, State
 from operations.models import Operation
 from projects.errors import Conflict
@@ -86,11 +86,13 @@ def switched_off(machine: Machine) -> None:
 def resume(machine: Machine, *, by: User | None) -> Operation:
     """Let a paused machine go on; `by` nobody when its budget, or the circuit breaker, allows it again.
 
-    An agent that ended meanwhile, or was refused a call and is about to, is started again in the same conversation.
+    An agent that ended meanwhile, or was refused a call and is about to, is started again in the same conversation;
+    so is one to whom something was said while it was paused.
     """
     require(machine, "resume")
     restart = _was_refused(machine) or machine.exit_code is not None
     machine.move(State.RESUMING, paused_for="", sentence="")
+    restart |= Message.objects.waiting(machine).filter(at_once=True).exists()
     if (
         restart
     ):  # what the old agent asks, once it wakes and before it is ended, would be paid for and thrown away

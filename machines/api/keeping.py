@@ -10,7 +10,7 @@ from checkpoints.api.checkpoints import CheckpointSerializer
 from machines import actions
 from machines.api.serializers import TakePreviewSerializer, TakeSerializer
 from machines.keeping import memory, policies
-from projects.permissions import acting, require
+from projects.permissions import acting, require_operating
 
 
 class MachineCheckpoint(APIView):
@@ -34,7 +34,7 @@ class MachineCheckpoint(APIView):
     )
     def post(self, request: Request, reference: str) -> Response:
         machine = actions.find(reference, user=request.user)
-        require(request.user, "operate_machines", machine.project)
+        require_operating(request.user, machine)
         asked = checked(TakeSerializer, request.data)
         taken = actions.checkpoint(machine, by=acting(request.user), why=asked["why"], ram=asked["ram"])
         return Response(CheckpointSerializer(taken).data, status=202)

@@ -36,7 +36,8 @@ from operations.api import OperationSerializer
 from projects import actions as projects
 from projects.errors import Invalid
 from projects.models import Project
-from projects.permissions import acting, require
+from projects.permissions import acting, require, require_operating
+from projects.roles import Right
 
 KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -243,7 +244,7 @@ class MachineTypes(APIView):
 
 
 def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[str, Any]) -> Machine:
-    require(request.user, "operate_machines", project)
+    require(request.user, Right.SPAWN, project)
     machine = actions.spawn(
         project=project,
         source=source,
@@ -277,7 +278,7 @@ def _type_of(source: Checkpoint) -> str:
 
 def _operable(request: Request, reference: str) -> Machine:
     machine = actions.find(reference, user=request.user)
-    require(request.user, "operate_machines", machine.project)
+    require_operating(request.user, machine)
     return machine
 
 

@@ -15,7 +15,7 @@ from machines import actions
 from machines.keeping import moments, trees
 from operations.api import OperationSerializer
 from projects import actions as projects
-from projects.permissions import acting, require
+from projects.permissions import acting, require_operating
 
 
 class NodeSerializer(serializers.Serializer[Any]):
@@ -175,7 +175,7 @@ class MachineRestoreFile(APIView):
     )
     def post(self, request: Request, reference: str) -> Response:
         machine = actions.find(reference, user=request.user)
-        require(request.user, "operate_machines", machine.project)
+        require_operating(request.user, machine)
         asked = checked(RestoreFileSerializer, request.data)
         checkpoint = checkpoints.find(asked["checkpoint"], user=request.user)
         operation = actions.restore_file(

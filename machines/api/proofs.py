@@ -15,7 +15,7 @@ from checkpoints.models import Checkpoint, Verification
 from checkpoints.states import Depth
 from machines import actions
 from operations.api import OperationSerializer
-from projects.permissions import acting, require
+from projects.permissions import acting, require_operating
 
 
 class VerifySerializer(serializers.Serializer[Any]):
@@ -109,5 +109,5 @@ class CheckpointExport(APIView):
 
 def _operable(request: Request, reference: str) -> Checkpoint:
     checkpoint = checkpoints.find(reference, user=request.user)
-    require(request.user, "operate_machines", checkpoint.project)
+    require_operating(request.user, checkpoint)
     return checkpoint

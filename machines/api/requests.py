@@ -22,6 +22,7 @@ from projects import actions as projects
 from projects.errors import Invalid, NotThere
 from projects.models import Project, User
 from projects.permissions import acting, require
+from projects.roles import Right
 
 
 class BudgetRequestSerializer(serializers.ModelSerializer[BudgetRequest]):
@@ -114,7 +115,7 @@ class BudgetRequests(ListAPIView[BudgetRequest]):
         """Ask the owners to raise a limit. For a machine that has asked already, that request is changed."""
         asked = checked(AskSerializer, request.data)
         project, machine = _for_whom(asked.pop("project", ""), asked.pop("machine", ""), request)
-        require(request.user, "operate_machines", project)
+        require(request.user, Right.SPAWN, project)
         made = requests.ask(
             project, by=acting(request.user), machine_id=machine.id if machine else None, **asked
         )

@@ -143,7 +143,7 @@ class Overview(APIView):
         standing: dict[UUID | None, list[Window]] = {}
         for window in reports.standing(visible):
             standing.setdefault(window.budget.project_id, []).append(window)
-        system = reports.above_projects() if acting(request.user).is_staff else []
+        system = reports.above_projects() if acting(request.user).administers else []
         answer = {
             "system": [budgets.balance(window) for window in system],
             "projects": [

@@ -10,12 +10,15 @@ from rest_framework import serializers
 from checkpoints.api.effects import EffectSerializer, not_undone
 from checkpoints.triggers import policy
 from guests.profiles import Profile
+from machines.api.message_serializers import MessageSerializer
 from machines.api.predict_serializers import PredictionSerializer
 from machines.forecast import predict
 from machines.keeping import policies
 from machines.models import LogLine, Machine
 from operations.api import OperationSerializer
 from operations.models import Operation
+
+MESSAGES_SHOWN = 100
 
 
 @extend_schema_field(OpenApiTypes.ANY)
@@ -95,8 +98,19 @@ class MachineDetailSerializer(MachineSerializer):
     )
     prediction = serializers.SerializerMethodField(help_text="What was expected of it when it was spawned.")
 
+    messages = serializers.SerializerMethodField(
+        help_text=f"What was said to its agent since the prompt, in order; the last {MESSAGES_SHOWN}."
+    )
+
     class Meta(MachineSerializer.Meta):
-        fields = [*MachineSerializer.Meta.fields, "operation", "prediction", "policy", "checkpoints"]
+        fields = [
+            *MachineSerializer.Meta.fields,
+            "operation",
+            "prediction",
+            "policy",
+            "checkpoints",
+            "messages",
+        ]
         read_only_fields = fields
 
     @extend_schema_field(OperationSerializer(allow_null=True))
@@ -112,6 +126,11 @@ class MachineDetailSerializer(MachineSerializer):
     def get_prediction(self, machine: Machine) -> dict[str, Any] | None:
         kept = predict.of(machine)
         return dict(PredictionSerializer(kept).data) if kept else None
+
+    @extend_schema_field(MessageSerializer(many=True))
+    def get_messages(self, machine: Machine) -> list[dict[str, Any]]:
+        said = machine.messages.order_by("-id").select_related("machine")[:MESSAGES_SHOWN]
+        return list(MessageSerializer(reversed(said), many=True).data)
 
 
 class FileSerializer(serializers.Serializer[Any]):

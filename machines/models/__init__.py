@@ -3,6 +3,7 @@
 from machines.models.lease import Lease
 from machines.models.log import LogLine
 from machines.models.machine import Machine, MachineFile, MachineQuerySet, MachineToken, next_number
+from machines.models.message import Message
 from machines.models.prediction import Prediction
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "MachineFile",
     "MachineQuerySet",
     "MachineToken",
+    "Message",
     "Prediction",
     "next_number",
 ]

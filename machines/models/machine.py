@@ -106,6 +106,11 @@ class Machine(models.Model):
         return f"machine:{self.id}"
 
     @property
+    def creator_id(self) -> int | None:
+        """Whose it is: they may operate it, even where they may not operate every machine."""
+        return self.created_by_id
+
+    @property
     def title(self) -> str:
         """The prompt's first line, for lists."""
         return self.prompt.strip().partition("\n")[0][:120] or f"Goes on from {self.source.handle}"
@@ -127,7 +132,9 @@ class Machine(models.Model):
         if not Machine.objects.filter(pk=self.pk, state__in=sources).update(state=to, **also):
             self.refresh_from_db(fields=["state"])
             raise Conflict(
-                f"Machine {self.handle} is {self.get_state_display().lower()}; it cannot be {to.label.lower()}."
+                f"Machine {self.handle} is {self.get_state_display().lower()}; it cannot be {to.label.lower()}.",
+                state=self.state,
+                possible=self.verbs,
             )
         self.state = to
         for name, value in also.items():

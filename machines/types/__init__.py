@@ -60,6 +60,11 @@ class MachineType:
         }
 
     @property
+    def converses(self) -> bool:
+        """Whether its agent can be told more in the same conversation: it can go on, and keeps a history."""
+        return bool(self.resume_command and self.transcripts)
+
+    @property
     def network_here(self) -> str:
         """The network profile of its machines: the installation's, where it has one, goes before the type's."""
         return settings.MACHINE_NETWORK or self.network

@@ -78,7 +78,7 @@ def running(work: Work, **also: object) -> None:
     elif machine.paused_for == Machine.PausedFor.BREAKER:
         actions.held_back(machine, machine.sentence)
     elif machine.exit_code is not None:
-        actions.end(machine, sentence=machine.sentence or reports.sentence_of(machine.exit_code))
+        actions.turn_ended(machine, sentence=machine.sentence or reports.sentence_of(machine.exit_code))
     else:
         compute.begin(machine)
 

@@ -5,9 +5,8 @@ from django.utils import timezone
 from checkpoints import work as checkpoints
 from guests import work as guests
 from machines.states import State
-from machines.work import bundle, network
+from machines.work import bundle, message, network
 from machines.work.context import Work, blocked, failed, load, moved, running
-from machines.work.spawn import send_bundle, start_agent
 from operations.engine import Outcome, Plan, Step
 from operations.models import Operation
 
@@ -30,16 +29,16 @@ PAUSE: Plan[Work] = Plan(
 
 
 def _send_again(work: Work) -> Outcome:
-    """An agent that is there goes on by itself. Else a new run goes on with its conversation."""
+    """An agent that is there goes on by itself. Else a new run goes on with its conversation, and what was said."""
     if not _restarts(work) and bundle.agent_runs(work.machine):
         return None
     _note_restart(work.operation)
     bundle.stop(work.machine)
-    return send_bundle(work, resume=True, prompt="", files=False, fork=False)
+    return message.send(work)
 
 
 def _start_again(work: Work) -> Outcome:
-    return start_agent(work) if _restarts(work) else None
+    return message.launch(work) if _restarts(work) else None
 
 
 def _restarts(work: Work) -> bool:

@@ -15,6 +15,7 @@ from budgets.models import LedgerEntry, Rerating, Transfer
 from budgets.prices import Usage, price_of
 from projects import actions as projects
 from projects.models import Project, User
+from projects.roles import Role
 
 MODEL = "claude-sonnet-4-5"
 Api = Callable[[str], APIClient]
@@ -37,7 +38,7 @@ def mine(project: Project, alice: User) -> Project:
 def other(mine: Project, people: dict[str, User]) -> Project:
     """Bob's, with 500; Alice looks on."""
     made = projects.create(slug="other", by=people["bob"])
-    projects.admit(made, people["alice"], projects.VIEWER, by=people["bob"])
+    projects.admit(made, people["alice"], Role.VIEWER, by=people["bob"])
     actions.set_limit(made, "money", 500, by=people["bob"])
     return made
 
@@ -93,7 +94,7 @@ class TestTransfers:
         assert api("charlie").post(f"/api/v1/transfers/{made['id']}/accept/").status_code == 404
         assert api("alice").post(f"/api/v1/transfers/{made['id']}/accept/").status_code == 403
         for one in (mine, other):
-            projects.admit(one, people["charlie"], projects.OPERATOR, by=people["alice"])
+            projects.admit(one, people["charlie"], Role.OPERATOR, by=people["alice"])
         assert api("charlie").post("/api/v1/transfers/", OFFER).status_code == 403
 
     def test_the_same_key_is_the_same_proposal_of_the_same_person(

@@ -23,6 +23,7 @@ from guests.states import State as GuestState
 from machines.models import Machine
 from projects import actions as projects
 from projects.models import Project, User
+from projects.roles import Role
 from proxmox.driver import VM, Clone
 from proxmox.pve import PveDriver
 from tests.dashboard import rows
@@ -82,7 +83,7 @@ def machine(node: NodeProcess, project: Project, genesis: Checkpoint, settings: 
 def cookies(people: dict[str, User], project: Project) -> dict[str, str]:
     """Everybody's session; Dora may operate the project's machines as well as Alice."""
     dora = User.objects.create_user("dora")
-    projects.admit(project, dora, projects.OPERATOR, by=people["alice"])
+    projects.admit(project, dora, Role.OPERATOR, by=people["alice"])
     found = {"": ""}
     for user in (*people.values(), dora):
         client = Client()

@@ -7,6 +7,7 @@ from budgets.models import Budget, BudgetRequest, Transfer
 from checkpoints.models import Checkpoint
 from projects import actions as projects
 from projects.models import Project, User
+from projects.roles import Role
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
@@ -20,7 +21,7 @@ def budget(project: Project) -> Budget:
 
 @pytest.fixture
 def operator(project: Project, people: dict[str, User], alice: User) -> User:
-    projects.admit(project, people["charlie"], projects.OPERATOR, by=alice)
+    projects.admit(project, people["charlie"], Role.OPERATOR, by=alice)
     return people["charlie"]
 
 
@@ -120,7 +121,7 @@ class TestTransfers:
         self, browser: Browser, budget: Budget, shop: Project, people: dict[str, User], alice: User
     ) -> None:
         theirs = rows.budget(shop, 1_000_000)
-        projects.admit(shop, alice, projects.VIEWER, by=people["bob"])
+        projects.admit(shop, alice, Role.VIEWER, by=people["bob"])
         assert self.propose(browser) == 302
         found = Transfer.objects.get()
         offered = browser("bob").get("/p/shop/budget/").content.decode()
@@ -168,7 +169,7 @@ class TestTransfers:
     def test_what_is_wrong_is_said(
         self, browser: Browser, budget: Budget, shop: Project, people: dict[str, User], alice: User
     ) -> None:
-        projects.admit(shop, alice, projects.VIEWER, by=people["bob"])
+        projects.admit(shop, alice, Role.VIEWER, by=people["bob"])
 
         assert self.propose(browser, amount="five") == 422
         assert not Transfer.objects.exists()

@@ -14,6 +14,7 @@ from gateway import actions, record, recordings
 from gateway.models import Call, Recording
 from projects import actions as projects
 from projects.models import User
+from projects.roles import Role
 from tests.gateway import provider as upstream
 from tests.gateway import servers
 
@@ -225,7 +226,7 @@ class TestOverRest:
         def client(name: str) -> APIClient:
             user, made = User.objects.get_or_create(username=name)
             if made and name != "charlie":
-                rights = {"bob": projects.VIEWER, "oscar": projects.OPERATOR}[name]
+                rights = {"bob": Role.VIEWER, "oscar": Role.OPERATOR}[name]
                 projects.admit(machine.project, user, rights, by=owner)
             signed_in = APIClient()
             signed_in.force_authenticate(user)

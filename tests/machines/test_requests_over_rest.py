@@ -13,6 +13,7 @@ from machines.limits.payer import holder_of
 from machines.models import Machine
 from projects import actions as projects
 from projects.models import Project, User
+from projects.roles import Role
 
 Api = Callable[[str], APIClient]
 ASK = {"project": "demo", "resource": "money", "amount": 500, "reason": "The tests take long."}
@@ -21,7 +22,7 @@ ASK = {"project": "demo", "resource": "money", "amount": 500, "reason": "The tes
 @pytest.fixture
 def operator(funded: Project, people: dict[str, User], api: Api) -> APIClient:
     """Bob."""
-    projects.admit(funded, people["bob"], projects.OPERATOR, by=people["alice"])
+    projects.admit(funded, people["bob"], Role.OPERATOR, by=people["alice"])
     return api("bob")
 
 

@@ -1,8 +1,7 @@
-"""Projects over REST."""
+"""Projects over REST. Their members are in `members`, tokens in `tokens`."""
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,7 +10,7 @@ from rest_framework.views import APIView
 
 from projects import actions
 from projects.models import Project
-from projects.permissions import acting, require
+from projects.permissions import acting, require, require_administration
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
@@ -94,8 +93,7 @@ class ProjectHub(APIView):
     def put(self, request: Request, slug: str) -> Response:
         """Give the project to another hub; for staff, as it changes which limits hold for it."""
         project = actions.find(slug, user=request.user)
-        if not acting(request.user).is_staff:
-            raise PermissionDenied
+        require_administration(request.user)
         asked = HubSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         actions.set_hub(project, asked.validated_data["hub"], by=acting(request.user))

@@ -1,0 +1,32 @@
+"""What the API keeps of its calls: the answers of keys that may come again, and how many calls each caller made."""
+
+from datetime import timedelta
+
+from django.db import models
+
+KEPT_FOR = timedelta(hours=24)
+
+
+class KeptAnswer(models.Model):
+    """The answer to a POST with an `Idempotency-Key`. The row is written in the transaction of what was done."""
+
+    digest = models.CharField(max_length=64, primary_key=True)  # of caller, address and key
+    body_digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(default=0)
+    sealed = models.BinaryField(default=b"")  # the answer; it may hold a secret that is shown once
+    location = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
+class CallCount(models.Model):
+    """How often somebody called in their present minute. The table is unlogged: it may be lost in a crash."""
+
+    caller = models.CharField(max_length=200, primary_key=True)
+    began_at = models.DateTimeField()
+    calls = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return self.caller

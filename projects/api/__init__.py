@@ -1,0 +1,1 @@
+"""Projects, people and tokens over REST; a module for each noun."""
