@@ -25,5 +25,4 @@ WORKDIR /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SETTINGS_MODULE=autovibe.settings
 USER autovibe
 EXPOSE 8000
-CMD ["uvicorn", "autovibe.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "on", \
-     "--no-access-log", "--timeout-graceful-shutdown", "30"]
+CMD ["python", "-m", "autovibe.server", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,4 +1,4 @@
-"""The ASGI application: the gateway beside Django (outside its middleware), WebSockets, and the lifespan."""
+"""The ASGI application: gateway and MCP beside Django (outside its middleware), WebSockets, and the lifespan."""
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,20 +13,27 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 
-from autovibe import limits, security  # noqa: E402
+from accounts.requirement import SecondFactorSockets  # noqa: E402
+from autovibe import __version__, limits, security  # noqa: E402
 from autovibe.origin import same_origin  # noqa: E402
+from autovibe.requests import known  # noqa: E402
 from dashboard.routing import websocket_urlpatterns  # noqa: E402
 from gateway import app as gateway  # noqa: E402
+from mcp_server.app import MCP, PATHS  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-websockets = same_origin(AuthMiddlewareStack(limits.sockets(URLRouter(websocket_urlpatterns))))
+websockets = same_origin(
+    AuthMiddlewareStack(SecondFactorSockets(limits.sockets(URLRouter(websocket_urlpatterns))))
+)
 pages = limits.bodies(django_application)
+mcp = MCP(pages, __version__)
 GATEWAY_PATHS = ("/v1/", "/guest/", "/api/hello")
 
 
+@known
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Dispatch one connection."""
     if scope["type"] == "lifespan":
@@ -35,6 +42,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await websockets(scope, receive, send)
     elif scope["path"].startswith(GATEWAY_PATHS):
         await gateway.application(scope, receive, send)
+    elif scope["path"] in PATHS:
+        await mcp(scope, receive, send)
     else:
         await pages(scope, receive, send)
 
@@ -49,6 +58,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             await send(_started())
         elif message["type"] == "lifespan.shutdown":
+            await mcp.shutdown()
             await gateway.shutdown()
             await send({"type": "lifespan.shutdown.complete"})
             return

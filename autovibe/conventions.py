@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from autovibe import caller, etags, idempotency, parameters, throttling
+from autovibe import etags, idempotency, parameters, throttling
 from operations.begun import watched
 
 Handler = Callable[..., Response]
@@ -30,10 +30,9 @@ class Conventional(APIView):
         try:
             super().perform_authentication(request)
         except AuthenticationFailed:
-            throttling.count(request, caller.address_of(request))
+            throttling.count(request)
             raise
-        known = request.user.is_authenticated
-        throttling.count(request, caller.name_of(request) if known else caller.address_of(request))
+        throttling.count(request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -42,7 +41,7 @@ class Conventional(APIView):
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> Response:
-        final = super().finalize_response(request, response, *args, **kwargs)
+        final = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
         throttling.tell(request, final)
         if isinstance(final, Response):
             etags.tag(request, final)

@@ -44,6 +44,14 @@ def choice(name: str, *known: str) -> str:
     return raw
 
 
+def pairs(name: str) -> dict[str, str]:
+    """Names and what they stand for, comma-separated: `sre=Operators, audit=Auditors`."""
+    entries = [entry.partition("=") for entry in os.environ.get(name, "").split(",") if entry.strip()]
+    if any(not key.strip() or not value.strip() for key, _, value in entries):
+        raise ImproperlyConfigured(f"{name} is not a list of name=name, separated by commas.")
+    return {key.strip(): value.strip() for key, _, value in entries}
+
+
 def counts(name: str, default: str, *known: str) -> dict[str, int | bool]:
     """Numbers by name, the last of them also yes or no: `keep_last=20 daily=7 milestones=yes`.
 
@@ -63,9 +71,9 @@ def counts(name: str, default: str, *known: str) -> dict[str, int | bool]:
     return found
 
 
-def destinations(name: str) -> list[tuple[str, int]]:
+def destinations(name: str, default: str = "") -> list[tuple[str, int]]:
     """Networks and ports, comma-separated: 10.0.0.0/8, 10.0.0.5:443, [2001:db8::/32]:443. Port 0: any."""
-    entries = [entry.strip() for entry in os.environ.get(name, "").split(",")]
+    entries = [entry.strip() for entry in os.environ.get(name, default).split(",")]
     try:
         return [_destination(entry) for entry in entries if entry]
     except ValueError as error:

@@ -41,7 +41,9 @@ def tag(request: Request, response: Response) -> None:
 
 def _tagged(request: Request, response: Response) -> HttpResponse | None:
     response["ETag"] = of(response.content)
-    response["Cache-Control"] = "private, no-cache"  # it may be kept, and is asked for before it is used again
+    response["Cache-Control"] = (
+        "private, no-cache"  # it may be kept, and is asked for before it is used again
+    )
     found = get_conditional_response(request._request, etag=response["ETag"], response=response)
     return None if found is response else found
 

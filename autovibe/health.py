@@ -1,8 +1,9 @@
 """`/healthz`: which parts are alive, for people, supervisors and load balancers."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import DatabaseError, connection
+from django.db.models import Max
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
@@ -15,19 +16,14 @@ OBSERVED_WITHIN = timedelta(seconds=30)
 
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 when all is well, 503 otherwise; the body names every part either way."""
-    parts = {"web": "ok", **_parts()}
-    return JsonResponse(parts, status=200 if set(parts.values()) == {"ok"} else 503)
+    found = {"web": "ok", **parts()}
+    return JsonResponse(found, status=200 if set(found.values()) == {"ok"} else 503)
 
 
-def _parts() -> dict[str, str]:
+def parts() -> dict[str, str]:
+    """Each part with "ok", or what is the matter with it."""
     try:
-        connected = _connected()
-        seen = (
-            Guest.objects.order_by("-observed_at")
-            .exclude(observed_at=None)
-            .values_list("observed_at", flat=True)
-        )
-        last = seen.first()
+        connected, last = _connected(), proxmox_seen_at()
     except DatabaseError as error:
         return {"database": str(error).strip().splitlines()[0]}
     recent = last is not None and timezone.now() - last < OBSERVED_WITHIN
@@ -40,6 +36,12 @@ def _parts() -> dict[str, str]:
         if last
         else "not heard from yet",
     }
+
+
+def proxmox_seen_at() -> datetime | None:
+    """When Proxmox last reported on a guest."""
+    last: datetime | None = Guest.objects.aggregate(last=Max("observed_at"))["last"]
+    return last
 
 
 def _connected() -> set[str]:

@@ -27,7 +27,7 @@ Handler = Callable[..., Response]
 HEADER = "Idempotency-Key"
 KEY_MAX = 100
 PATIENCE_SECONDS = 5
-_PURPOSE = "kept answers"
+PURPOSE = "kept answers"
 
 
 class OtherBody(Refusal):
@@ -104,16 +104,18 @@ def _keep(kept: KeptAnswer, response: Response) -> None:
         transaction.set_rollback(True)
         return
     kept.status = response.status_code
-    kept.sealed = secrets.seal(_PURPOSE, JSONRenderer().render(response.data))
+    kept.sealed = secrets.seal(PURPOSE, JSONRenderer().render(response.data))
     kept.location = response.get("Location", "")
     kept.save()
 
 
 def _again(kept: KeptAnswer, request: Request) -> Response:
     try:
-        body = secrets.unseal(_PURPOSE, bytes(kept.sealed))
+        body = secrets.unseal(PURPOSE, bytes(kept.sealed))
     except secrets.Unreadable:
-        raise Conflict("This was done, and its answer cannot be read any more; look at what there is.") from None
+        raise Conflict(
+            "This was done, and its answer cannot be read any more; look at what there is."
+        ) from None
     headers = {"Location": kept.location, "Retry-After": "1"} if kept.location else None
     return Response(json.loads(body) if body else None, status=kept.status, headers=headers)
 

@@ -25,7 +25,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 SMALL = 2 * 1024**2
 # A machine's files, in base64, and the rest of the form.
 LARGE = settings.MACHINE_FILES_BYTES_MAX * 4 // 3 + SMALL
-WITH_FILES = re.compile(r"/machines/new/|/checkpoints/[^/]+/branch/|/api/v1/(machines|checkpoints/[^/]+/branch)/")
+WITH_FILES = re.compile(
+    r"/machines/new/|/checkpoints/[^/]+/branch/|/api/v1/(machines|checkpoints/[^/]+/branch)/"
+)
 GRACE_SECONDS, SLOWEST = 20.0, 16 * 1024  # of a body; bytes a second
 SOCKETS_OF_ONE = 40  # in one process; a page has one or two
 TOO_MANY = 4429

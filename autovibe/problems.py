@@ -37,7 +37,8 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
     request: Request | None = context.get("request")
     if isinstance(error, Refusal):
         refused = problem(error.status, error.type, str(error), request, **error.more)
-        refused.headers.update(error.headers)
+        for name, value in error.headers.items():
+            refused[name] = value
         return refused
     if response := exception_handler(error, context):
         return _of_rest_framework(error, response, request)

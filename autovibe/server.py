@@ -78,6 +78,7 @@ def main() -> None:
         lifespan="on",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whose are believed: `autovibe.requests`
         ws_max_size=SOCKET_MESSAGE_MAX,
         ws_max_queue=QUEUE_MAX,
         timeout_graceful_shutdown=asked.grace,

@@ -9,7 +9,7 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
-from autovibe.environment import choice, counts, database, destinations, flag, number, prices, secret
+from autovibe.environment import choice, counts, database, destinations, flag, number, pairs, prices, secret
 
 django_stubs_ext.monkeypatch()
 
@@ -26,7 +26,12 @@ ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").spl
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "autovibe.apps.Administration",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -53,6 +58,7 @@ INSTALLED_APPS = [
     "checkpoints",
     "machines",
     "gateway",
+    "accounts",
     "hubs",
     "dashboard",
 ]
@@ -68,6 +74,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.requirement.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -151,13 +159,87 @@ AUTHENTICATION_BACKENDS = [
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: nobody holds a permission without signing in
+TOKEN_DAYS_MAX = max(1, int(number("TOKEN_DAYS_MAX", default=365)))  # that an API token can live
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard:fleet"
 LOGOUT_REDIRECT_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.Watch"},  # refuses none: it hears of every change
 ]
+PASSWORD_RESET_TIMEOUT = 3600  # seconds
+SESSION_ENGINE = "accounts.sessions"
+# Attempts to sign in are counted here: shared by all web processes, and kept over a restart.
+CACHES: dict[str, dict[str, object]] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+# --- Signing in: docs/signing-in.md -----------------------------------------------------------------------------
+
+REQUIRE_MFA = choice("REQUIRE_MFA", "nobody", "admins", "all") or "nobody"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_FORMS = {"login": "accounts.forms.LoginForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "autovibe: "
+ACCOUNT_SESSION_REMEMBER = True
+# Per address, and per name: strangers share one count for a name, a browser that its owner has used has its own.
+ACCOUNT_RATE_LIMITS = {"login_failed": "30/5m/ip,10/5m/key"}
+ACCOUNT_REAUTHENTICATION_TIMEOUT = int(60 * number("REAUTHENTICATION_MINUTES", default=10))
+MFA_ADAPTER = "accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "autovibe"
+MFA_TOTP_TOLERANCE = 1  # steps of half a minute that a clock may be off
+# One provider, a company's own. Its callback is /account/oidc/company/login/callback/.
+OIDC_NAME = os.environ.get("OIDC_NAME", "the company account")
+OIDC_ISSUER = os.environ.get("OIDC_ISSUER", "")
+OIDC_SIGN_UP = flag("OIDC_SIGN_UP", default=False)
+OIDC_ALLOWED_DOMAINS = os.environ.get("OIDC_ALLOWED_DOMAINS", "").lower().replace(",", " ").split()
+OIDC_GROUPS_CLAIM = os.environ.get("OIDC_GROUPS_CLAIM", "")
+OIDC_GROUPS = pairs("OIDC_GROUPS")  # of the claim, to ours
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.CompanyAdapter"
+SOCIALACCOUNT_PROVIDERS: dict[str, object] = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "company",
+                "name": OIDC_NAME,
+                "client_id": os.environ.get("OIDC_CLIENT_ID", ""),
+                "secret": secret("OIDC_CLIENT_SECRET"),
+                "settings": {
+                    "server_url": OIDC_ISSUER,
+                    "scope": os.environ.get("OIDC_SCOPES", "openid profile email").split(),
+                },
+            }
+        ]
+        if OIDC_ISSUER
+        else [],
+    }
+}
+
+# --- Mail: none is sent without a host ----------------------------------------------------------------------------
+
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_PORT = int(number("EMAIL_PORT", default=587))
+EMAIL_HOST_USER = os.environ.get("EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = secret("EMAIL_PASSWORD")
+EMAIL_SECURITY = choice("EMAIL_SECURITY", "starttls", "tls", "none") or "starttls"
+EMAIL_USE_TLS, EMAIL_USE_SSL = EMAIL_SECURITY == "starttls", EMAIL_SECURITY == "tls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("EMAIL_FROM", "autovibe@localhost")
+ACCOUNT_EMAIL_NOTIFICATIONS = bool(EMAIL_HOST)
 
 # --- HTTP -----------------------------------------------------------------------------------------------------
 
@@ -191,6 +273,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "projects.jwt_authentication.JwtAuthentication",
         "projects.authentication.TokenAuthentication",
         "machines.authentication.MachineAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -199,7 +282,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "URL_FORMAT_OVERRIDE": None,  # `Accept` says it
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "autovibe.schema.Schema",
     "DEFAULT_PAGINATION_CLASS": "autovibe.pagination.NewestFirst",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "autovibe.problems.handle",
@@ -214,14 +297,28 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "autovibe.schema.complete",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "CheckpointStateEnum": "checkpoints.states.State",
         "CheckpointKindEnum": "checkpoints.models.Checkpoint.Kind",
         "DepthEnum": "checkpoints.states.Depth",
         "MachineStateEnum": "machines.states.State",
+        "RoleEnum": "projects.roles.Role",
+        "TokenStateEnum": ["alive", "expired", "revoked"],
         "OperationStatusEnum": "operations.models.Status",
     },
 }
+
+# --- Audit: docs/audit.md -----------------------------------------------------------------------------------------
+
+TRUSTED_PROXIES = int(number("TRUSTED_PROXIES", default=0))  # of ours, in front of the web process
+AUDIT_KEY = secret("AUDIT_KEY").split()  # signs heads, instead of SECRET_KEY; then earlier ones
+AUDIT_HEADS = os.environ.get("AUDIT_HEADS", "") or str(
+    Path(os.environ.get("AUTOVIBE_VAR") or BASE_DIR / "var") / "audit-heads.jsonl"
+)
 
 # --- Proxmox --------------------------------------------------------------------------------------------------
 
@@ -245,6 +342,10 @@ PROXMOX_VMID_LAST = int(number("PROXMOX_VMID_LAST", default=999_999))
 # --- Gateway --------------------------------------------------------------------------------------------------
 
 GATEWAY_URL = os.environ.get("AUTOVIBE_GATEWAY_URL", "http://127.0.0.1:8000")  # as guests reach it
+# Which addresses that are not public upstreams may have: docs/security.md. Set but empty: none.
+OUTGOING_ALLOW = destinations(
+    "OUTGOING_ALLOW", "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
+)
 # No key here and no upstream in the database: the offline model answers, and says so.
 ANTHROPIC_API_KEY = secret("ANTHROPIC_API_KEY")
 ANTHROPIC_BASE_URL = os.environ.get("ANTHROPIC_UPSTREAM_URL", "https://api.anthropic.com")

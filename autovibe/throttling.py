@@ -13,14 +13,17 @@ from django.http.response import HttpResponseBase
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 
+from autovibe import caller
+
 SECONDS = 60
 # One statement, so that no call is lost between two processes; the row is locked for as long as it takes.
 _COUNT = """
 INSERT INTO autovibe_callcount AS of (caller, began_at, calls) VALUES (%(caller)s, clock_timestamp(), 1)
 ON CONFLICT (caller) DO UPDATE SET
-    began_at = CASE WHEN of.began_at < clock_timestamp() - %(minute)s THEN clock_timestamp() ELSE of.began_at END,
-    calls = CASE WHEN of.began_at < clock_timestamp() - %(minute)s THEN 1 ELSE of.calls + 1 END
-RETURNING calls, extract(epoch FROM began_at + %(minute)s - clock_timestamp())
+    began_at = CASE WHEN of.began_at < clock_timestamp() - interval '1 minute' THEN clock_timestamp()
+        ELSE of.began_at END,
+    calls = CASE WHEN of.began_at < clock_timestamp() - interval '1 minute' THEN 1 ELSE of.calls + 1 END
+RETURNING calls, extract(epoch FROM began_at + interval '1 minute' - clock_timestamp())
 """
 _FORGET = "DELETE FROM autovibe_callcount WHERE began_at < clock_timestamp() - interval '1 hour'"
 
@@ -33,18 +36,18 @@ class Rate(NamedTuple):
     seconds: int  # until there is the full rate again
 
 
-def count(request: Request, caller: str) -> None:
+def count(request: Request) -> None:
     """Count one call; `tell` says on its answer what is left. Raises `Throttled` (429) when nothing is."""
     most = settings.API_RATE
     if not most:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {"caller": caller, "minute": f"{SECONDS} seconds"})
+        cursor.execute(_COUNT, {"caller": caller.name_of(request)})
         calls, left = cursor.fetchone()
         if calls == 1:  # once in a while
             cursor.execute(_FORGET)
     rate = Rate(most, most - calls, math.ceil(max(left, 1)))
-    request.rate = rate
+    request.rate = rate  # type: ignore[attr-defined]
     if rate.left < 0:
         raise Throttled(wait=rate.seconds)
 

@@ -1,10 +1,12 @@
 """Addresses: pages, the API, and the admin."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.contrib.auth import views as auth
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
+from audit import api as audit
+from autovibe import about, conventions
 from autovibe.health import healthz
 from autovibe.metrics import metrics
 from autovibe.problems import NoSuchPath
@@ -16,6 +18,7 @@ from budgets import transfers_api as transfers
 from budgets import watch_api as watch
 from checkpoints.api import checkpoints, effects, reading
 from gateway import calls_api as calls
+from gateway.receipts import api as receipts
 from gateway.upstreams import api as upstreams
 from guests import api as guests
 from machines.api import (
@@ -34,9 +37,12 @@ from machines.api import (
 )
 from machines.api import predict as predictions
 from operations import api as operations
-from projects.api import projects
+from projects.api import members, projects, tokens
 
 api = [
+    path("", about.Index.as_view()),
+    path("me/", about.Me.as_view()),
+    path("health/", about.Health.as_view()),
     path("projects/", projects.Projects.as_view()),
     path("projects/<slug:slug>/", projects.ProjectDetail.as_view()),
     path("projects/<slug:slug>/calibration/", predictions.Calibrations.as_view()),
@@ -58,8 +64,20 @@ api = [
     path("projects/<slug:slug>/greediness/", projects.ProjectGreediness.as_view()),
     path("projects/<slug:slug>/tree/", past.ProjectTree.as_view()),
     path("projects/<slug:slug>/hub/", projects.ProjectHub.as_view()),
+    path("projects/<slug:slug>/members/", members.ProjectMembers.as_view()),
+    path("projects/<slug:slug>/members/<str:name>/", members.ProjectMember.as_view()),
+    path("projects/<slug:slug>/machine-role/", members.ProjectMachineRole.as_view()),
+    path("projects/<slug:slug>/invitations/", members.ProjectInvitations.as_view()),
+    path("projects/<slug:slug>/invitations/<uuid:number>/", members.ProjectInvitation.as_view()),
+    path("tokens/", tokens.Tokens.as_view()),
+    path("tokens/<int:number>/", tokens.TokenDetail.as_view()),
+    path("tokens/<int:number>/rotate/", tokens.TokenRotation.as_view()),
+    path("auth/jwt/", tokens.Jwt.as_view()),
+    path("auth/jwt/refresh/", tokens.JwtRefresh.as_view()),
+    path("auth/jwt/revoke/", tokens.JwtRevoke.as_view()),
     path("projects/<slug:slug>/recording/", calls.ProjectRecording.as_view()),
     path("machines/", machines.Machines.as_view()),
+    path("machines/counts/", machines.MachineCounts.as_view()),
     path("machines/predict/", predictions.Predict.as_view()),
     path("machines/<str:reference>/", machines.MachineDetail.as_view()),
     path("machines/<str:reference>/log/", machines.MachineLog.as_view()),
@@ -71,15 +89,20 @@ api = [
     path("machines/<str:reference>/checkpoint/", keeping.MachineCheckpoint.as_view()),
     path("machines/<str:reference>/rollback/", machines.MachineRollback.as_view()),
     path("machines/<str:reference>/message/", message.MachineMessages.as_view()),
+    path("machines/<str:reference>/receipt/", receipts.MachineReceipt.as_view()),
     path("machines/<str:reference>/at/", past.MachineAt.as_view()),
     path("machines/<str:reference>/restore-file/", past.MachineRestoreFile.as_view()),
     *[
         path(f"machines/<str:reference>/{verb}/", machines.MachineVerb.as_view(verb=verb))
         for verb in ("pause", "resume", "terminate")
     ],
+    path("events/", audit.Events.as_view()),
+    path("events/stream/", audit.EventsStream.as_view()),
+    path("events/export/", audit.EventsExport.as_view()),
     path("machine-types/", machines.MachineTypes.as_view()),
     path("checkpoints/", checkpoints.Checkpoints.as_view()),
     path("checkpoints/<str:reference>/", checkpoints.CheckpointDetail.as_view()),
+    path("checkpoints/<str:reference>/manifest/", checkpoints.CheckpointManifest.as_view()),
     path("checkpoints/<str:reference>/files/", checkpoints.CheckpointFiles.as_view()),
     path("checkpoints/<str:reference>/file/", checkpoints.CheckpointFile.as_view()),
     path("checkpoints/<str:reference>/diff/", reading.CheckpointDiff.as_view()),
@@ -90,7 +113,9 @@ api = [
     path("checkpoints/<str:reference>/verify/", proofs.CheckpointVerify.as_view()),
     path("checkpoints/<str:reference>/verifications/", proofs.CheckpointVerifications.as_view()),
     path("checkpoints/<str:reference>/export/", proofs.CheckpointExport.as_view()),
+    path("operations/", operations.Operations.as_view()),
     path("operations/<uuid:operation_id>/", operations.OperationDetail.as_view()),
+    path("operations/<uuid:operation_id>/cancel/", operations.OperationCancel.as_view()),
     path("operations/<uuid:operation_id>/give-up/", operations.OperationGiveUp.as_view()),
     path("transfers/", transfers.Transfers.as_view()),
     *[
@@ -117,11 +142,11 @@ api = [
     re_path("", NoSuchPath.as_view()),
 ]
 
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 urlpatterns = [
     path("", include("dashboard.urls")),
-    path("sign-in/", auth.LoginView.as_view(template_name="registration/login.html"), name="login"),
-    path("sign-out/", auth.LogoutView.as_view(), name="logout"),
-    path("api/v1/", include(api)),
+    path("", include("accounts.urls")),
+    path("api/v1/", include(conventions.on(api))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("admin/", admin.site.urls),
     path("healthz", healthz),

@@ -138,7 +138,7 @@ def _row(
         entry.created_at.isoformat(),
         entry.kind,
         machines.get(entry.machine_id, entry.machine_id) if entry.machine_id else "",
-        people.get(entry.member_id, entry.member_id) if entry.member_id else "",
+        _text(str(people.get(entry.member_id, entry.member_id))) if entry.member_id else "",
         _text(entry.label),
         f"{'-' if entry.micros < 0 else ''}{abs(entry.micros) // MICROS}.{abs(entry.micros) % MICROS:06d}",
         currency,

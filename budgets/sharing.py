@@ -51,13 +51,15 @@ def put(name: str, amount: int, *, by: User, **options: Any) -> Pool:
     """Make or change a pool; `options`: `timezone`, `min_percent`, `max_percent`, `adjust`. Raises `Invalid`."""
     _check(amount, options)
     pool, made = Pool.objects.select_for_update().get_or_create(name=name, defaults={"amount": amount})
-    for field, value in {"amount": amount, **options}.items():
+    asked = {"amount": amount, **options}
+    before = {} if made else {field: getattr(pool, field) for field in asked}
+    for field, value in asked.items():
         setattr(pool, field, value)
     if pool.min_percent > pool.max_percent:
         raise Invalid("The least part of a pool is not more than the largest.")
     pool.save()
     events.record(
-        "pool.set", subject=pool.subject, by=by.username, name=name, amount=amount, made=made, **options
+        "pool.set", subject=pool.subject, by=by.username, before=before, name=name, made=made, **asked
     )
     return pool
 

@@ -20,7 +20,6 @@ from projects.errors import NotThere
 from projects.models import Project, User
 from projects.permissions import acting
 
-KEY_MAX = 80
 Verb = Callable[..., None]
 VERBS: dict[str, Verb] = {
     "accept": transfers.accept,
@@ -88,7 +87,6 @@ class Transfers(ListAPIView[Transfer]):
         return found
 
     @extend_schema(
-        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
         request=ProposalSerializer,
         responses={201: TransferSerializer},
         tags=["transfers"],
@@ -98,8 +96,7 @@ class Transfers(ListAPIView[Transfer]):
         """Offer part of your project's limit, or ask for part of another's. Who owns both has agreed for both."""
         asked = checked(ProposalSerializer, request.data)
         giver, taker = (projects.find(asked.pop(side), user=request.user) for side in ("giver", "taker"))
-        key = (request.headers.get("Idempotency-Key") or "")[:KEY_MAX] or None
-        made = transfers.propose(giver, taker, **asked, by=acting(request.user), key=key)
+        made = transfers.propose(giver, taker, **asked, by=acting(request.user))
         return Response(TransferSerializer(made).data, status=201)
 
 

@@ -142,9 +142,11 @@ def require_usable(checkpoint: Checkpoint) -> None:
     if checkpoint.usable:
         return
     if checkpoint.state == State.REQUESTED:
-        raise Conflict(f"Checkpoint {checkpoint.handle} is still being taken; wait until it is captured.")
+        sentence = f"Checkpoint {checkpoint.handle} is still being taken; wait until it is captured."
+        raise Conflict(sentence, state=checkpoint.state)
     why = f"is broken: {checkpoint.error}" if checkpoint.state == State.BROKEN else "was not kept."
-    raise Conflict(f"Checkpoint {checkpoint.handle} {why} Choose {_instead_of(checkpoint)} instead.")
+    sentence = f"Checkpoint {checkpoint.handle} {why} Choose {_instead_of(checkpoint)} instead."
+    raise Conflict(sentence, state=checkpoint.state)
 
 
 def _instead_of(checkpoint: Checkpoint) -> str:

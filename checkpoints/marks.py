@@ -44,7 +44,8 @@ def mark(
     changed = {field: value for field, value in asked.items() if getattr(current, field) != value}
     if changed:
         Checkpoint.objects.filter(pk=current.pk).update(**changed)
-        record("checkpoint.marked", current, by=by.username, **changed)
+        before = {field: getattr(current, field) for field in changed}
+        record("checkpoint.marked", current, by=by.username, before=before, **changed)
     for field, value in asked.items():
         setattr(checkpoint, field, value)
     return checkpoint

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 NOT_THERE = 4404
-CHECK_SECONDS = 60.0  # a right that was withdrawn, or a session that ended, is noticed after so long
+CHECK_SECONDS = 60.0  # a session that ended, or a right withdrawn by the admin, is noticed after so long
 IDLE_SECONDS = 30 * 60.0
 LONGEST_SECONDS = 8 * 3600.0
 TAKE_SECONDS = 10.0  # for whoever has it to leave
@@ -88,6 +88,7 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
         self._flow = _Flow()
         self._typed_at = time.monotonic()
         self._taken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._doubted = asyncio.Event()
         await self.accept()  # a refused handshake has no code that the page could read
         self._relaying = asyncio.create_task(self._relay())
 
@@ -113,6 +114,10 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
         if message["channel"] != self.channel_name and not self._taken.done():
             self._taken.set_result(message["by"])
 
+    async def doorbell(self, message: dict[str, Any]) -> None:
+        """What the user may do has changed somewhere."""
+        self._doubted.set()
+
     async def _relay(self) -> None:
         try:
             machine = await _admit(self.scope["user"], self._handle)
@@ -136,11 +141,14 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
             if mine is None:
                 busy: Ending = await _busy(machine, self.scope["user"].username)
                 return busy
-            await self.channel_layer.group_add(group, self.channel_name)
+            groups = (group, events.group(self.scope["user"].subject))
+            for each in groups:
+                await self.channel_layer.group_add(each, self.channel_name)
             try:
                 return await self._open(machine)
             finally:
-                await self.channel_layer.group_discard(group, self.channel_name)
+                for each in groups:
+                    await self.channel_layer.group_discard(each, self.channel_name)
 
     async def _open(self, machine: Machine) -> Ending:
         console = await _in_a_thread(serial.ask)(machine)
@@ -191,7 +199,9 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
     async def _rights(self) -> Ending:
         session = import_module(settings.SESSION_ENGINE).SessionStore
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._doubted.wait(), CHECK_SECONDS)
+            self._doubted.clear()
             try:
                 user = await get_user({"session": session(self.scope["session"].session_key)})
                 await _admit(user, self._handle)

@@ -49,15 +49,20 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
 
     async def _listen(self, subjects: list[str]) -> None:
         self._subjects = subjects
-        for subject in subjects:
+        for subject in self._heard:
             await self.channel_layer.group_add(events.group(subject), self.channel_name)
         await self._tell("hello")
         self._spawn(self._beat())
 
+    @property
+    def _heard(self) -> list[str]:
+        """What the page shows, and who looks at it: their rights may change meanwhile."""
+        return [*self._subjects, self.scope["user"].subject] if self._subjects else []
+
     async def disconnect(self, code: int) -> None:
         for task in self._tasks:
             task.cancel()
-        for subject in self._subjects:
+        for subject in self._heard:
             await self.channel_layer.group_discard(events.group(subject), self.channel_name)
 
     async def doorbell(self, message: dict[str, Any]) -> None:
@@ -65,6 +70,8 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         subject, kind = message["subject"], message["kind"]
         if subject in self._subjects:
             self._ring(subject, kind)
+        elif subject == self.scope["user"].subject:
+            await self._check_again()
         elif events.FLEET in self._subjects and kind not in NOT_FOR_THE_FLEET:
             # Whose it was is not this page's to know: it may belong to somebody else.
             self._ring(events.FLEET, "changed")
@@ -73,6 +80,11 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
             for project in self._subjects:
                 if project.startswith("project:"):
                     self._ring(project, kind)
+
+    async def _check_again(self) -> None:
+        """Whoever is out of a project is out of its pages, open ones too."""
+        if not await _may_hear(self.scope["user"], self._subjects):
+            await self.close(NO_ACCESS)
 
     async def layer_resync(self, message: dict[str, Any]) -> None:
         """Doorbells may have been lost."""
@@ -115,6 +127,8 @@ def _subjects(scope: dict[str, Any]) -> list[str]:
 
 @database_sync_to_async  # type: ignore[untyped-decorator]
 def _may_hear(user: User, subjects: list[str]) -> bool:
+    if not User.objects.filter(pk=user.pk, is_active=True).exists():
+        return False
     return all(subject == events.FLEET or _is_visible(user, subject) for subject in subjects)
 
 

@@ -134,7 +134,8 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
     machines = Machine.objects.permitted(user, "view_project")
     projects = list(Project.objects.permitted(user, "view_project"))
     counts = dict(machines.values_list("state").annotate(Count("pk")).order_by())
-    waiting = list(needs.attention(machines).select_related("project", "guest"))
+    waiting = list(needs.attention(machines).select_related("project", "guest")[: NEEDS_SHOWN + 1])
+    needing = needs.count(user)
     listed = asked.apply(machines).with_spending().select_related("project").order_by("-number")
     page = Paginator(listed, ROWS_PER_PAGE).get_page(asked.page)
     return {
@@ -149,7 +150,8 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
         "requests": _asked(user),
         "transfers": list(needs.transfers(user)[:NEEDS_SHOWN]),
         "more_waiting": len(waiting) > NEEDS_SHOWN,
-        "waiting_count": needs.count(user),
+        "waiting_count": needing,
+        "needing": needing,  # the frame would count them again
         "purses": _purses(projects),
         "page": page,
         "rows": _rows(page),

@@ -8,7 +8,7 @@ from django.db.models import Count, Q, Sum
 from budgets.resources import Resource
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
-from dashboard import budget, expected, history, progress, words
+from dashboard import budget, expected, hearing, history, progress, words
 from gateway.models import Call
 from machines import types
 from machines.keeping import policies
@@ -81,6 +81,7 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "manages": user.has_perm("projects.manage_budgets", machine.project),
         "wall_words": words.elapsed(machine.wall_seconds),
         "events": history.of(machine),
+        "hearing": hearing.of(machine, user, operable=operable),
     }
 
 

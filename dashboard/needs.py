@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, UUIDField, Value
+from django.db.models.functions import Cast, Coalesce, Concat, Substr
 from django.utils import timezone
 
 from budgets.models import BudgetRequest, Transfer
@@ -27,17 +27,18 @@ def attention(machines: MachineQuerySet) -> MachineQuerySet:
     The longest waiting first.
     """
     now = timezone.now()
-    stuck = Operation.objects.filter(
-        status=Status.NEEDS_OPERATOR, subject=Concat(Value("machine:"), Cast(OuterRef("pk"), CharField()))
-    )
+    stuck = Operation.objects.filter(status=Status.NEEDS_OPERATOR, subject__startswith="machine:")
+    of_one = stuck.filter(subject=Concat(Value("machine:"), Cast(OuterRef("pk"), CharField())))
+    # Few operations are, so their machines are looked up, and not the operations of each machine.
+    theirs = stuck.annotate(machine=Cast(Substr("subject", len("machine:") + 1), UUIDField()))
     return (
-        machines.annotate(operator=Subquery(stuck.values("error")[:1]))
+        machines.annotate(operator=Subquery(of_one.values("error")[:1]))
         .filter(
             Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR)
             | Q(state=State.PAUSED, paused_for__in=UNASKED)
             | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
             | (Q(state__in=LIVE) & ~Q(guest__drift=[]))
-            | Q(operator__isnull=False)
+            | Q(pk__in=theirs.values("machine"))
         )
         .order_by(Coalesce("ended_at", "heard_at", "created_at"))
     )

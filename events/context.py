@@ -50,6 +50,11 @@ def of_process(interface: Interface) -> None:
     _of_process = Source(interface=interface)
 
 
+def of_command(name: str) -> Interface:
+    """What `manage.py <name>` is: hub and workers act of their own accord, the others as somebody types them."""
+    return Interface.HUB if name in {"hub", "qcluster"} else Interface.COMMAND
+
+
 @contextmanager
 def calling(source: Source) -> Iterator[None]:
     """Everything within is done for `source`."""

@@ -8,9 +8,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 # The words that `q` searches. An expression of the database's own: the index and the query have to agree on it.
-WORDS = models.Func(
-    models.F("data"), template="jsonb_to_tsvector('simple', %(expressions)s, '[\"string\", \"numeric\"]')"
-)
+WORDS_OF = "jsonb_to_tsvector('simple', %(expressions)s, '[\"string\", \"numeric\"]')"
+WORDS = models.Func(models.F("data"), template=WORDS_OF)
 
 
 class Event(models.Model):
@@ -38,6 +37,8 @@ class Event(models.Model):
             models.Index(fields=["actor", "-id"], name="event_by_actor"),
             models.Index(fields=["at"], name="event_by_time"),
             models.Index(fields=["request_id"], condition=~models.Q(request_id=""), name="event_by_request"),
+            models.Index(fields=["token", "-id"], condition=~models.Q(token=""), name="event_by_token"),
+            models.Index(fields=["address", "-id"], condition=~models.Q(address=""), name="event_by_address"),
             GinIndex(WORDS, name="event_by_words"),
         ]
 

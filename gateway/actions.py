@@ -24,7 +24,8 @@ DAYS_MAX = 3650
 @transaction.atomic
 def set_recording(project: Project, *, mode: str, days: int | None, by: User) -> Policy:
     """Keep the bodies of a project's calls from now on: off, redacted or full. What is kept already goes no later."""
-    kept = recordings.policy_of(project.id).days if days is None else days
+    before = recordings.policy_of(project.id)
+    kept = before.days if days is None else days
     RecordingPolicy.objects.update_or_create(project=project, defaults={"mode": mode, "days": kept})
     late = Recording.objects.filter(
         call__machine__project=project, expires_at__gt=F("recorded_at") + timedelta(days=kept)
@@ -35,6 +36,7 @@ def set_recording(project: Project, *, mode: str, days: int | None, by: User) ->
         subject=project.subject,
         project_id=project.id,
         by=by.username,
+        before={"mode": before.mode, "days": before.days},
         mode=mode,
         days=kept,
     )
@@ -72,9 +74,7 @@ def read(call: Call, *, by: User) -> Bodies:
     return bodies
 
 
-def replay(
-    machine: Machine, *, by: User, lenient: bool = False, paced: bool = False, key: str | None = None
-) -> Machine:
+def replay(machine: Machine, *, by: User, lenient: bool = False, paced: bool = False) -> Machine:
     """Spawn a machine that starts as this one did and is answered from its record. A replay's replay is the first's.
 
     Raises `Conflict` where the record has gaps or cannot be read, and what spawning raises.
@@ -91,14 +91,14 @@ def replay(
         model=original.model,
         wall_seconds=original.wall_seconds,
         network=original.network,
-        idempotency_key=key,
         replay=machines.Replay(original, lenient=lenient, paced=paced),
     )
 
 
 def _require_record(machine: Machine) -> None:
     if not machine.ended:
-        raise Conflict(f"Machine {machine.handle} has not ended yet; then its run can be replayed.")
+        sentence = f"Machine {machine.handle} has not ended yet; then its run can be replayed."
+        raise Conflict(sentence, state=machine.state, possible=machine.verbs)
     if gap := record.missing(machine):
         raise Conflict(
             f"Call {gap.number} of {machine.handle} is not in the record: it was not recorded (bin/autovibe project "

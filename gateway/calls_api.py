@@ -16,7 +16,6 @@ from machines import actions as machines
 from machines.api.serializers import MachineSerializer
 from machines.models import Machine
 from projects import actions as projects
-from projects.errors import Invalid
 from projects.permissions import acting, operates, require
 from projects.roles import Right
 
@@ -149,7 +148,6 @@ class MachineReplay(APIView):
             by=acting(request.user),
             lenient=asked.validated_data["lenient"],
             paced=asked.validated_data["pace"],
-            key=_key(request),
         )
         return Response(MachineSerializer(machines.find(made.handle, user=request.user)).data, status=202)
 
@@ -182,10 +180,3 @@ def _require_reader(request: Request, machine: Machine) -> None:
     """Bodies are for those who run machines or the project; who may only look sees the figures."""
     if not operates(request.user, machine):
         require(request.user, Right.MANAGE, machine.project)
-
-
-def _key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key and len(key) > 100:
-        raise Invalid("An Idempotency-Key has at most 100 characters.")
-    return key

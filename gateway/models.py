@@ -61,6 +61,7 @@ class Call(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["started_at"], name="call_by_time"),
             models.Index(
                 fields=["started_at"], condition=Q(state__in=["admitted", "streaming"]), name="call_open"
             )

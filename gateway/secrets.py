@@ -31,6 +31,15 @@ def unseal(purpose: str, sealed: bytes) -> bytes:
         ) from None
 
 
+def resealed(purpose: str, sealed: bytes) -> bytes | None:
+    """The same content under the newest key; None where it is under that one already. Raises `Unreadable`."""
+    try:
+        _derived(purpose, (settings.SECRET_KEY,)).decrypt(sealed)
+    except InvalidToken:
+        return seal(purpose, unseal(purpose, sealed))
+    return None
+
+
 def _fernet(purpose: str) -> MultiFernet:
     return _derived(purpose, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 

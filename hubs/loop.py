@@ -13,9 +13,11 @@ from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 
+from accounts.sessions import SessionStore
 from budgets import audit, book
 from budgets import watch as budgets
 from checkpoints import reconcile as checkpoints
+from events.chain import checks as chain
 from gateway import calls, recordings
 from guests import observe, usage
 from guests import reconcile as guests
@@ -147,7 +149,9 @@ RECONCILIATION: tuple[Callable[[], object], ...] = (
     predict.tend,
     budgets.tend,
     audit.mind,
+    chain.mind,
     pruning.tend,
     proofs.tend,
     storage.tend,
+    SessionStore.clear_expired,
 )

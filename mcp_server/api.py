@@ -14,7 +14,11 @@ Caller = Context[Application, Any]
 
 
 class Refused(ToolError, ResourceError):
-    """The API said no; this is its sentence."""
+    """The API said no; this is its sentence. `retry_after`: in how many seconds it may say yes."""
+
+    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class Api:
@@ -59,7 +63,7 @@ class Api:
             headers=((b"content-type", b"application/json"), *headers),
         )
         if not answer.ok:
-            raise Refused(_sentence(answer))
+            raise Refused(_sentence(answer), answer.retry_after)
         return answer
 
 

@@ -1,15 +1,14 @@
 """One request to an ASGI application in this process, on behalf of a request that came from outside."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Who asks, from where, and under which id. Cookies stay outside: MCP is spoken with tokens only.
@@ -25,8 +24,6 @@ FORWARDED = frozenset(
         b"x-request-id",
     }
 )
-# Where the application finds, in its scope, which of autovibe's faces a request came through.
-INTERFACE = "autovibe.interface"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,12 @@ class Answer:
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def retry_after(self) -> float | None:
+        """In how many seconds it may be asked again, where that is said."""
+        said = dict(self.headers).get(b"Retry-After", b"").decode()
+        return float(said) if said.isdecimal() else None
 
 
 async def ask(
@@ -65,7 +68,6 @@ async def ask(
         "raw_path": quote(path).encode(),
         "query_string": query,
         "headers": [*forwarded, (b"accept", b"*/*"), (b"content-length", b"%d" % len(body)), *headers],
-        INTERFACE: "mcp",
     }
     return await _Exchange(body).run(application, scope)
 
@@ -82,13 +84,13 @@ class _Exchange:
         await application(scope, self._receive, self._send)
         return Answer(self._answer.status, self._answer.headers, b"".join(self._chunks))
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> dict[str, Any]:
         if self._unread is None:
             await asyncio.Event().wait()  # nobody hangs up in here; who asked is cancelled instead
         body, self._unread = self._unread, None
         return {"type": "http.request", "body": body, "more_body": False}
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self._answer = Answer(message["status"], list(message["headers"]), b"")
         elif message["type"] == "http.response.body":

@@ -44,6 +44,7 @@ TOOLS: dict[Tool, ToolAnnotations] = {
     machines.show_machine: READS,
     machines.wait: READS,
     machines.read_log: READS,
+    machines.message: ADDS,
     machines.pause: HALTS,
     machines.resume: HALTS,
     machines.rollback: ENDS,

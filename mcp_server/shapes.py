@@ -210,3 +210,9 @@ class MachineType(Shape):
 
 class MachineTypes(Shape):
     types: list[MachineType]
+
+
+class Message(Shape):
+    id: int
+    state: str = Field(description="pending, delivered or undelivered.")
+    told: str = Field(description="When its agent hears it.")

@@ -8,10 +8,12 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from events import actions as events
+from events import context
 from operations import begun, slots
 from operations.models import ACTIVE, LostClaim, Operation, Status
 from projects.errors import Conflict, NotThere
@@ -43,6 +45,7 @@ def begin(
         task=task,
         requested_by=by,
         arguments=arguments,
+        source=context.carried(),
     )
     enqueue(operation)
     begun.note(operation.id)
@@ -173,15 +176,28 @@ def give_up(operation: Operation, *, by: User) -> None:
     # While it looks whether it can go on, it is queued or running for a moment.
     troubled = Operation.objects.filter(pk=operation.pk, status__in=ACTIVE).exclude(error="")
     if not troubled.exclude(status=Status.WAITING).update(given_up_by=by.username):
-        raise Conflict("Only an operation that waits for an operator can be given up.")
+        sentence = "Only an operation that waits for an operator, or that no worker has begun, can be ended."
+        raise Conflict(sentence, state=operation.status)
     operation.refresh_from_db()
     operation.move(Status.QUEUED, expect=(Status.NEEDS_OPERATOR,), resume_at=None)
+    _end_early(operation, "operation.given_up", by)
+
+
+@transaction.atomic
+def cancel(operation: Operation, *, by: User) -> None:
+    """Have an operation end that no worker has begun, or that waits for an operator. Raises `Conflict`."""
+    # A worker that is about to claim it finds another number of claims, and leaves it to the next.
+    waiting = Operation.objects.filter(pk=operation.pk, status=Status.QUEUED, started_at=None, given_up_by="")
+    if not waiting.update(given_up_by=by.username, claims=F("claims") + 1):
+        give_up(operation, by=by)
+        return
+    operation.refresh_from_db()
+    _end_early(operation, "operation.cancelled", by)
+
+
+def _end_early(operation: Operation, kind: str, by: User) -> None:
     events.record(
-        "operation.given_up",
-        subject=operation.subject,
-        project_id=operation.project_id,
-        by=by.username,
-        verb=operation.verb,
+        kind, subject=operation.subject, project_id=operation.project_id, by=by.username, verb=operation.verb
     )
     enqueue(operation)
 

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
+from events import context
 from operations import actions, slots
 from operations.models import ALIVE, LostClaim, Operation
 from operations.slots import Slots
@@ -104,7 +105,7 @@ def perform(operation_id: str, plan: Plan[Context]) -> None:
     if operation is None:
         return
     try:
-        with _alive(operation):
+        with _alive(operation), context.calling(context.restored(operation.source)):
             _carry(operation, plan)
     except LostClaim:
         logger.warning("%s was taken over by another worker at step %r.", operation, operation.step)

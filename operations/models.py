@@ -87,6 +87,7 @@ class Operation(models.Model):
     lock = models.CharField(max_length=80)
     task = models.CharField(max_length=120)  # dotted path of the queue entry point
     arguments = models.JSONField(default=dict)
+    source = models.JSONField(default=dict)  # from where it was asked for: `events.context.carried`
 
     status = models.CharField(max_length=15, choices=Status, default=Status.QUEUED)
     step = models.CharField(max_length=40, blank=True)
@@ -129,6 +130,7 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["status"], condition=Q(finished_at__isnull=True), name="operation_open"),
             models.Index(fields=["subject", "-created_at"], name="operation_by_subject"),
+            models.Index(fields=["created_at"], name="operation_by_time"),
         ]
 
     def __str__(self) -> str:

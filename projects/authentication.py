@@ -9,6 +9,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from events import context
 from projects.models import ApiToken, User
 
 # Writing "last used" on every call would make each read a write.
@@ -31,14 +32,20 @@ class TokenAuthentication(BaseAuthentication):
         token = alive.filter(digest=ApiToken.digest_of(key)).first()
         if token is None:
             raise AuthenticationFailed("This API token is unknown, expired or revoked.")
-        now = timezone.now()
-        if token.last_used_at is None or now - token.last_used_at > LAST_USED_RESOLUTION:
-            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now, last_used_ip=address)
-        token.user.bounds = token.bounds
-        return token.user, token
+        return in_use(token, address)
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def in_use(token: ApiToken, address: str | None) -> tuple[User, ApiToken]:
+    """Its user, within its bounds; that it was used, and from where, is noted on it and in what it leads to."""
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > LAST_USED_RESOLUTION:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now, last_used_ip=address)
+    token.user.bounds = token.bounds
+    context.identify(str(token))
+    return token.user, token
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

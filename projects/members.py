@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -38,31 +39,40 @@ class Member:
 
 
 def of(project: Project) -> list[Member]:
-    """All of them, owners first; two queries. The group of the project's own machines is none of them."""
-    found = [*_users(project), *_groups(project)]
-    return sorted(found, key=lambda one: (RANKS.get(one.role, len(RANKS)), one.is_group, one.name))
+    """All of them, owners first. The group of the project's own machines is none of them."""
+    return of_each([project])[project.pk]
 
 
-def _users(project: Project) -> Iterable[Member]:
-    grants = ProjectUserObjectPermission.objects.filter(content_object=project)
-    rows = grants.values("user__username", "user__is_active", "user__kind").annotate(
-        rights=ArrayAgg("permission__codename")
-    )
-    for row in rows:
+def of_each(projects: Iterable[Project]) -> dict[UUID, list[Member]]:
+    """Those of many projects, by the projects' ids; two queries for any number."""
+    found: dict[UUID, list[Member]] = {project.pk: [] for project in projects}
+    for project_id, member in (*_users(found), *_groups(found)):
+        found[project_id].append(member)
+    for members in found.values():
+        members.sort(key=lambda one: (RANKS.get(one.role, len(RANKS)), one.is_group, one.name))
+    return found
+
+
+def _users(projects: Iterable[UUID]) -> Iterator[tuple[UUID, Member]]:
+    grants = ProjectUserObjectPermission.objects.filter(content_object__in=projects)
+    rows = grants.values("content_object_id", "user__username", "user__is_active", "user__kind")
+    for row in rows.annotate(rights=ArrayAgg("permission__codename")):
         person = row["user__is_active"] and row["user__kind"] == User.Kind.PERSON
-        yield Member(row["user__username"], frozenset(row["rights"]), int(person))
+        member = Member(row["user__username"], frozenset(row["rights"]), int(person))
+        yield row["content_object_id"], member
 
 
-def _groups(project: Project) -> Iterable[Member]:
-    grants = ProjectGroupObjectPermission.objects.filter(content_object=project)
+def _groups(projects: Iterable[UUID]) -> Iterator[tuple[UUID, Member]]:
+    grants = ProjectGroupObjectPermission.objects.filter(content_object__in=projects)
+    rows = grants.exclude(group__name__startswith=actions.MACHINES).values("content_object_id", "group__name")
     people = Count(
         "group__user",
         distinct=True,
         filter=Q(group__user__is_active=True, group__user__kind=User.Kind.PERSON),
     )
-    rows = grants.exclude(group__name__startswith=actions.MACHINES).values("group__name")
     for row in rows.annotate(rights=ArrayAgg("permission__codename", distinct=True), people=people):
-        yield Member(f"{GROUP}{row['group__name']}", frozenset(row["rights"]), row["people"])
+        member = Member(f"{GROUP}{row['group__name']}", frozenset(row["rights"]), row["people"])
+        yield row["content_object_id"], member
 
 
 def find(project: Project, name: str) -> Member:
@@ -106,6 +116,12 @@ def remove(project: Project, name: str, *, by: User) -> None:
     with _still_owned(project):
         actions.dismiss(project, whom, by=by)
     _settle(project, whom, by=by)
+
+
+def set_machine_role(project: Project, role: Role | None, *, by: User) -> None:
+    """As `actions.set_machine_role`; raises `Forbidden` for rights that `by` does not hold, too."""
+    require_all(by, RIGHTS[role] if role else (), project)
+    actions.set_machine_role(project, role, by=by)
 
 
 def require_all(by: User, rights: Iterable[str], project: Project) -> None:

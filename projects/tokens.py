@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from events import actions as events
@@ -34,6 +35,7 @@ def mint(
     only one that it is good for; None: all. Raises `Invalid`, and `Forbidden` for more than `by` can do.
     """
     wanted = {Right.VIEW.value, *scopes}
+    _lock(by)
     _check(name, wanted, project, by)
     expires_at = _expiry(days, by.bounds)
     bounds = Bounds(frozenset(wanted), project.pk if project else None, expires_at)
@@ -52,10 +54,11 @@ def rotate(token: ApiToken, *, grace_minutes: int = 0, by: User) -> tuple[ApiTok
     """
     if not 0 <= grace_minutes <= GRACE_MINUTES_MAX:
         raise Invalid(f"The old key can live on for 0 to {GRACE_MINUTES_MAX} minutes.")
-    old = ApiToken.objects.select_for_update(of=("self",)).select_related("project").get(pk=token.pk)
-    if old.user_id != by.pk:
+    if token.user_id != by.pk:
         raise Forbidden("Only whoever a token belongs to can have its new key. You can revoke it.")
-    if not by.api_tokens.alive().filter(pk=old.pk).exists():
+    _lock(by)
+    old = by.api_tokens.alive().select_related("project").filter(pk=token.pk).first()
+    if old is None:
         raise Conflict("This token has expired or was revoked: make a new one.")
     _require_cover(by, old.bounds)
     bounds = Bounds(frozenset(old.scopes), old.project_id, _renewed(old, by.bounds))
@@ -82,31 +85,52 @@ def rotate(token: ApiToken, *, grace_minutes: int = 0, by: User) -> tuple[ApiTok
 @transaction.atomic
 def revoke(token: ApiToken, *, by: User) -> None:
     """End it, and those that it minted. Administrators may end everybody's. Nothing happens to one that is dead."""
-    if token.user_id == by.pk:
-        _require_cover(by, token.bounds)
-    elif not by.administers:
+    if token.user_id != by.pk and not by.administers:
         raise Forbidden("It is somebody else's token.")
+    if not by.administers:
+        _require_cover(by, token.bounds)
+    _lock(token.user)
     _end([token], by=by)
 
 
 def end_in(project: Project, user: User, *, by: User) -> None:
     """End the tokens of a user that are for that project alone, in the caller's transaction."""
+    _lock(user)
     _end(list(user.api_tokens.alive().filter(project=project)), by=by)
 
 
-def of(user: User) -> list[ApiToken]:
-    """All that the user ever had, as far as the token in use covers them; newest first."""
-    found = user.api_tokens.select_related("project", "user").order_by("-created_at")
-    return [one for one in found if user.bounds is None or user.bounds.covers(one.bounds)]
+def visible(user: User, *, dead: bool = False) -> QuerySet[ApiToken]:
+    """Those of the user that the token in use covers; everybody's for administrators. `dead`: all there ever were."""
+    every = ApiToken.objects.all() if dead else ApiToken.objects.alive()
+    found = every.select_related("project", "user").order_by("-created_at")
+    return found if user.administers else found.filter(_covered(user.bounds), user=user)
 
 
 def find(number: int, *, by: User) -> ApiToken:
-    """One of `by`'s own; of anybody's for administrators. Raises `NotThere`."""
-    token = ApiToken.objects.select_related("project", "user").filter(pk=number).first()
-    own = token is not None and token.user_id == by.pk and (by.bounds is None or by.bounds.covers(token.bounds))
-    if token and (own or by.administers):
+    """The token of that number. Raises `NotThere`."""
+    if token := visible(by, dead=True).filter(pk=number).first():
         return token
-    raise NotThere(f"There is no API token {number} of yours that the one in use can see.")
+    raise NotThere(f"There is no API token {number} that you may see.")
+
+
+def _covered(bounds: Bounds | None) -> Q:
+    """`Bounds.covers`, for the database."""
+    if bounds is None:
+        return Q()
+    found = Q(scopes__contained_by=sorted(bounds.rights))
+    if bounds.project_id:
+        found &= Q(project_id=bounds.project_id)
+    if bounds.expires_at:
+        found &= Q(expires_at__lte=bounds.expires_at)
+    return found
+
+
+def _lock(user: User) -> None:
+    """What is done to somebody's tokens is done one after the other, so that a dying one mints no more."""
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    in_use = user.bounds.token_id if user.bounds else None
+    if in_use and not ApiToken.objects.alive().filter(pk=in_use).exists():
+        raise Forbidden("The token in use has just ended.")
 
 
 def _check(name: str, wanted: set[str], project: Project | None, by: User) -> None:
@@ -118,7 +142,9 @@ def _check(name: str, wanted: set[str], project: Project | None, by: User) -> No
         known = ", ".join([*Right, ADMINISTER])
         raise Invalid(f"{', '.join(sorted(unknown))}: there is no such scope. There are: {known}.")
     if ADMINISTER in wanted and (project or not by.administers):
-        raise Forbidden("Only administrators can let a token administer, and only one that is for all projects.")
+        raise Forbidden(
+            "Only administrators can let a token administer, and only one that is for all projects."
+        )
 
 
 def _require_cover(by: User, bounds: Bounds) -> None:
@@ -155,7 +181,7 @@ def _issue(
     parent_id: int | None,
     **more: Any,
 ) -> tuple[ApiToken, str]:
-    parent = ApiToken.objects.filter(pk=parent_id).first()
+    parent = ApiToken.objects.get(pk=parent_id) if parent_id else None
     token, key = ApiToken.mint(
         by, name, scopes=bounds.rights, project=project, expires_at=bounds.expires_at, parent=parent
     )

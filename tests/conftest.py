@@ -19,12 +19,24 @@ from projects.roles import Role
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole", action="store_true", help="run long sweeps whole, not a sample of them")
+    parser.addoption("--write-examples", action="store_true", help="write the API's examples anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("whole", max_examples=3000)
     if config.getoption("--whole"):
         hypothesis.settings.load_profile("whole")
+
+
+# Whole stacks take longest: with `--no-loadscope-reorder` two workers begin with them and end at the same time.
+FIRST = ("acceptance", "e2e", "embedded", "faults", "machines", "proofs", "guests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--whole"):
+        items[:] = [item for item in items if not item.get_closest_marker("whole")]
+    order = {name: at for at, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(FIRST)))
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
         os.environ.pop(name, None)  # a test must never be able to spend money
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
+    heads = Path(tempfile.mkdtemp(prefix="autovibe-test-heads-"))
+    early_config.add_cleanup(lambda: shutil.rmtree(heads, ignore_errors=True))
+    os.environ["AUDIT_HEADS"] = str(heads / "heads.jsonl")
     if "DATABASE_URL" not in os.environ:
         _start_server(early_config)
     return (yield)

@@ -19,6 +19,7 @@ WORKER_GRACE_SECONDS = 20  # for the tasks under way; what is cut off is taken o
 # Guests may see what the processes that carry them see: these are not for them.
 _NOT_FOR_GUESTS = {
     "ANTHROPIC_API_KEY",
+    "AUDIT_KEY",
     "AUTOVIBE_ADMIN_PASSWORD",
     "DATABASE_URL",
     "OPENAI_API_KEY",
@@ -85,10 +86,9 @@ def node(state: State, ports: Ports, env: Mapping[str, str]) -> Program:
 
 
 def web(ports: Ports, env: Mapping[str, str]) -> Program:
-    server = (sys.executable, "-m", "uvicorn", "autovibe.asgi:application")
-    options = ("--host", HOST, "--port", str(ports.web), "--lifespan", "on", "--no-access-log")
+    server = (sys.executable, "-m", "autovibe.server", "--host", HOST, "--port", str(ports.web))
     # Pages close at once; a model call that is being streamed gets this long to finish.
-    return Program("web", (*server, *options, "--timeout-graceful-shutdown", "10"), env, cwd=ROOT)
+    return Program("web", (*server, "--grace", "10"), env, cwd=ROOT)
 
 
 def worker(env: Mapping[str, str]) -> Program:

@@ -8,24 +8,23 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from budgets.api import checked
 from checkpoints import actions, marks
 from checkpoints.contents import files
 from checkpoints.models import Checkpoint, CheckpointQuerySet
 from checkpoints.reading import lines
+from checkpoints.states import State
 from guests.branching import Branching
 from projects.errors import Invalid
 from projects.permissions import acting, require_operating
 from proxmox.storage_kinds import Branch
-
-MACHINE = OpenApiParameter("machine", str, description="Only those that this machine left (handle or id).")
-PROJECT = OpenApiParameter("project", str, description="Only those of this project.")
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
@@ -138,7 +137,36 @@ class EntrySerializer(serializers.Serializer[Any]):
     mtime_ns = serializers.IntegerField(required=False)
 
 
-@extend_schema(parameters=[MACHINE, PROJECT], tags=["checkpoints"], operation_id="checkpoints_list")
+class CheckpointFilters(serializers.Serializer[Any]):
+    """Query parameters; those that are given have to hold together."""
+
+    project = serializers.CharField(required=False, help_text="Only of this project.")
+    machine = serializers.CharField(required=False, help_text="Only those that this machine left.")
+    origin = serializers.CharField(
+        required=False, help_text="Only those that this left: machine:<id>, project:<id>."
+    )
+    kind = serializers.ChoiceField(choices=Checkpoint.Kind.choices, required=False)
+    state = serializers.ChoiceField(choices=State.choices, required=False)
+    trigger = serializers.ChoiceField(
+        choices=Checkpoint.Trigger.choices, required=False, help_text="What it was taken for."
+    )
+    pinned = serializers.BooleanField(required=False, allow_null=True, default=None)
+    milestone = serializers.BooleanField(
+        required=False, default=False, help_text="Only named, asked for, or final ones."
+    )
+    since = serializers.DateTimeField(required=False, help_text="Only created at this time or later.")
+    until = serializers.DateTimeField(required=False, help_text="Only created before this time.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in attrs.items() if value is not None}
+
+
+_LOOKUPS = {"project": "project__slug", "since": "created_at__gte", "until": "created_at__lt"}
+
+
+@extend_schema_view(
+    get=extend_schema(parameters=[CheckpointFilters], tags=["checkpoints"], operation_id="checkpoints_list")
+)
 class Checkpoints(ListAPIView[Checkpoint]):
     """Checkpoints that you may see, newest first."""
 
@@ -146,13 +174,14 @@ class Checkpoints(ListAPIView[Checkpoint]):
     queryset = Checkpoint.objects.none()
 
     def get_queryset(self) -> CheckpointQuerySet:
+        asked = checked(CheckpointFilters, self.request.query_params)
+        machine, milestone = asked.pop("machine", ""), asked.pop("milestone", False)
         found = Checkpoint.objects.permitted(self.request.user, "view_project")
-        if project := self.request.query_params.get("project"):
-            found = found.filter(project__slug=project)
-        if origin := self.request.query_params.get("origin"):
-            found = found.filter(origin=origin)
-        if machine := self.request.query_params.get("machine"):
+        found = found.filter(**{_LOOKUPS.get(name, name): value for name, value in asked.items()})
+        if machine:
             found = found.filter(Q(handle__startswith=f"{machine}.c") | Q(origin=f"machine:{machine}"))
+        if milestone:
+            found = found.filter(~Q(name="") | Q(kind__in=Checkpoint.MILESTONES))
         return found.select_related("project", "parent", "shares", "manifest", "guest")
 
 
@@ -179,6 +208,37 @@ class CheckpointDetail(APIView):
         asked.is_valid(raise_exception=True)
         marked = marks.mark(checkpoint, by=acting(request.user), **asked.validated_data)
         return Response(CheckpointDetailSerializer(marked).data)
+
+
+class ManifestSerializer(serializers.ModelSerializer[Checkpoint]):
+    """What a checkpoint's state amounts to, in figures that two of them can be compared by."""
+
+    files = serializers.IntegerField(source="manifest.files", default=None, read_only=True)
+    bytes = serializers.IntegerField(source="manifest.size", default=None, read_only=True)
+    list_digest = serializers.CharField(
+        source="manifest.digest", default=None, read_only=True, help_text="SHA-256 of the list of files."
+    )
+
+    class Meta:
+        model = Checkpoint
+        fields = [
+            "handle", "files", "bytes", "list_digest", "digest", "work_digest", "rest_digest", "changed",
+            "session", "transcript", "transcript_bytes",
+        ]  # fmt: skip
+        read_only_fields = fields
+        extra_kwargs = {
+            "digest": {"help_text": "What the guest said its files amount to."},
+            "work_digest": {"help_text": "The same without the agent's own history."},
+            "rest_digest": {"help_text": "Of what else is on its disk; empty where it is not known."},
+        }
+
+
+class CheckpointManifest(APIView):
+    """What a checkpoint's state amounts to: digests, counts, and how far its conversation was. Its files: `files/`."""
+
+    @extend_schema(responses=ManifestSerializer, tags=["checkpoints"], operation_id="checkpoints_manifest")
+    def get(self, request: Request, reference: str) -> Response:
+        return Response(ManifestSerializer(actions.find(reference, user=request.user)).data)
 
 
 class FilesSerializer(serializers.Serializer[Any]):

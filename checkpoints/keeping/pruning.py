@@ -52,9 +52,15 @@ def defaults() -> Retention:
 def set_rules(project: Project, values: Mapping[str, Any], *, by: User) -> None:
     """How long the project's checkpoints are kept from now on; `{}` for as the settings say. Raises `Invalid`."""
     retention.parse(values)
+    own = Rules.objects.filter(project=project).first()
     Rules.objects.update_or_create(project=project, defaults={"retention": dict(values)})
     events.record(
-        "retention.set", subject=project.subject, project_id=project.id, by=by.username, rules=dict(values)
+        "retention.set",
+        subject=project.subject,
+        project_id=project.id,
+        by=by.username,
+        before={"rules": own.retention if own else {}},
+        rules=dict(values),
     )
 
 

@@ -124,6 +124,7 @@ class Checkpoint(models.Model):
         indexes = [
             models.Index(fields=["project", "-created_at"], name="checkpoint_by_project"),
             models.Index(fields=["guest", "-created_at"], name="checkpoint_by_guest"),
+            models.Index(fields=["created_at"], name="checkpoint_by_time"),
             models.Index(fields=["manifest"], name="checkpoint_by_manifest"),
         ]
 

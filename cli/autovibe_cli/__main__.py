@@ -9,23 +9,32 @@ from argparse import ArgumentParser, Namespace
 
 from autovibe_cli import (
     __version__,
+    audit,
     breaker,
     budgets,
     calls,
     checkpoints,
     comparing,
     completion,
+    events,
     files,
     ledger,
     login,
     machines,
+    members,
+    message,
+    operations,
     pools,
     predicting,
     prices,
     projects,
     proxmox,
+    raw,
+    receipt,
     requests,
+    server,
     spawning,
+    tokens,
     transfers,
     tree,
     upstreams,
@@ -62,6 +71,8 @@ def build(prog: str) -> ArgumentParser:
         spawning,
         predicting,
         machines,
+        message,
+        receipt,
         calls,
         usage,
         checkpoints,
@@ -69,6 +80,7 @@ def build(prog: str) -> ArgumentParser:
         files,
         comparing,
         projects,
+        members,
         budgets,
         breaker,
         ledger,
@@ -78,20 +90,29 @@ def build(prog: str) -> ArgumentParser:
         prices,
         proxmox,
         upstreams,
+        operations,
+        events,
+        audit,
         login,
+        tokens,
+        server,
+        raw,
     ):
         noun.add(commands)
-    completion.add(commands, parser)
-    commands.verb("version", _version, "Print the version of this program.")
+    completion.add(commands)
+    commands.verb("version", _version, "Print the version of this program.", examples=["version"])
     return parser
 
 
 def _run(prog: str, parser: ArgumentParser) -> int:
+    if sys.argv[1:2] == [completion.REQUEST]:
+        completion.answer(parser, Session(Output(as_json=False), prog, None), sys.argv[2:])
+        return 0
     args = parser.parse_args()
     if "run" not in args:
         args.help_of.print_help()
         return 0
-    session = Session(Output(as_json=bool(args.json)), prog, args.profile)
+    session = Session(Output(as_json=bool(args.json), field=args.get), prog, args.profile)
     return args.run(session, args) or 0
 
 

@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         examples=["budget show demo", "budget show demo --machine m12", "budget show system"],
     )
     show.add_argument("owner", metavar="OWNER", help=OWNER)
-    show.add_argument("--machine", metavar="REF", help="only this machine's own")
+    show.add_argument("--machine", metavar="MACHINE", help="only this machine's own")
     put = budget.verb(
         "set",
         _set,
@@ -69,6 +69,12 @@ def add(commands: Commands) -> None:
         examples=["budget remove demo calls --per minute"],
     )
     _add_which(remove)
+    budget.verb(
+        "check",
+        _check,
+        "Whether spent and held are within every limit this moment; for staff. Exit code 1 unless they are.",
+        examples=["budget check"],
+    )
     overview = commands.verb(
         "resources",
         _resources,
@@ -87,7 +93,7 @@ def _add_which(parser: ArgumentParser) -> None:
         "--per", choices=PERIODS, default="total", help="how long it holds before it begins anew (total)"
     )
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--machine", metavar="REF", help="the limit of this machine alone")
+    whose.add_argument("--machine", metavar="MACHINE", help="the limit of this machine alone")
     whose.add_argument("--member", metavar="NAME", help="the limit of this member's machines in the project")
 
 
@@ -120,6 +126,17 @@ def _remove(session: Session, args: Namespace) -> None:
     resource = formats.SHORT.get(args.resource, args.resource)
     session.client.delete(*_path(args), resource=resource, **_which(args))
     _print(session, session.client.get(*_path(args)))
+
+
+def _check(session: Session, args: Namespace) -> int:
+    def render(one: Json) -> None:
+        session.out.line(
+            f"{one['windows']} periods looked at, {one['violations']} where more is used than allowed."
+        )
+
+    found = session.client.get("resources", "invariant")
+    session.out.show(found, render)
+    return 1 if found["violations"] else 0
 
 
 def _which(args: Namespace) -> dict[str, str]:

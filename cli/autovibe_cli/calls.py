@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
     listing = commands.verb(
         "calls", _list, "The model calls of a machine, oldest first.", examples=["calls m12"]
     )
-    listing.add_argument("reference", metavar="REF")
+    listing.add_argument("reference", metavar="MACHINE")
     listing.add_argument(
         "--limit", metavar="N", type=formats.count, default=200, help="the last so many (200)"
     )
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "What was said in a model call, as it was recorded.",
         examples=["call m12 3", "call m12 3 --response"],
     )
-    one.add_argument("reference", metavar="REF")
+    one.add_argument("reference", metavar="MACHINE")
     one.add_argument("number", metavar="NUMBER", type=formats.count)
     side = one.add_mutually_exclusive_group()
     side.add_argument("--request", action="store_true", help="only what the agent sent, as it did")
@@ -42,7 +42,7 @@ def _add_replay(commands: Commands) -> None:
         "Run a machine again from the record of its model calls; no model is asked.",
         examples=["replay m12 --watch", "replay m12 --lenient"],
     )
-    replay.add_argument("reference", metavar="REF")
+    replay.add_argument("reference", metavar="MACHINE")
     replay.add_argument(
         "--lenient",
         action="store_true",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from autovibe_cli import formats, marks, policies, proofs
+from autovibe_cli import formats, inspecting, marks, policies, proofs
 from autovibe_cli.client import Json
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
@@ -13,7 +13,7 @@ from autovibe_cli.questions import confirm
 
 def add(commands: Commands) -> None:
     _add_list(commands)
-    checkpoint = commands.noun("checkpoint", "One checkpoint: take or show it.")
+    checkpoint = commands.noun("checkpoint", "One checkpoint: take, show, prove or mark it.")
     take = checkpoint.verb(
         "take",
         _take,
@@ -27,9 +27,10 @@ def add(commands: Commands) -> None:
     show = checkpoint.verb(
         "show", _show, "Everything about a checkpoint.", examples=["checkpoint show m12.c3"]
     )
-    show.add_argument("reference", metavar="REF")
+    show.add_argument("reference", metavar="CHECKPOINT")
     proofs.add(checkpoint)
     marks.add(checkpoint)
+    inspecting.add_checkpoint(checkpoint)
 
 
 def _add_list(commands: Commands) -> None:
@@ -39,7 +40,7 @@ def _add_list(commands: Commands) -> None:
         "Checkpoints of a machine or project, newest first.",
         examples=["checkpoints m12", "checkpoints --project demo"],
     )
-    checkpoints.add_argument("reference", metavar="REF", nargs="?", help="only those of that machine")
+    checkpoints.add_argument("reference", metavar="MACHINE", nargs="?", help="only those of that machine")
     checkpoints.add_argument("--project", help="only those of that project")
     checkpoints.add_argument(
         "--limit", metavar="N", type=formats.count, default=50, help="at most so many (50)"
@@ -87,7 +88,7 @@ def _take(session: Session, args: Namespace) -> None:
         price = policies.price_of_memory(session, args.reference)
         confirm(f"Take the memory of {args.reference} as well? Up to {price}")
     body = {"why": args.why, **({"ram": True} if args.ram else {})}
-    taken = session.client.post("machines", args.reference, "checkpoint", body=body)
+    taken = session.client.do("checkpoint", body, machine=args.reference)
     session.out.show(taken, lambda one: session.out.line(f"{one['handle']} is being taken."))
     if not session.out.as_json:
         session.out.notice(f"How far it is: {session.prog} checkpoint show {taken['handle']}")

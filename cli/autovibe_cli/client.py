@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from ipaddress import ip_address
 from typing import Any, NoReturn, TypeVar
 from urllib import error as urls
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from autovibe_cli import __version__
 from autovibe_cli.errors import AnswerLost, Failure, Unreachable
 from autovibe_cli.profiles import Profile
+from autovibe_cli.verbs import table
 
 TIMEOUT_SECONDS = 60
 PATIENCE_SECONDS = 300  # how long a server may take to restart
@@ -32,7 +33,9 @@ Answer = TypeVar("Answer")
 class Client:
     """The API of one server, as one user. `notice` is told when it has to wait."""
 
-    def __init__(self, profile: Profile, notice: Callable[[str], None]) -> None:
+    def __init__(
+        self, profile: Profile, notice: Callable[[str], None], *, timeout: float = TIMEOUT_SECONDS
+    ) -> None:
         parts = urlsplit(profile.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Failure(
@@ -41,6 +44,7 @@ class Client:
         self.url = profile.url.rstrip("/")
         self._profile = profile
         self._notice = notice
+        self._timeout = timeout
         proxies = [ProxyHandler({})] if is_loopback(parts.hostname) else []
         self._opener = build_opener(_StayHere, *proxies)
 
@@ -77,6 +81,12 @@ class Client:
                 raise
             return self.patiently(ask)
 
+    def do(self, verb: str, body: object = None, **values: str) -> Any:
+        """Ask for a verb of the table, of what `values` name."""
+        wanted = table()[verb]
+        segments = wanted.segments(**values)
+        return self._decoded(self._send(wanted.method, segments, {}, {} if body is None else body))
+
     def put(self, *segments: str, body: object) -> Any:
         return self._decoded(self._send("PUT", segments, {}, body))
 
@@ -86,12 +96,30 @@ class Client:
     def delete(self, *segments: str, **query: object) -> None:
         self._send("DELETE", segments, query)
 
+    def raw(
+        self, method: str, path: str, *, query: Json, body: object = None, headers: dict[str, str]
+    ) -> tuple[bytes, str]:
+        """Any request below `/api/v1/`, or to a path from the root; its answer, and what kind of content that is."""
+        address = urljoin(f"{self.url}/api/v1/", path)
+        if urlsplit(address).netloc != urlsplit(self.url).netloc:
+            raise Failure(f"{address} is not on {self.url}, which alone is shown the token.")
+        request = self._to(method, address, query, body, headers)
+        with self._answer(method, request) as response:
+            return bytes(response.read()), str(response.headers.get("Content-Type", ""))
+
     def download(self, *segments: str, accept: str, **query: object) -> Iterator[bytes]:
         """A long answer in another format, as it comes."""
         request = self._request("GET", segments, query, None, {"Accept": accept})
         with self._answer("GET", request) as response:
             while piece := response.read(DOWNLOAD_BYTES):
                 yield piece
+
+    def lines(self, *segments: str, accept: str, **query: object) -> Iterator[str]:
+        """An answer that goes on and on, line by line as it comes."""
+        request = self._request("GET", segments, query, None, {"Accept": accept})
+        with self._answer("GET", request) as response:
+            for line in response:
+                yield line.decode()
 
     def patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Ask, and ask again while the server is away. Only for what may be asked twice."""
@@ -126,7 +154,7 @@ class Client:
     def _answer(self, method: str, request: Request) -> Iterator[Any]:
         """The open answer; what goes wrong until it has been read is said in a sentence."""
         try:
-            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+            with self._opener.open(request, timeout=self._timeout) as response:
                 yield response
         except urls.HTTPError as error:
             self._refused(error)
@@ -145,10 +173,15 @@ class Client:
         body: object,
         headers: dict[str, str],
     ) -> Request:
-        given = {name: value for name, value in query.items() if value is not None}
         address = "/".join([self.url, "api/v1", *(quote(segment, safe="") for segment in segments), ""])
+        return self._to(method, address, query, body, headers)
+
+    def _to(
+        self, method: str, address: str, query: Mapping[str, object], body: object, headers: Mapping[str, str]
+    ) -> Request:
+        given = {name: value for name, value in query.items() if value is not None}
         return Request(
-            address + (f"?{urlencode(given)}" if given else ""),
+            address + (("&" if "?" in address else "?") + urlencode(given) if given else ""),
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={

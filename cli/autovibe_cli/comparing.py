@@ -32,8 +32,8 @@ def add(commands: Commands) -> None:
         "What changed from one checkpoint to another.",
         examples=["diff m12.c1 m12.c4", "diff --stat demo.c0 m12.c4", "diff m12.c1 m12.c4 src/main.py"],
     )
-    diff.add_argument("before", metavar="A")
-    diff.add_argument("after", metavar="B")
+    diff.add_argument("before", metavar="CHECKPOINT")
+    diff.add_argument("after", metavar="CHECKPOINT")
     diff.add_argument("path", metavar="PATH", nargs="?", help="only this file")
     diff.add_argument("--stat", action="store_true", help="only which files, and how much")
     compare = commands.verb(
@@ -42,8 +42,8 @@ def add(commands: Commands) -> None:
         "Two branches since they parted: who changed which files, and what it cost.",
         examples=["compare m12.c9 m15.c7"],
     )
-    compare.add_argument("here", metavar="A")
-    compare.add_argument("there", metavar="B")
+    compare.add_argument("here", metavar="CHECKPOINT")
+    compare.add_argument("there", metavar="CHECKPOINT")
     for parser in (diff, compare):
         _add_git(parser)
 

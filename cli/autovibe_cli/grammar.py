@@ -36,8 +36,27 @@ class Session:
     def client(self) -> Client:
         return Client(profiles.find(self._profile, self.prog), self.out.notice)
 
+    def impatient_client(self, seconds: float) -> Client:
+        """One that gives up soon."""
+        return Client(profiles.find(self._profile, self.prog), self.out.notice, timeout=seconds)
+
 
 Run = Callable[[Session, Namespace], Optional[int]]
+
+
+class Parser(ArgumentParser):
+    """Takes options between arguments, also before one that may be left out: `branch m12.c4 --watch "Go on"`."""
+
+    _intermixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._intermixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixing = False
 
 
 class Commands:
@@ -81,7 +100,7 @@ class Commands:
 
 def program(prog: str, version: str) -> ArgumentParser:
     """The parser of the whole program, without its commands."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog=prog,
         description=SUMMARY,
         epilog=_examples(prog, _EXAMPLES)
@@ -98,6 +117,7 @@ def program(prog: str, version: str) -> ArgumentParser:
 
 def _add_common(parser: ArgumentParser, default: Any) -> None:
     parser.add_argument("--json", action="store_true", default=default, help="print the API's JSON")
+    parser.add_argument("--get", metavar="FIELD", default=default, help="print one field of it: handle")
     parser.add_argument("--profile", metavar="NAME", default=default, help="the server of that login")
 
 

@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 def _add_filter(parser: ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("--kind", choices=KINDS)
-    parser.add_argument("--machine", metavar="REF", help="only what this machine used")
+    parser.add_argument("--machine", metavar="MACHINE", help="only what this machine used")
     parser.add_argument("--model", help="only calls of this model")
     parser.add_argument("--day", metavar="DATE", help="only of this day, UTC: 2031-05-06")
 

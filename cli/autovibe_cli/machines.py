@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import Namespace
 
-from autovibe_cli import formats, policies, predicting
+from autovibe_cli import formats, inspecting, policies, predicting
 from autovibe_cli.client import Json
 from autovibe_cli.grammar import Commands, Session
 from autovibe_cli.questions import confirm
@@ -18,23 +18,24 @@ TAIL = 20
 
 def add(commands: Commands) -> None:
     _add_list(commands)
-    machine = commands.noun("machine", "One machine: show or watch it.")
+    machine = commands.noun("machine", "One machine: show it, watch it, look at its past.")
     machine.verb("show", _show, "Everything about a machine.", examples=["machine show m12"]).add_argument(
-        "reference", metavar="REF"
+        "reference", metavar="MACHINE"
     )
     follow = machine.verb(
         "watch", _watch, "Follow a machine until it ended or paused.", examples=["machine watch m12"]
     )
-    follow.add_argument("reference", metavar="REF")
+    follow.add_argument("reference", metavar="MACHINE")
     follow.add_argument(
         "--tail", metavar="N", type=formats.count, default=TAIL, help=f"begin with the last N lines ({TAIL})"
     )
     logs = commands.verb(
         "logs", _logs, "What the agent printed.", examples=["logs m12 --tail 50", "logs -f m12"]
     )
-    logs.add_argument("reference", metavar="REF")
+    logs.add_argument("reference", metavar="MACHINE")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the machine ended")
     logs.add_argument("--tail", metavar="N", type=formats.count, help="only the last N lines")
+    inspecting.add_machine(machine)
     _add_verbs(commands)
 
 
@@ -49,6 +50,7 @@ def _add_list(commands: Commands) -> None:
     machines.add_argument("--project")
     machines.add_argument("--state", metavar="STATE[,STATE]")
     machines.add_argument("--type")
+    machines.add_argument("--counts", action="store_true", help="only how many, by state")
     machines.add_argument("--limit", metavar="N", type=formats.count, default=50, help="at most so many (50)")
 
 
@@ -81,6 +83,12 @@ def _add_verbs(commands: Commands) -> None:
 
 
 def _list(session: Session, args: Namespace) -> None:
+    if args.counts:
+        filters = {"project": args.project, "state": args.state, "type": args.type}
+        counted = session.client.get("machines", "counts", **filters)
+        rows = [(state, number) for state, number in counted["states"].items() if number]
+        session.out.show(counted, lambda all: session.out.table(["STATE", "MACHINES"], rows))
+        return
     found = session.client.get_all(
         "machines", limit=args.limit, project=args.project, state=args.state, type=args.type
     )
@@ -183,16 +191,14 @@ def _logs(session: Session, args: Namespace) -> int:
 def _verb(session: Session, args: Namespace) -> int:
     if args.verb == "terminate" and not args.yes:
         confirm(f"Terminate {args.reference}? It is checkpointed, then switched off.")
-    operation = session.client.post("machines", args.reference, args.verb)
+    operation = session.client.do(args.verb, machine=args.reference)
     return _begun(session, args, operation)
 
 
 def _rollback(session: Session, args: Namespace) -> int:
     if not session.out.as_json:
         _tell_fallback(session, args)
-    operation = session.client.post(
-        "machines", args.reference, "rollback", body={"checkpoint": args.checkpoint}
-    )
+    operation = session.client.do("rollback", {"checkpoint": args.checkpoint}, machine=args.reference)
     return _begun(session, args, operation)
 
 

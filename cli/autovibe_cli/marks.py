@@ -16,14 +16,14 @@ def add(checkpoint: Commands) -> None:
     ):
         parser = checkpoint.verb(verb, _pin, summary, examples=[f"checkpoint {verb} m12.c3"])
         parser.set_defaults(pinned=pinned)
-        parser.add_argument("reference", metavar="REF")
+        parser.add_argument("reference", metavar="CHECKPOINT")
     name = checkpoint.verb(
         "name",
         _name,
         "Give a checkpoint a name, which makes it a milestone; without one, take it away.",
         examples=['checkpoint name m12.c3 "Before the rewrite"', "checkpoint name m12.c3"],
     )
-    name.add_argument("reference", metavar="REF")
+    name.add_argument("reference", metavar="CHECKPOINT")
     name.add_argument("name", metavar="NAME", nargs="?", default="")
     note = checkpoint.verb(
         "note",
@@ -31,7 +31,7 @@ def add(checkpoint: Commands) -> None:
         "Write a note on a checkpoint, in place of the one before; without one, take it away.",
         examples=['checkpoint note m12.c3 "All tests pass."', "checkpoint note m12.c3 - < notes.txt"],
     )
-    note.add_argument("reference", metavar="REF")
+    note.add_argument("reference", metavar="CHECKPOINT")
     note.add_argument("note", metavar="NOTE", nargs="?", default="", help="- reads it from standard input")
 
 

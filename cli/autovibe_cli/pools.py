@@ -13,7 +13,9 @@ CURRENCY = "USD"
 
 def add(commands: Commands) -> None:
     pool = commands.noun("pool", "Money for a day that projects share by greediness. For staff.")
-    pool.verb("list", _list, "The pools, and how today's money was dealt out.")
+    pool.verb("list", _list, "The pools, and how today's money was dealt out.", examples=["pool list"])
+    one = pool.verb("show", _look, "One pool.", examples=["pool show house"])
+    one.add_argument("name", metavar="NAME")
     put = pool.verb(
         "set",
         _set,
@@ -63,6 +65,10 @@ def _list(session: Session, args: Namespace) -> None:
             session.out.notice(f"No pool. Make one: {session.prog} pool set NAME AMOUNT")
 
     session.out.show(session.client.get("pools"), render)
+
+
+def _look(session: Session, args: Namespace) -> None:
+    _show(session, session.client.get("pools", args.name))
 
 
 def _set(session: Session, args: Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from autovibe_cli import rerating
 from autovibe_cli.client import Json
 from autovibe_cli.grammar import Commands, Session
 
@@ -19,7 +20,7 @@ _SOURCES = {
 
 def add(commands: Commands) -> None:
     price = commands.noun("price", "What models cost: list, show, set. Setting is for staff.")
-    price.verb("list", _list, "What was entered over the list's prices.")
+    price.verb("list", _list, "What was entered over the list's prices.", examples=["price list"])
     show = price.verb(
         "show", _show, "What a model costs now, and where that comes from.", examples=["price show gpt-4o"]
     )
@@ -41,6 +42,7 @@ def add(commands: Commands) -> None:
     )
     for parser in (show, put, withdraw):
         parser.add_argument("model", metavar="MODEL")
+    rerating.add(price)
 
 
 def _list(session: Session, args: Namespace) -> None:

@@ -28,7 +28,7 @@ def find(name: str | None, prog: str) -> Profile:
     Raises `Failure`, which says how to get one.
     """
     saved = _read(path()).get("profiles", {})
-    if name:
+    if name := name or os.environ.get("AUTOVIBE_PROFILE"):
         if name not in saved:
             raise Failure(
                 f"There is no profile {name!r} in {path()}. Make it: {prog} login URL --profile {name}"
@@ -50,6 +50,25 @@ def save(name: str, url: str, token: str) -> None:
     """Keep a profile in a file that only its owner can read."""
     kept = _read(path())
     kept.setdefault("profiles", {})[name] = {"url": url, "token": token}
+    _write(kept)
+
+
+def known() -> list[tuple[str, str]]:
+    """Names and addresses of what is kept."""
+    saved = _read(path()).get("profiles", {})
+    return [(name, str(entry.get("url", ""))) for name, entry in sorted(saved.items())]
+
+
+def forget(name: str) -> bool:
+    """Keep it no longer; False if it never was."""
+    kept = _read(path())
+    if kept.get("profiles", {}).pop(name, None) is None:
+        return False
+    _write(kept)
+    return True
+
+
+def _write(kept: dict[str, Any]) -> None:
     path().parent.mkdir(parents=True, exist_ok=True)
     fresh = path().with_suffix(f".{os.getpid()}")
     with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:

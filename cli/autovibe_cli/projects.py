@@ -1,4 +1,4 @@
-"""Commands on projects, the types of machines, and operations. Budgets are in `budgets`."""
+"""Commands on projects, the types of machines. Budgets are in `budgets`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from autovibe_cli import formats, policies, retention
 from autovibe_cli.client import Json
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
-from autovibe_cli.watch import progress
 
 
 def add(commands: Commands) -> None:
-    commands.verb("projects", _list, "The projects that you may see.")
-    project = commands.noun("project", "One project: create it.")
+    commands.verb("projects", _list, "The projects that you may see.", examples=["projects"])
+    project = commands.noun("project", "Projects: list, show and create them, and their settings.")
+    project.verb("list", _list, "The projects that you may see.", examples=["project list"])
+    show = project.verb("show", _show, "Everything about a project.", examples=["project show demo"])
+    show.add_argument("project", metavar="PROJECT")
     create = project.verb(
         "create", _create, "Make a project; you become its owner.", examples=["project create shop"]
     )
@@ -38,10 +40,19 @@ def add(commands: Commands) -> None:
     )
     hub.add_argument("project", metavar="PROJECT")
     hub.add_argument("name", metavar="NAME", nargs="?", help="to give it to another; else it is shown")
-    commands.verb("types", _types, "The types of agent that a machine can run.")
-    operation = commands.noun("operation", "One operation: show it.")
-    operation.verb("show", _show_operation, "How far an operation is, and how it ended.").add_argument(
-        "id", metavar="ID"
+    calibration = project.verb(
+        "calibration",
+        _calibration,
+        "How often forecasts held the truth in a project; eight of ten are meant to.",
+        examples=["project calibration demo"],
+    )
+    calibration.add_argument("project", metavar="PROJECT")
+    commands.verb(
+        "types",
+        _types,
+        "The types of agent that a machine can run.",
+        aliases=["machine-types"],
+        examples=["types"],
     )
 
 
@@ -102,6 +113,36 @@ def _list(session: Session, args: Namespace) -> None:
     session.out.show(session.client.get("projects"), render)
 
 
+def _show(session: Session, args: Namespace) -> None:
+    def render(one: Json) -> None:
+        session.out.line(f"{one['slug']}  {one['name']}", "bold")
+        session.out.fields(
+            [
+                ("currency", one["currency"]),
+                ("hub", one["hub"]),
+                ("greediness", one["greediness"]),
+                ("its machines are", one.get("machine_role")),
+                ("created", formats.when(one["created_at"])),
+            ]
+        )
+
+    session.out.show(session.client.get("projects", args.project), render)
+
+
+def _calibration(session: Session, args: Namespace) -> None:
+    def render(answer: Json) -> None:
+        machines, budgets = answer["machines"], answer["budgets"]
+        rows = [
+            ("machine", name, f"{inside} of {machines['n']}") for name, inside in machines["inside"].items()
+        ]
+        session.out.table(
+            ["FORECAST OF", "FIGURE", "HELD"],
+            [*rows, ("budget", "", f"{budgets['inside']} of {budgets['n']}")],
+        )
+
+    session.out.show(session.client.get("projects", args.project, "calibration"), render)
+
+
 def _create(session: Session, args: Namespace) -> None:
     named = {"name": args.name} if args.name else {}
     made = session.client.post("projects", body={"slug": args.slug, **named})
@@ -119,23 +160,3 @@ def _types(session: Session, args: Namespace) -> None:
         session.out.table(["TYPE", "MODEL", "CHECKPOINTS", "WHAT IT IS"], rows)
 
     session.out.show(session.client.get("machine-types"), render)
-
-
-def _show_operation(session: Session, args: Namespace) -> None:
-    def render(one: Json) -> None:
-        session.out.line(progress({**one, "error": ""}), "bold")
-        session.out.fields(
-            [
-                ("error", one["error"]),
-                ("warnings", one["warnings"]),
-                ("subject", one["subject"]),
-                ("asked for by", one["requested_by"]),
-                ("attempts", one["attempts"]),
-                ("Proxmox task", one["upid"]),
-                ("asked", formats.when(one["created_at"])),
-                ("started", formats.when(one["started_at"])),
-                ("finished", formats.when(one["finished_at"])),
-            ]
-        )
-
-    session.out.show(session.client.get("operations", args.id), render)

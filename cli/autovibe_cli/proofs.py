@@ -21,7 +21,7 @@ def add(checkpoint: Commands) -> None:
         "Have it proven that a checkpoint can be returned to.",
         examples=["checkpoint verify m12.c3 --depth boot --wait"],
     )
-    verify.add_argument("reference", metavar="REF")
+    verify.add_argument("reference", metavar="CHECKPOINT")
     verify.add_argument(
         "--depth", choices=DEPTHS, default="content", help="how deep; content hashes every file again"
     )
@@ -33,7 +33,7 @@ def add(checkpoint: Commands) -> None:
         "The proofs of a checkpoint, newest first.",
         examples=["checkpoint verifications m12.c3"],
     )
-    verifications.add_argument("reference", metavar="REF")
+    verifications.add_argument("reference", metavar="CHECKPOINT")
     verifications.add_argument(
         "--limit", metavar="N", type=formats.count, default=50, help="at most so many (50)"
     )
@@ -43,12 +43,12 @@ def add(checkpoint: Commands) -> None:
         "Write a checkpoint's state to the backup storage.",
         examples=["checkpoint export m12.c3"],
     )
-    export.add_argument("reference", metavar="REF")
+    export.add_argument("reference", metavar="CHECKPOINT")
 
 
 def _verify(session: Session, args: Namespace) -> int:
     asked = {"depth": args.depth, "of": "backup" if args.backup else "snapshot"}
-    one = session.client.post("checkpoints", args.reference, "verify", body=asked)
+    one = session.client.do("checkpoint.verify", asked, checkpoint=args.reference)
     while args.wait and one["verdict"] == "requested":
         time.sleep(POLL_SECONDS)
         one = _again(session, args.reference, one)
@@ -96,7 +96,7 @@ def _row(one: Json) -> tuple[object, ...]:
 
 
 def _export(session: Session, args: Namespace) -> None:
-    operation = session.client.post("checkpoints", args.reference, "export")
+    operation = session.client.do("checkpoint.export", checkpoint=args.reference)
     session.out.show(operation, lambda one: session.out.line(f"{args.reference} is being exported."))
     if not session.out.as_json:
         session.out.notice(f"Whether it is durable: {session.prog} checkpoint show {args.reference}")

@@ -28,13 +28,17 @@ def add(commands: Commands) -> None:
     ask.add_argument("project", metavar="PROJECT")
     ask.add_argument("resource", choices=[*formats.RESOURCES, *formats.SHORT], metavar="RESOURCE")
     ask.add_argument("value", metavar="VALUE", help="by how much, as for “budget set”")
-    ask.add_argument("--machine", metavar="REF", help="for this machine: its own limit, where it has one")
+    ask.add_argument("--machine", metavar="MACHINE", help="for this machine: its own limit, where it has one")
     ask.add_argument("--per", choices=PERIODS, default="total", help="which limit (total)")
     ask.add_argument("--reason", default="", help="what it is for")
-    listing = request.verb("list", _list, "Requests in your projects, newest first.")
+    listing = request.verb(
+        "list", _list, "Requests in your projects, newest first.", examples=["request list --state pending"]
+    )
     listing.add_argument("project", nargs="?", metavar="PROJECT")
     listing.add_argument("--state", choices=STATES)
     listing.add_argument("--limit", type=formats.count, default=50, help="at most so many (50)")
+    show = request.verb("show", _show, "One request.", examples=["request show 7"])
+    show.add_argument("id", metavar="ID", type=formats.count)
     grant = request.verb(
         "grant",
         _grant,
@@ -43,7 +47,7 @@ def add(commands: Commands) -> None:
     )
     grant.add_argument("--amount", metavar="VALUE", help="by so much, and not by what was asked for")
     deny = request.verb("deny", _deny, "Say no.", examples=["request deny 7 --answer 'Not this week.'"])
-    withdraw = request.verb("withdraw", _withdraw, "Take a request back.")
+    withdraw = request.verb("withdraw", _withdraw, "Take a request back.", examples=["request withdraw 7"])
     for parser in (grant, deny, withdraw):
         parser.add_argument("id", metavar="ID", type=formats.count)
     for parser in (grant, deny):
@@ -73,6 +77,10 @@ def _deny(session: Session, args: Namespace) -> None:
 
 def _withdraw(session: Session, args: Namespace) -> None:
     _say(session, session.client.post("budget-requests", str(args.id), "withdraw"))
+
+
+def _show(session: Session, args: Namespace) -> None:
+    _say(session, session.client.get("budget-requests", str(args.id)))
 
 
 def _say(session: Session, made: Json) -> None:

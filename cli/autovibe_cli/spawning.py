@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     )
     spawn.add_argument("--project", required=True, help="the project that it belongs to and that pays")
     spawn.add_argument(
-        "--checkpoint", metavar="REF", help="start from that state (default: the project's genesis)"
+        "--checkpoint", metavar="CHECKPOINT", help="start from that state (default: the project's genesis)"
     )
     _add_options(spawn, type_help="the type of agent; the command “types” lists them", type_required=True)
     spawn.add_argument(

@@ -32,7 +32,9 @@ def add(commands: Commands) -> None:
     periods = [period for period in PERIODS if period != "minute"]
     propose.add_argument("--per", choices=periods, default="total", help="of which limits (total)")
     propose.add_argument("--note", default="", help="why")
-    listing = transfer.verb("list", _list, "Transfers from and to your projects, newest first.")
+    listing = transfer.verb(
+        "list", _list, "Transfers from and to your projects, newest first.", examples=["transfer list demo"]
+    )
     listing.add_argument("project", nargs="?", metavar="PROJECT")
     listing.add_argument("--state", choices=STATES)
     listing.add_argument("--limit", type=formats.count, default=50, help="at most so many (50)")

@@ -19,6 +19,26 @@ def add(commands: Commands) -> None:
         "upstream", "The servers that answer model calls: list, add, try them. For staff."
     )
     upstream.verb("list", _list, "The upstreams and their keys.", examples=["upstream list"])
+    one = upstream.verb("show", _show, "One upstream and its keys.", examples=["upstream show gpu"])
+    one.add_argument("name", metavar="NAME")
+    changed = upstream.verb(
+        "set",
+        _change,
+        "Change an upstream. What is not said stays as it is.",
+        examples=[
+            "upstream set gpu --priority 5",
+            "upstream set gpu --off",
+            "upstream set gpu --model 'qwen3:*'",
+        ],
+    )
+    changed.add_argument("name", metavar="NAME")
+    changed.add_argument("--url", dest="base_url", metavar="URL", help="without /v1")
+    changed.add_argument("--model", action="append", dest="models", metavar="PATTERN", help="may be repeated")
+    changed.add_argument("--priority", type=int, metavar="N", help="lower ones are tried first")
+    changed.add_argument("--weight", type=int, metavar="N", help="its share among those of its priority")
+    switch = changed.add_mutually_exclusive_group()
+    switch.add_argument("--on", action="store_const", const=True, dest="enabled", help="ask it again")
+    switch.add_argument("--off", action="store_const", const=False, dest="enabled", help="ask it no more")
     new = upstream.verb(
         "add",
         _add,
@@ -66,30 +86,46 @@ def add(commands: Commands) -> None:
 
 
 def _list(session: Session, args: Namespace) -> None:
-    def render(answer: Json) -> None:
-        session.out.table(
-            ["UPSTREAM", "PRIORITY", "WEIGHT", "SPEAKS", "MODELS", "KEYS", "ADDRESS"],
-            [
-                (
-                    one["name"] if one["enabled"] else f"{one['name']} (off)",
-                    one["priority"],
-                    one["weight"],
-                    ",".join(one["dialects"]),
-                    ",".join(one["models"]) + (" free" if one["free"] else ""),
-                    ", ".join(f"{key['name']}: {key['state']}" for key in one["keys"]) or "-",
-                    one["base_url"],
-                )
-                for one in answer["results"]
-            ],
-        )
-        for one in answer["results"]:
-            for key in one["keys"]:
-                if key["last_error"]:
-                    session.out.notice(f"{one['name']} {key['name']}: {key['last_error']}", "yellow")
-        if not answer["results"]:
-            session.out.notice("None, so the offline model answers every call.")
+    session.out.show(session.client.get("upstreams"), lambda answer: _render(session, answer))
 
-    session.out.show(session.client.get("upstreams"), render)
+
+def _show(session: Session, args: Namespace) -> None:
+    session.out.show(
+        session.client.get("upstreams", args.name), lambda one: _render(session, {"results": [one]})
+    )
+
+
+def _change(session: Session, args: Namespace) -> None:
+    names = ("base_url", "models", "priority", "weight", "enabled")
+    said = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if not said:
+        raise Usage("Say what to change: --url, --model, --priority, --weight, --on or --off.")
+    changed = session.client.patch("upstreams", args.name, body=said)
+    session.out.show(changed, lambda one: _render(session, {"results": [one]}))
+
+
+def _render(session: Session, answer: Json) -> None:
+    session.out.table(
+        ["UPSTREAM", "PRIORITY", "WEIGHT", "SPEAKS", "MODELS", "KEYS", "ADDRESS"],
+        [
+            (
+                one["name"] if one["enabled"] else f"{one['name']} (off)",
+                one["priority"],
+                one["weight"],
+                ",".join(one["dialects"]),
+                ",".join(one["models"]) + (" free" if one["free"] else ""),
+                ", ".join(f"{key['name']}: {key['state']}" for key in one["keys"]) or "-",
+                one["base_url"],
+            )
+            for one in answer["results"]
+        ],
+    )
+    for one in answer["results"]:
+        for key in one["keys"]:
+            if key["last_error"]:
+                session.out.notice(f"{one['name']} {key['name']}: {key['last_error']}", "yellow")
+    if not answer["results"]:
+        session.out.notice("None, so the offline model answers every call.")
 
 
 def _add(session: Session, args: Namespace) -> None:

@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         "What a machine used, minute by minute.",
         examples=["usage m12", "usage m12 --since 6h"],
     )
-    command.add_argument("reference", metavar="REF")
+    command.add_argument("reference", metavar="MACHINE")
     command.add_argument(
         "--since", metavar="TIME", type=formats.seconds, default=3600, help="so long back, at most 7d (1h)"
     )

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from checkpoints import actions, marks
 from checkpoints.models import Checkpoint
-from dashboard import checkpoint, comparison, machine, trust
+from dashboard import checkpoint, comparison, copying, machine, trust
 from dashboard.pages import PageRequest, page, show
 from machines import actions as machines
 from machines.models import Machine
@@ -52,6 +52,8 @@ def detail(request: PageRequest, handle: str) -> HttpResponse:
         **trust.view(found, origin),
         **_changes(request, found),
     }
+    rights = {name: bool(context[name]) for name in ("operable", "spawns", "returnable")}
+    context["copies"] = copying.of_checkpoint(request, found, **rights)
     return show(request, "dashboard/checkpoint.html", "checkpoint", context)
 
 

@@ -3,7 +3,7 @@
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from dashboard import fleet
+from dashboard import copying, fleet
 from dashboard.pages import PageRequest, page, show
 
 
@@ -11,4 +11,7 @@ from dashboard.pages import PageRequest, page, show
 @page
 def index(request: PageRequest) -> HttpResponse:
     asked = fleet.Filter.read(request.GET)
-    return show(request, "dashboard/fleet.html", "fleet", fleet.view(request.user, asked))
+    states = asked.group.states if asked.group else ()
+    copies = copying.of_fleet(request, project=asked.project, states=states)
+    context = fleet.view(request.user, asked) | {"copies": copies}
+    return show(request, "dashboard/fleet.html", "fleet", context)

@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from dashboard import consequences, logs, machine, scrubber
+from dashboard import consequences, copying, logs, machine, scrubber
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from machines.models import Machine
@@ -32,12 +32,18 @@ ASK: dict[str, Callable[..., object]] = {
 @page
 def detail(request: PageRequest, handle: str) -> HttpResponse:
     """`?at=` is the number of a checkpoint: the machine as it was then."""
-    found = actions.find(handle, user=request.user)
-    context = _context(request, found)
+    return shown(request, actions.find(handle, user=request.user))
+
+
+def shown(request: PageRequest, found: Machine, *, draft: str = "", status: int = 200) -> HttpResponse:
+    """Its page; `draft` is something that its agent could not be told."""
+    context = _context(request, found) | {"draft": draft}
+    if draft:
+        context["here"] = reverse("dashboard:machine", args=[found.handle])
     if not request.htmx and not context["scrubber_past"]:
         lines = logs.latest(found)
         context |= {"log": logs.chunks(lines), "log_last": lines[-1].pk if lines else 0}
-    return show(request, "dashboard/machine.html", "machine", context)
+    return show(request, "dashboard/machine.html", "machine", context, status)
 
 
 @require_safe
@@ -62,6 +68,7 @@ def _context(request: PageRequest, found: Machine) -> dict[str, Any]:
         "scrubber": scrubbing,
         "scrubber_past": shown,
         "here": f"{here}?at={shown.number}" if shown else "",
+        "copies": [] if shown else copying.of_machine(request, found, context["verbs"]),
     }
     return context | (scrubber.past(found, shown) if shown else {})
 

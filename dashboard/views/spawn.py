@@ -11,7 +11,7 @@ from budgets.resources import Resource, of_project
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from dashboard import expected, forms
+from dashboard import copying, expected, forms
 from dashboard.pages import PageRequest, page
 from machines import actions, types
 from projects import actions as projects
@@ -79,7 +79,14 @@ def prediction(request: PageRequest) -> HttpResponse:
         type_name=request.POST.get("type", ""),
         prompt=request.POST.get("prompt", ""),
     )
+    source = _branched_from(request)
+    context |= {"copies": copying.of_form(request, request.POST, source), "copied_anew": True}
     return render(request, "parts/expected.html", context)
+
+
+def _branched_from(request: PageRequest) -> Checkpoint | None:
+    handle = request.POST.get("source", "")
+    return checkpoints.find(handle, user=request.user) if handle else None
 
 
 def _spawned(
@@ -127,8 +134,10 @@ def _form(
     if "add_file" in request.POST:
         rows.append(BLANK_ROW)
     parent = actions.machine_of(source) if source else None
+    filled = {name: form[name].value() for name in form.fields}
     context = {
         "form": form,
+        "copies": copying.of_form(request, filled, source),
         "source": source,
         "parent": parent,
         "goes_on": bool(parent and source and source.begun and _resumes(parent.type)),

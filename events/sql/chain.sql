@@ -1,5 +1,5 @@
 -- The chain: every event gets the next position and a digest over itself and the digest before it, at commit.
--- {text} is events.chain.canonical.TEXT.
+-- Its text, the lock and the digest before the first are put in by the migration: see events.chain.canonical.
 
 -- Queued at commit, behind everything else that waits for the commit: a foreign key that is checked then waits for
 -- row locks, and nobody may do so while holding the lock of the chain. So the first trigger only queues a second.

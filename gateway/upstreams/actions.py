@@ -1,6 +1,8 @@
 """What operators do with upstreams and their keys. Secrets go in here, and come out nowhere but in requests."""
 
+import ipaddress
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -8,8 +10,10 @@ from django.db import transaction
 from events import actions as events
 from gateway import secrets
 from gateway.models import Upstream, UpstreamKey
-from gateway.upstreams import registry
+from gateway.upstreams import outgoing, registry
 from projects.errors import Conflict, Invalid, NotThere
+
+_PORTS = {"http": 80, "https": 443}
 
 
 def find(name: str) -> Upstream:
@@ -34,10 +38,11 @@ def add(*, by: str, name: str, **fields: Any) -> Upstream:
 @transaction.atomic
 def change(upstream: Upstream, *, by: str, **fields: Any) -> Upstream:
     """Set some fields. Raises `Invalid`."""
+    before = {name: getattr(upstream, name) for name in fields}
     for name, value in fields.items():
         setattr(upstream, name, value)
     _save(upstream)
-    told("upstream.changed", upstream, by=by, **fields)
+    told("upstream.changed", upstream, by=by, before=before, **fields)
     return upstream
 
 
@@ -51,12 +56,14 @@ def remove(upstream: Upstream, *, by: str) -> None:
 @transaction.atomic
 def set_key(upstream: Upstream, label: str, *, by: str, secret: str = "", **fields: Any) -> UpstreamKey:
     """Add a key, or change it; without a `secret` it keeps the one it has. Raises `Invalid`."""
-    key = upstream.keys.filter(label=label).first() or UpstreamKey(upstream=upstream, label=label)
+    known = upstream.keys.filter(label=label).first()
+    key = known or UpstreamKey(upstream=upstream, label=label)
+    before = {name: getattr(key, name) for name in fields} if known else {}
     for name, value in fields.items():
         setattr(key, name, value)
     put_secret(key, secret)
     _save(key)
-    told("upstream.key_set", upstream, by=by, key=label, secret_changed=bool(secret))
+    told("upstream.key_set", upstream, by=by, before=before, key=label, secret_changed=bool(secret), **fields)
     return key
 
 
@@ -80,6 +87,19 @@ def put_secret(key: UpstreamKey, secret: str) -> None:
         raise Invalid(f"The key {key.label} needs a secret.")
 
 
+def require_address(base_url: str) -> None:
+    """Refuses at once what could never be connected to; a name is looked up when it is. Raises `Invalid`."""
+    parts = urlsplit(base_url)
+    if parts.username or parts.password:
+        raise Invalid("base_url: a key is added as a key of the upstream, and not written into its address.")
+    try:
+        outgoing.require(ipaddress.ip_address(parts.hostname or ""), parts.port or _PORTS[parts.scheme])
+    except ValueError:  # a name
+        return
+    except outgoing.Forbidden as error:
+        raise Invalid(f"base_url: {error.strerror}.") from None
+
+
 def told(kind: str, upstream: Upstream, *, by: str, **data: Any) -> None:
     """Record it, and have this process see it at once; others do in two seconds."""
     events.record(kind, subject=f"upstream:{upstream.name}", by=by, **data)
@@ -92,4 +112,6 @@ def _save(row: Upstream | UpstreamKey) -> None:
     except ValidationError as error:
         fields = error.message_dict.items()
         raise Invalid(" ".join(f"{name}: {' '.join(said)}" for name, said in fields)) from None
+    if isinstance(row, Upstream):
+        require_address(row.base_url)
     row.save()

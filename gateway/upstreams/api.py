@@ -70,6 +70,10 @@ class UpstreamSerializer(serializers.Serializer[Any]):
     keys = KeySerializer(source="key_rows", many=True)
 
 
+class UpstreamsSerializer(serializers.Serializer[Any]):
+    results = UpstreamSerializer(many=True)
+
+
 class NewUpstreamSerializer(serializers.Serializer[Any]):
     name = serializers.SlugField(max_length=60)
     base_url = serializers.CharField(max_length=200, help_text="Such as https://api.example.com")
@@ -104,6 +108,10 @@ class ReportSerializer(serializers.Serializer[Any]):
     milliseconds = serializers.IntegerField(allow_null=True)
 
 
+class ReportsSerializer(serializers.Serializer[Any]):
+    results = ReportSerializer(many=True)
+
+
 def described(upstream: Upstream, keys: Sequence[UpstreamKey] | None = None) -> dict[str, Any]:
     fields = ("name", "base_url", "dialects", "model_patterns", "priority", "weight", "free", "enabled")
     rows = upstream.keys.order_by("label") if keys is None else keys
@@ -123,7 +131,7 @@ class Upstreams(APIView):
 
     permission_classes = (ForStaff,)
 
-    @extend_schema(responses=UpstreamSerializer(many=True), tags=["upstreams"], operation_id="upstreams_list")
+    @extend_schema(responses=UpstreamsSerializer, tags=["upstreams"], operation_id="upstreams_list")
     def get(self, request: Request) -> Response:
         rows = Upstream.objects.prefetch_related("keys")
         environment = [_of_environment(target) for target in registry.of_environment()]
@@ -201,11 +209,13 @@ class UpstreamKeyDetail(APIView):
 class UpstreamTest(APIView):
     """Try an upstream."""
 
+    asks_outside = True
+
     permission_classes = (ForStaff,)
 
     @extend_schema(
         request=TrySerializer,
-        responses=ReportSerializer(many=True),
+        responses=ReportsSerializer,
         tags=["upstreams"],
         operation_id="upstreams_test",
     )

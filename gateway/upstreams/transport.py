@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from django.utils import timezone
 
+from gateway.upstreams import outgoing
 from gateway.upstreams.registry import Target
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -115,7 +116,9 @@ def _session() -> aiohttp.ClientSession:
     loop = asyncio.get_running_loop()
     if loop not in _sessions:
         _sessions[loop] = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=_TIMEOUT, auto_decompress=False
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=outgoing.connecting),
+            timeout=_TIMEOUT,
+            auto_decompress=False,
         )
     return _sessions[loop]
 

@@ -3,14 +3,12 @@
 from django.db import transaction
 
 from checkpoints.models import Checkpoint
-from machines import tokens, types
 from machines.actions.begin import begin, record
 from machines.actions.keeping import prepare
 from machines.actions.spawn import PROMPT_CHARACTERS_MAX
 from machines.actions.verbs import end
 from machines.models import Machine, Message
 from machines.states import ENDED, VERBS, State
-from machines.types import UnknownType
 from operations.models import Operation
 from projects.errors import Conflict, Invalid
 from projects.models import User
@@ -54,40 +52,39 @@ def turn_ended(machine: Machine, *, sentence: str) -> Operation:
 
 def refusal(machine: Machine) -> str:
     """Why nothing can be said to its agent; "" where it can."""
+    state = f"Machine {machine.handle} is {machine.get_state_display().lower()}"
     if machine.state in ENDED:
         last = machine.present or machine.source
         return (
-            f"Machine {machine.handle} is {machine.get_state_display().lower()}: nobody is there to hear it. "
+            f"{state}: nobody is there to hear it. "
             f'Go on from its last checkpoint: autovibe branch {last.handle} "…"'
         )
     if machine.state not in VERBS["message"]:
-        return f"Machine {machine.handle} is {machine.get_state_display().lower()}: its agent hears nothing any more."
+        return f"{state}: its agent hears nothing any more."
+    return "" if machine.hears else _why_deaf(machine)
+
+
+def _why_deaf(machine: Machine) -> str:
     if machine.replays_id:
-        return f"Machine {machine.handle} is a replay: its agent hears what was said then, and nothing else."
-    return (
-        ""
-        if _converses(machine)
-        else (
-            f"An agent of type {machine.type} holds no conversation: it hears nothing after its prompt. "
-            f"Spawn another machine with another prompt."
+        return (
+            f"Machine {machine.handle} is a replay: its answers are in a record, which knows nothing of this."
         )
+    return (
+        f"An agent of type {machine.type} holds no conversation: it hears nothing after its prompt. "
+        "Spawn another machine with another prompt."
     )
-
-
-def _converses(machine: Machine) -> bool:
-    try:
-        return types.get(machine.type).converses
-    except UnknownType:  # it was taken out of the installation
-        return False
 
 
 def _require_hearing(machine: Machine, *, now: bool) -> None:
     if sentence := refusal(machine):
-        raise Conflict(sentence)
+        possible = [verb for verb in machine.verbs if verb != "message"]
+        raise Conflict(sentence, state=machine.state, possible=possible)
     if now and machine.state not in {State.RUNNING, State.PAUSING, State.PAUSED}:
         raise Conflict(
             f"Machine {machine.handle} is {machine.get_state_display().lower()}: its agent cannot be interrupted now. "
-            "Without “now” it hears this when it ends its turn."
+            "Without “now” it hears this when it ends its turn.",
+            state=machine.state,
+            possible=machine.verbs,
         )
     if Message.objects.waiting(machine).count() >= WAITING_MAX:
         raise Conflict(f"{WAITING_MAX} messages wait to be heard by {machine.handle} already.")
@@ -103,9 +100,8 @@ def _check(text: str) -> None:
 
 
 def _next_turn(machine: Machine, *, by: User | None, why: str) -> Operation:
-    """Start the agent again with what waits to be heard, after a checkpoint."""
-    machine.move(State.RESUMING, paused_for="", paused_at=None, sentence="")
-    tokens.revoke(machine)  # what the agent still asked would be paid for and thrown away
-    record(machine, "machine.resuming", by=by, sentence=why)
+    """End the agent's turn, take a checkpoint, and start it again with what waits to be heard."""
+    machine.move(State.PAUSING, paused_for="", paused_at=None, sentence="")
+    record(machine, "machine.pausing", by=by, sentence=why)
     kept = prepare(machine, Checkpoint.Kind.AUTOMATIC, why, Checkpoint.Trigger.REQUEST)
     return begin("message", machine, by=by, checkpoint=str(kept.id))

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.db.models import Count, QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,13 +18,17 @@ from checkpoints import actions as checkpoints
 from checkpoints.api.effects import not_undone
 from checkpoints.models import Checkpoint
 from machines import actions, modifications, types
+from machines.api.filters import MachineFilters, asked_for
 from machines.api.serializers import (
     BranchedSerializer,
     BranchSerializer,
+    CountsSerializer,
     LogLineSerializer,
+    LogSerializer,
     MachineDetailSerializer,
     MachineSerializer,
     MachineTypeSerializer,
+    MachineTypesSerializer,
     RollbackBegunSerializer,
     RollbackPreviewSerializer,
     RollbackSerializer,
@@ -32,6 +36,7 @@ from machines.api.serializers import (
 )
 from machines.limits.payer import holder_of
 from machines.models import LogLine, Machine
+from machines.states import State
 from operations.api import OperationSerializer
 from projects import actions as projects
 from projects.errors import Invalid
@@ -39,42 +44,26 @@ from projects.models import Project
 from projects.permissions import acting, require, require_operating
 from projects.roles import Right
 
-KEY = OpenApiParameter(
-    "Idempotency-Key",
-    str,
-    OpenApiParameter.HEADER,
-    description="The same key again returns the first answer.",
-)
-FILTERS = [
-    OpenApiParameter("project", str, description="Only of this project."),
-    OpenApiParameter("state", str, description="Only in these states, comma-separated."),
-    OpenApiParameter("type", str, description="Only of this type."),
-]
 LOG_LINES_MAX = 2000
 
 
-@extend_schema(parameters=FILTERS, tags=["machines"], operation_id="machines_list", methods=["GET"])
+@extend_schema_view(
+    get=extend_schema(parameters=[MachineFilters], tags=["machines"], operation_id="machines_list")
+)
 class Machines(ListAPIView[Machine]):
     """Machines that you may see, newest first."""
 
     serializer_class = MachineSerializer
     queryset = Machine.objects.none()
+    newest_first = "-number"  # which an index has in order
 
     def get_queryset(self) -> QuerySet[Machine]:
-        found = Machine.objects.permitted(self.request.user, "view_project")
-        asked = self.request.query_params
-        if project := asked.get("project"):
-            found = found.filter(project__slug=project)
-        if states := asked.get("state"):
-            found = found.filter(state__in=states.split(","))
-        if kind := asked.get("type"):
-            found = found.filter(type=kind)
-        return found.with_spending().select_related("project", "guest", "source", "present")
+        related = ("project", "guest", "source", "present", "replays", "created_by")
+        return asked_for(self.request).with_spending().select_related(*related)
 
     @extend_schema(
         request=SpawnSerializer,
         responses={202: MachineDetailSerializer},
-        parameters=[KEY],
         tags=["machines"],
         operation_id="machines_spawn",
     )
@@ -91,13 +80,27 @@ class Machines(ListAPIView[Machine]):
         return Response(MachineDetailSerializer(machine).data, status=202)
 
 
+class MachineCounts(APIView):
+    """How many machines there are that you may see, in each state; with the filters of the list."""
+
+    @extend_schema(
+        parameters=[MachineFilters],
+        responses=CountsSerializer,
+        tags=["machines"],
+        operation_id="machines_counts",
+    )
+    def get(self, request: Request) -> Response:
+        counted = asked_for(request).order_by().values_list("state").annotate(Count("pk"))
+        states = dict.fromkeys(State.values, 0) | dict(counted)
+        return Response(CountsSerializer({"total": sum(states.values()), "states": states}).data)
+
+
 class Branch(APIView):
     """A new machine whose files and conversation are exactly those of the checkpoint."""
 
     @extend_schema(
         request=BranchSerializer,
         responses={202: BranchedSerializer},
-        parameters=[KEY],
         tags=["checkpoints"],
         operation_id="checkpoints_branch",
     )
@@ -125,7 +128,7 @@ class MachineLog(APIView):
             OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
             OpenApiParameter("tail", bool, description="The last lines instead of the first."),
         ],
-        responses=LogLineSerializer(many=True),
+        responses=LogSerializer,
         tags=["machines"],
         operation_id="machines_log",
     )
@@ -237,7 +240,7 @@ class MachineTypes(APIView):
     """The types of agent that a machine can run."""
 
     @extend_schema(
-        responses=MachineTypeSerializer(many=True), tags=["machine-types"], operation_id="machine_types_list"
+        responses=MachineTypesSerializer, tags=["machine-types"], operation_id="machine_types_list"
     )
     def get(self, request: Request) -> Response:
         return Response({"results": MachineTypeSerializer(types.all(), many=True).data})
@@ -257,16 +260,8 @@ def _spawn(request: Request, project: Project, source: Checkpoint, asked: dict[s
         wall_seconds=asked["wall_seconds"],
         network=asked["network"],
         departures=asked.get("checkpoints"),
-        idempotency_key=_key(request),
     )
     return actions.find(machine.handle, user=request.user)
-
-
-def _key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key and len(key) > 100:
-        raise Invalid("An Idempotency-Key has at most 100 characters.")
-    return key
 
 
 def _type_of(source: Checkpoint) -> str:

@@ -15,6 +15,7 @@ from machines.api.predict_serializers import PredictionSerializer
 from machines.forecast import predict
 from machines.keeping import policies
 from machines.models import LogLine, Machine
+from machines.states import State
 from operations.api import OperationSerializer
 from operations.models import Operation
 
@@ -49,6 +50,9 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
     )
     spent_micros = serializers.IntegerField(read_only=True, help_text="What its model calls cost, so far.")
     currency = serializers.CharField(source="project.currency", read_only=True)
+    created_by = serializers.CharField(
+        source="created_by.username", default=None, read_only=True, help_text="Who spawned it."
+    )
     vmid = serializers.IntegerField(source="guest.vmid", read_only=True)
     node = serializers.CharField(source="guest.node", read_only=True)
     power = serializers.CharField(
@@ -83,6 +87,7 @@ class MachineSerializer(serializers.ModelSerializer[Machine]):
             "node",
             "power",
             "observed_at",
+            "created_by",
             "created_at",
             "run_started_at",
             "heard_at",
@@ -129,8 +134,8 @@ class MachineDetailSerializer(MachineSerializer):
 
     @extend_schema_field(MessageSerializer(many=True))
     def get_messages(self, machine: Machine) -> list[dict[str, Any]]:
-        said = machine.messages.order_by("-id").select_related("machine")[:MESSAGES_SHOWN]
-        return list(MessageSerializer(reversed(said), many=True).data)
+        latest = list(machine.messages.order_by("-id")[:MESSAGES_SHOWN])
+        return list(MessageSerializer(latest[::-1], many=True).data)
 
 
 class FileSerializer(serializers.Serializer[Any]):
@@ -265,6 +270,16 @@ class LogLineSerializer(serializers.ModelSerializer[LogLine]):
         read_only_fields = fields
 
 
+class LogSerializer(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(choices=State.choices, help_text="The machine's, now.")
+    lines = LogLineSerializer(many=True)
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    states = serializers.DictField(child=serializers.IntegerField(), help_text="By state, every one of them.")
+
+
 class MachineTypeSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
@@ -275,3 +290,7 @@ class MachineTypeSerializer(serializers.Serializer[Any]):
         source="checkpoints.summary", help_text="When they are taken, in words."
     )
     network = serializers.CharField(source="network_here")
+
+
+class MachineTypesSerializer(serializers.Serializer[Any]):
+    results = MachineTypeSerializer(many=True)

@@ -25,6 +25,10 @@ class UsageSerializer(serializers.ModelSerializer[Usage]):
         read_only_fields = fields
 
 
+class UsagesSerializer(serializers.Serializer[Any]):
+    results = UsageSerializer(many=True)
+
+
 class SpanSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField(required=False, default=None)
     until = serializers.DateTimeField(required=False, default=None)
@@ -40,7 +44,7 @@ class MachineUsage(APIView):
             ),
             OpenApiParameter("until", datetime, description="Up to this time; now by default."),
         ],
-        responses=UsageSerializer(many=True),
+        responses=UsagesSerializer,
         tags=["machines"],
         operation_id="machines_usage",
     )

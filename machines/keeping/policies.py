@@ -61,9 +61,15 @@ def set_departures(project: Project, values: object, *, by: User) -> None:
     Raises `InvalidPolicy`.
     """
     said = checked(values)
+    own = Rules.objects.filter(project=project).first()
     Rules.objects.update_or_create(project=project, defaults={"policy": said})
     events.record(
-        "checkpoint_policy.set", subject=project.subject, project_id=project.id, by=by.username, policy=said
+        "checkpoint_policy.set",
+        subject=project.subject,
+        project_id=project.id,
+        by=by.username,
+        before={"policy": own.policy if own else {}},
+        policy=said,
     )
 
 

@@ -124,7 +124,7 @@ def _limited(machine: Machine, limits: Limits | None = None) -> set[str]:
 def _tend(lease: Lease, now: datetime, limits: Limits) -> float:
     """End the lease, renew it, or have its machine paused; return in how many seconds to look at it again."""
     machine = lease.machine
-    if not _is_metered(machine):
+    if machine.state not in METERED:
         with transaction.atomic():
             _end(lease, machine.paused_at or machine.ended_at or now)
         return LOOK_SECONDS
@@ -141,11 +141,6 @@ def _tend(lease: Lease, now: datetime, limits: Limits) -> float:
     if last := _renew(lease, second_of(now), now, least=_least(lease.limited)):
         _pause(machine, last.shortage)
     return LOOK_SECONDS
-
-
-def _is_metered(machine: Machine) -> bool:
-    """One that goes on from a pause uses nothing yet; one whose agent is only started again does."""
-    return machine.state in METERED or (machine.state == State.RESUMING and machine.paused_at is None)
 
 
 def _where_to_cut(lease: Lease, now: datetime) -> datetime | None:

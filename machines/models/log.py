@@ -12,7 +12,7 @@ class LogLine(models.Model):
     run = models.UUIDField()
     number = models.PositiveIntegerField()  # within the run; gives at-least-once delivery its key
     at = models.DateTimeField()
-    stream = models.CharField(max_length=3)  # out, err, sys
+    stream = models.CharField(max_length=3)  # out, err, sys; say: what people said to the agent
     text = models.TextField()
 
     class Meta:

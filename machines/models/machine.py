@@ -15,6 +15,7 @@ from budgets.models import LedgerEntry
 from checkpoints.models import Checkpoint
 from guests.models import Guest
 from guests.profiles import Profile
+from machines import types
 from machines.states import ENDED, LIVE, MOVES, VERBS, State
 from projects.errors import Conflict
 from projects.models import Project, User
@@ -122,7 +123,13 @@ class Machine(models.Model):
     @property
     def verbs(self) -> list[str]:
         """What may be asked of it in this state."""
-        return [verb for verb, states in VERBS.items() if self.state in states]
+        possible = [verb for verb, states in VERBS.items() if self.state in states]
+        return possible if self.hears else [verb for verb in possible if verb != "message"]
+
+    @property
+    def hears(self) -> bool:
+        """Whether its agent can be told more. A replay's cannot: the record knows nothing of it."""
+        return self.replays_id is None and types.converses(self.type)
 
     def move(self, to: State, **also: Any) -> None:
         """Change state along the table; the only writer of it. Raises `Conflict`, naming the state it is in."""

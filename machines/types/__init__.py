@@ -78,6 +78,12 @@ def get(name: str) -> MachineType:
     return known[name]
 
 
+def converses(name: str) -> bool:
+    """Whether agents of that type can be told more; not those of one that was taken out of the installation."""
+    kind = _load(settings.MACHINE_TYPES_DIR).get(name)
+    return kind is not None and kind.converses
+
+
 def all() -> list[MachineType]:
     """Every type, by name."""
     return [kind for _, kind in sorted(_load(settings.MACHINE_TYPES_DIR).items())]

@@ -56,6 +56,7 @@ def _checkpoint(operation: Operation, name: str) -> Checkpoint | None:
 def moved(work: Work, to: State, **also: object) -> None:
     """Move the machine and say so."""
     machine = work.machine
+    before = machine.state
     machine.move(to, **also)
     actor = work.operation.requested_by
     events.record(
@@ -63,6 +64,8 @@ def moved(work: Work, to: State, **also: object) -> None:
         subject=machine.subject,
         project_id=machine.project_id,
         by=actor.username if actor else events.SYSTEM,
+        before={"state": before},
+        state=to.value,
         handle=machine.handle,
         sentence=machine.sentence,
     )

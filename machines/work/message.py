@@ -10,14 +10,29 @@ from django.utils import timezone
 from budgets.models import LedgerEntry
 from checkpoints import work as checkpoints
 from events import actions as events
+from machines import tokens
 from machines.models import LogLine, Machine, Message
 from machines.reports import LINE_NUMBER_MAX
-from machines.work.context import Work, blocked, failed, load, running
+from machines.states import State
+from machines.work import bundle
+from machines.work.context import Work, blocked, failed, load, moved, running
 from machines.work.spawn import send_bundle, start_agent
-from machines.work.terminate import QUIET
 from operations.engine import Outcome, Plan, Step
 
 STREAM = "say"  # guests cannot report lines of it
+
+
+def _end_turn(work: Work) -> Outcome:
+    """End the agent. Only then its token dies: what it printed last is still to be told."""
+    bundle.stop(work.machine)
+    tokens.revoke(work.machine)
+    return None
+
+
+def _next_turn(work: Work) -> Outcome:
+    if work.machine.state == State.PAUSING:
+        moved(work, State.RESUMING)
+    return send(work)
 
 
 def send(work: Work) -> Outcome:
@@ -83,9 +98,9 @@ def _turned(work: Work) -> None:
 PLAN: Plan[Work] = Plan(
     load=load,
     steps=(
-        QUIET,
+        Step("quiet", "Ending the agent's turn", _end_turn),
         *checkpoints.STEPS,
-        Step("files", "Preparing the agent", send),
+        Step("files", "Preparing the agent", _next_turn),
         Step("launch", "Starting the agent with what was said", launch),
     ),
     succeed=_turned,

@@ -1,20 +1,21 @@
 """Machines that are there: list, show, wait, read their logs, and act on them."""
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from mcp_server import api
-from mcp_server.api import Api, Caller
-from mcp_server.shapes import RESTS, Log, Machine, MachineDetail, Machines, Operation, Waited
+from mcp_server.api import Api, Caller, Refused
+from mcp_server.shapes import RESTS, Log, Machine, MachineDetail, Machines, Message, Operation, Waited
 from mcp_server.tools.parameters import After, CheckpointName, MachineName
 
 LINES_MAX = 500
 TAIL = 20
 WAIT_SECONDS_MAX = 3600
 # Looked often while something happens, seldom while nothing does.
-PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX, PAUSE_GROWTH = 0.3, 5.0, 1.3
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX, PAUSE_GROWTH = 0.5, 5.0, 1.3
 
 Limit = Annotated[int, Field(ge=1, le=200)]
 
@@ -60,12 +61,22 @@ async def wait(
     """
     asked = api.of(ctx)
     waiting = _Waiting(asked, ctx, machine, after)
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(waiting.until_it_rests(), seconds)
-    except TimeoutError:
-        pass
     shown = Machine.of(await asked.get("machines", machine))
     return Waited.of({"machine": shown, "log": waiting.lines[-TAIL:], "after": waiting.after})
+
+
+async def message(
+    machine: MachineName,
+    text: Annotated[str, Field(description="What to tell it.")],
+    ctx: Caller,
+    now: Annotated[
+        bool, Field(description="Interrupt its turn, after a checkpoint; else it hears it next.")
+    ] = False,
+) -> Message:
+    """Say something to a machine's agent."""
+    return Message.of(await api.of(ctx).post("machines", machine, "message", body={"text": text, "now": now}))
 
 
 async def pause(machine: MachineName, ctx: Caller) -> Operation:
@@ -105,7 +116,7 @@ class _Waiting:
     async def until_it_rests(self) -> None:
         pause = PAUSE_SECONDS_MIN
         while True:
-            page = await self._api.get("machines", self._machine, "log", after=self.after, limit=LINES_MAX)
+            page = await self._page()
             news = bool(page["lines"]) or page["state"] != self._state
             if news:
                 await self._tell(page)
@@ -113,6 +124,17 @@ class _Waiting:
                 return
             pause = PAUSE_SECONDS_MIN if news else min(pause * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
             await asyncio.sleep(0 if page["lines"] else pause)
+
+    async def _page(self) -> dict[str, Any]:
+        """What is new. Called too often, it waits as long as it is told to: others wait with the same token."""
+        while True:
+            try:
+                query = {"after": self.after, "limit": LINES_MAX}
+                return dict(await self._api.get("machines", self._machine, "log", **query))
+            except Refused as refused:
+                if refused.retry_after is None:
+                    raise
+                await asyncio.sleep(refused.retry_after)
 
     async def _tell(self, page: dict[str, Any]) -> None:
         self._state, self.after = page["state"], _last(page, self.after)

@@ -19,16 +19,16 @@ class GivenFile(BaseModel):
 
     path: str = Field(description="Relative to the workspace.")
     content: str = ""
-    mode: str = Field("0644", description="Octal permission bits.")
+    mode: str = Field(default="0644", description="Octal permission bits.")
     delete: bool = False
 
 
 class Limits(BaseModel):
     """What the new machine may use at most; its project's limits hold as well."""
 
-    money: float | None = Field(None, gt=0, description="In units of the project's currency.")
-    tokens: int | None = Field(None, gt=0)
-    calls: int | None = Field(None, gt=0)
+    money: float | None = Field(default=None, gt=0, description="In units of the project's currency.")
+    tokens: int | None = Field(default=None, gt=0)
+    calls: int | None = Field(default=None, gt=0)
 
     def asked(self) -> dict[str, int]:
         """As the API takes them."""
@@ -39,12 +39,12 @@ class Limits(BaseModel):
 class Start(BaseModel):
     """How a new machine starts."""
 
-    model: str = Field("", description="Another model than the type's own.")
+    model: str = Field(default="", description="Another model than the type's own.")
     files: list[GivenFile] = []
     limits: Limits = Limits()
-    wall_seconds: int | None = Field(None, description="End it after so long.")
+    wall_seconds: int | None = Field(default=None, description="End it after so long.")
     network: Literal["", "sealed", "hub", "open"] = Field(
-        "", description="A stricter one than the type's own."
+        default="", description="A stricter one than the type's own."
     )
 
     def asked(self) -> dict[str, Any]:

@@ -16,8 +16,12 @@ from projects.permissions import acting, require, require_administration
 class ProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
-        fields = ["id", "slug", "name", "currency", "greediness", "hub", "created_at"]
-        read_only_fields = ["id", "currency", "greediness", "hub", "created_at"]
+        fields = ["id", "slug", "name", "currency", "greediness", "hub", "machine_role", "created_at"]
+        read_only_fields = ["id", "currency", "greediness", "hub", "machine_role", "created_at"]
+
+
+class ProjectsSerializer(serializers.Serializer[Any]):
+    results = ProjectSerializer(many=True)
 
 
 class NewProjectSerializer(serializers.Serializer[Any]):
@@ -38,7 +42,7 @@ class HubSerializer(serializers.Serializer[Any]):
 class Projects(APIView):
     """The projects that you may see."""
 
-    @extend_schema(responses=ProjectSerializer(many=True), tags=["projects"], operation_id="projects_list")
+    @extend_schema(responses=ProjectsSerializer, tags=["projects"], operation_id="projects_list")
     def get(self, request: Request) -> Response:
         visible = Project.objects.permitted(request.user, "view_project")
         return Response({"results": ProjectSerializer(visible, many=True).data})

@@ -11,9 +11,7 @@ from projects.models.token import ApiToken
 class JwtFamilyQuerySet(models.QuerySet["JwtFamily"]):
     def alive(self) -> "JwtFamilyQuerySet":
         """Neither expired nor revoked, of API tokens that are alive."""
-        return self.filter(
-            expires_at__gt=timezone.now(), revoked_at=None, token__in=ApiToken.objects.alive()
-        )
+        return self.filter(expires_at__gt=timezone.now(), revoked_at=None, token__in=ApiToken.objects.alive())
 
 
 class JwtFamily(models.Model):

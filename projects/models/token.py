@@ -51,6 +51,13 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     @property
+    def state(self) -> str:
+        """alive, expired or revoked."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and self.expires_at <= timezone.now() else "alive"
+
+    @property
     def bounds(self) -> Bounds:
         return Bounds(frozenset(self.scopes), self.project_id, self.expires_at, self.pk)
 

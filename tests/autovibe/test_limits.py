@@ -29,7 +29,13 @@ class Request:
     """One request to `count`, behind the limits."""
 
     def __init__(self, path: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": list(headers)}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "headers": list(headers),
+        }
         self.client = ApplicationCommunicator(limits.bodies(count), scope)
 
     async def send(self, size: int, *, more: bool = False) -> None:
@@ -77,7 +83,12 @@ class TestSize:
 
     @pytest.mark.parametrize(
         "path",
-        ["/machines/new/", "/api/v1/machines/", "/checkpoints/m1.c2/branch/", "/api/v1/checkpoints/m1.c2/branch/"],
+        [
+            "/machines/new/",
+            "/api/v1/machines/",
+            "/checkpoints/m1.c2/branch/",
+            "/api/v1/checkpoints/m1.c2/branch/",
+        ],
     )
     async def test_where_files_are_sent_it_may_be_more(self, path: str) -> None:
         request = Request(path)

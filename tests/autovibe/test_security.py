@@ -1,6 +1,7 @@
 """What production is set to, as Django's and our own checks see it, and what browsers are told with every answer."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,17 @@ class TestHeaders:
         assert client.get("/sign-in/").headers["Location"] == "https://testserver/sign-in/"
         assert client.get("/sign-in/", secure=True).headers["Strict-Transport-Security"] == "max-age=60"
         assert "Location" not in client.get("/healthz").headers
+
+
+class TestTemplates:
+    """What the policy would block, and what would let an agent's text be code."""
+
+    @pytest.mark.parametrize(
+        "path", sorted((ROOT / "templates").rglob("*.html")), ids=lambda path: str(path.relative_to(ROOT))
+    )
+    def test_nothing_is_inline_and_everything_is_escaped(self, path: Path) -> None:
+        text = path.read_text()
+
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text)
+        assert not re.search(r"<script(?![^>]*\ssrc=)(?![^>]*type=.application/json)", text)
+        assert not re.search(r"\|\s*safe\b|autoescape\s+off", text)

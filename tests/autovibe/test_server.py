@@ -1,5 +1,6 @@
 """The web process's HTTP: clients that never come to the point are sent away, on real connections."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -46,19 +47,15 @@ def client(address: Any) -> Iterator[socket.socket]:
 def everything(client: socket.socket) -> bytes:
     """What comes until the server closes the connection."""
     said = b""
-    try:
+    with contextlib.suppress(ConnectionError):
         while piece := client.recv(65536):
             said += piece
-    except ConnectionError:
-        pass
     return said
 
 
 def send(client: socket.socket, said: bytes) -> None:
-    try:
+    with contextlib.suppress(ConnectionError):
         client.sendall(said)
-    except ConnectionError:
-        pass
 
 
 class TestTheHead:

@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -244,14 +243,3 @@ class TestCalibration:
         held = [said.consumed.low <= truth <= said.consumed.high for said, truth in forecasts(world, 100)]
 
         assert 0.7 <= sum(held) / len(held) <= 0.92
-
-    def test_a_month_of_hours_takes_less_than_a_twentieth_of_a_second(self) -> None:
-        spent = World(weekend=0.2).spend(random.Random(1), 31)
-        now = spent[-1][0]
-        times = []
-        for _ in range(5):
-            started = time.process_time()
-            ahead(spent, now, now + 30 * DAY)
-            times.append(time.process_time() - started)
-
-        assert min(times) < 0.05

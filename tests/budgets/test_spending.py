@@ -226,5 +226,10 @@ class TestCsv:
 
         assert read(project)[0]["for"] == "'=HYPERLINK(1)"
 
+    def test_so_is_a_member(self, project: Project) -> None:
+        enter(entry(project, NOW - DAY, member_id=User.objects.create_user("@SUM").pk))
+
+        assert read(project)[0]["member"] == "'@SUM"
+
     def test_an_empty_ledger_has_its_headings(self, project: Project) -> None:
         assert read(project) == []

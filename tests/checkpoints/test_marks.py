@@ -47,7 +47,8 @@ class TestMark:
 
         event = Event.objects.get(kind="checkpoint.marked")
         assert (event.actor, event.subject) == ("alice", checkpoint.subject)
-        assert event.data == {"handle": checkpoint.handle, "pinned": True, "name": "x"}
+        before = {"pinned": False, "name": ""}
+        assert event.data == {"handle": checkpoint.handle, "before": before, "pinned": True, "name": "x"}
 
 
 class TestName:

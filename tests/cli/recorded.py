@@ -36,6 +36,7 @@ class Recorded:
     port: int = 0
     asked: list[Asked] = field(default_factory=list)
     answers: dict[str, list[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(list))
+    otherwise: Any = None  # the answer to everything else
     _server: ThreadingHTTPServer | None = None
 
     @property
@@ -67,6 +68,8 @@ class Recorded:
 
     def take(self, request: str) -> tuple[int, Any]:
         given = self.answers.get(request)
+        if not given and self.otherwise is not None:
+            return 200, self.otherwise
         if not given:
             return 404, {"detail": f"Nothing is recorded for {request}.", "request_id": "req-0"}
         return given.pop(0) if len(given) > 1 else given[0]

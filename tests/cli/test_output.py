@@ -3,12 +3,21 @@
 import json
 import os
 import pty
+import re
+import shlex
 import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.recorded import PROGRAM, ROOT, Recorded, budget, machine, operation, page
+
+sys.path.insert(0, str(ROOT / "cli"))
+from autovibe_cli import completion
+from autovibe_cli.__main__ import build
 
 CHECKPOINT = {
     "id": "0e0b0f0a-0000-4000-8000-000000000001",
@@ -206,22 +215,65 @@ class TestCompletion:
     def test_bash_offers_what_can_follow(
         self, cli: Cli, env: dict[str, str], typed: str, offered: list[str]
     ) -> None:
-        words = typed.split(" ")
-        ask = f"COMP_WORDS=({' '.join(words[:-1])} '{words[-1]}'); COMP_CWORD={len(words) - 1}; _autovibe; "
-        script = cli("completion", "bash").stdout + ask + 'printf "%s\\n" "${COMPREPLY[@]}"'
-        done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
-        assert set(offered) <= set(done.stdout.split())
+        assert set(offered) <= offered_by_bash(cli, env, typed)
+
+    def test_names_come_from_the_server(self, server: Recorded, cli: Cli, env: dict[str, str]) -> None:
+        server.answer("GET machines/", {"results": [machine(), machine(handle="m9")]})
+        server.answer("GET checkpoints/", {"results": [CHECKPOINT]})
+        server.answer("GET projects/", {"results": [{"slug": "demo", "name": "Demo"}]})
+        assert offered_by_bash(cli, env, "autovibe pause m") == {"m12", "m9"}
+        assert offered_by_bash(cli, env, "autovibe rollback m12 m12.") == {"m12.c3"}
+        assert server.asked[-1].query["machine"] == "m12"
+        assert offered_by_bash(cli, env, "autovibe spawn --project ") == {"demo"}
+
+    def test_a_server_that_is_away_offers_nothing_and_says_nothing(
+        self, server: Recorded, cli: Cli, env: dict[str, str]
+    ) -> None:
+        server.stop()
+        done = cli("__complete", "pause", "m")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_fish_and_zsh_are_told_what_it_is(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/", {"results": [machine()]})
+        assert cli("__complete", "pause", "").stdout == "m12\trunning: Write a fizzbuzz\n"
+        assert "show\teverything about a machine\n" in cli("__complete", "machine", "s").stdout
 
 
 class TestPage:
-    def test_docs_name_every_command(self, cli: Cli) -> None:
+    def test_docs_name_every_command(self) -> None:
         page = (ROOT / "docs" / "cli.md").read_text()
-        listed = [
-            line.split() for line in cli("completion", "bash").stdout.splitlines() if '"*) words=' in line
-        ]
-        commands = {" ".join(words).split('"')[1].strip() for words in listed}
-        assert len(commands) > 20
-        assert [command for command in sorted(commands) if f"`{command}" not in page] == []
+        assert [command for command, _ in all_commands() if f"`{command}" not in page] == []
+
+    def test_every_command_helps_with_examples_that_it_understands(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "notes.md").touch()
+        monkeypatch.chdir(tmp_path)
+        parser = build("autovibe")
+        for command, own in all_commands():
+            examples = (
+                [line[len("  autovibe ") :] for line in own.epilog.splitlines()[1:]] if own.epilog else []
+            )
+            assert examples, command
+            for example in examples:
+                typed = shlex.split(re.split(r" [<>|] ", example)[0])
+                assert "run" in parser.parse_args(typed), example
+
+
+def all_commands() -> list[tuple[str, ArgumentParser]]:
+    found = list(completion.commands(build("autovibe")))
+    assert len(found) > 60
+    return found
+
+
+def offered_by_bash(cli: Cli, env: dict[str, str], typed: str) -> set[str]:
+    """What bash offers once the words were typed and tab was pressed."""
+    _, *words = typed.split(" ")
+    quoted = " ".join(f"'{word}'" for word in [str(PROGRAM), *words])
+    ask = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _autovibe; "
+    script = cli("completion", "bash").stdout + ask + 'printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
 
 
 def on_terminal(arguments: tuple[str, ...], env: dict[str, str], typed: str = "") -> str:

@@ -57,22 +57,39 @@ class TestSignIn:
 
 class TestTheReference:
     def test_it_tells_every_route_once(self) -> None:
-        routes = [route for tag in reference.routes("").values() for route in tag]
+        routes = [route for tag in reference.read("").routes.values() for route in tag]
 
         assert {"machines_spawn", "checkpoints_branch", "machines_log"} <= {route.id for route in routes}
         assert len({route.id for route in routes}) == len(routes)
 
     def test_a_route_has_parameters_and_a_command(self) -> None:
-        (spawn,) = [route for route in reference.routes("")["machines"] if route.id == "machines_spawn"]
+        (spawn,) = [route for route in reference.read("").routes["machines"] if route.id == "machines_spawn"]
 
         assert {"Idempotency-Key", "project", "prompt"} <= {parameter.name for parameter in spawn.parameters}
         assert spawn.curl.startswith("curl -X POST -H 'Authorization: Bearer")
         assert '"project": "demo"' in spawn.curl
 
     def test_the_page_shows_this_servers_address(self, browser: Browser) -> None:
-        page = browser("alice").get("/api/").content.decode()
+        page = browser("alice").get("/api/reference/machines/").content.decode()
 
         assert "http://testserver/api/v1/machines/" in page
+
+    def test_every_tag_has_a_page_that_the_first_page_leads_to(self, browser: Browser) -> None:
+        first = browser("alice").get("/api/").content.decode()
+
+        for tag, routes in reference.read("http://testserver").routes.items():
+            assert f'href="/api/reference/{tag}/#{routes[0].id}"' in first
+            page = browser("alice").get(f"/api/reference/{tag}/").content.decode()
+            assert all(f'id="{route.id}"' in page for route in routes)
+
+    def test_what_is_inside_of_an_answer_is_told_with_the_way_to_it(self) -> None:
+        (listed,) = [route for route in reference.read("").routes["machines"] if route.id == "machines_list"]
+
+        assert "results[].handle" in {field.name for field in listed.answers[0].fields}
+        assert "429" in {problem.status for problem in listed.problems}
+
+    def test_a_tag_that_there_is_not(self, browser: Browser) -> None:
+        assert browser("alice").get("/api/reference/nothing/").status_code == 404
 
 
 class TestPagesThatSayNo:

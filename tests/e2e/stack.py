@@ -178,6 +178,7 @@ def _stack(home: Path, database: str, web_port: int, node_port: int, settings: d
             "AUTOVIBE_GATEWAY_URL": url,
             "AUTOVIBE_ADMIN_PASSWORD": PASSWORD,
             "DEBUG": "1",
+            "API_RATE": "0",  # tests look more often than anybody else would
             "PYTHONUNBUFFERED": "1",
             "CHECKPOINT_PROOFS_AT_ONCE": "0",  # tests count guests
             **settings,
@@ -185,7 +186,7 @@ def _stack(home: Path, database: str, web_port: int, node_port: int, settings: d
         commands={
             "node": [python, "manage.py", "node", "--state", str(home / "node"), "--port", str(node_port),
                      "--token", f"autovibe@pve!local={NODE_SECRET}"],
-            "web": [python, "-m", "uvicorn", "autovibe.asgi:application", "--port", str(web_port), "--no-access-log"],
+            "web": [python, "-m", "autovibe.server", "--port", str(web_port)],
             "worker": [python, "manage.py", "qcluster"],
             "hub": [python, "manage.py", "hub"],
         },

@@ -12,8 +12,19 @@ PROMPT = "Write a fizzbuzz with tests and make them pass"
 SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "0.3"}
 
 
-@pytest.mark.parametrize("part", ["worker", "hub", "node", "web"])
-@pytest.mark.parametrize("moment", ["spawning", "checkpointing"])
+@pytest.mark.parametrize(
+    ("part", "moment"),
+    [
+        ("worker", "checkpointing"),
+        ("hub", "spawning"),
+        pytest.param("worker", "spawning", marks=pytest.mark.whole),
+        pytest.param("hub", "checkpointing", marks=pytest.mark.whole),
+        ("node", "checkpointing"),
+        pytest.param("node", "spawning", marks=pytest.mark.whole),
+        ("web", "spawning"),
+        pytest.param("web", "checkpointing", marks=pytest.mark.whole),
+    ],
+)
 def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: str, moment: str) -> None:
     handles = [stack.spawn(PROMPT) for _ in range(3)]
     eventually(lambda: _has_come(stack, handles, moment), what=f"a machine to be {moment}")

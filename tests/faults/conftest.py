@@ -103,8 +103,11 @@ class Scene:
 
     # --- carrying ---
 
-    def carry(self, death: Death | None = None) -> None:
-        """Until nothing is under way any more. The first worker that comes to the deadly request dies there."""
+    def carry(self, death: Death | None = None) -> bool:
+        """Until nothing is under way any more. The first worker that comes to the deadly request dies there.
+
+        False where none came to it.
+        """
         deadline = time.monotonic() + SECONDS
         rounds = 0
         while operation := Operation.objects.active().order_by("created_at").first():
@@ -114,6 +117,7 @@ class Scene:
                 self.clear()  # the node, or the quorum, is back
             if self._round(death) is False:
                 death = None
+        return death is None
 
     def tidy(self) -> None:
         """A minute passes, and the hub sees to what could not be destroyed or switched off."""

@@ -23,13 +23,18 @@ class Death:
 
     moment: str
     request: str  # pattern of "METHOD path"
+    spared: int = 0  # so many of them pass first
 
     def arm(self) -> None:
         send = requests.Session.send
+        left = self.spared
 
         def deadly(session: requests.Session, prepared: requests.PreparedRequest, **options: Any) -> Any:
+            nonlocal left
             path = urlsplit(prepared.url or "").path.removeprefix("/api2/json")
-            if not fnmatch.fnmatchcase(f"{prepared.method} {path}", self.request):
+            meant = fnmatch.fnmatchcase(f"{prepared.method} {path}", self.request)
+            left -= meant
+            if not meant or left >= 0:
                 return send(session, prepared, **options)
             if self.moment == "after":
                 with contextlib.suppress(requests.RequestException):

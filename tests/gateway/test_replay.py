@@ -315,8 +315,6 @@ class TestSpawn:
         made = actions.replay(run, by=by)
         assert actions.replay(made, by=by).replays == run
 
-    def test_the_same_key_gives_the_same_machine(self, run, by):
-        assert actions.replay(run, by=by, key="k") == actions.replay(run, by=by, key="k")
 
     def test_it_needs_no_money(self, run, by):
         spent = sum(LedgerEntry.objects.values_list("micros", flat=True))

@@ -7,6 +7,7 @@ import pytest
 from events.models import Event
 from gateway.models import Call
 from machines import actions
+from machines.actions.message import WAITING_MAX
 from machines.models import Machine, Message
 from machines.reports import report
 from machines.states import VERBS, State
@@ -68,13 +69,11 @@ class TestSaying:
         event = Event.objects.get(kind="machine.message")
         assert (event.actor, len(event.data["text"])) == ("alice", 200)
 
-    def test_so_many_wait_and_no_more(self, machine, alice, monkeypatch):
-        monkeypatch.setattr("machines.actions.message.WAITING_MAX", 2)
-        for text in ("one", "two"):
-            actions.message(machine, text, by=alice)
+    def test_so_many_wait_and_no_more(self, machine, alice):
+        Message.objects.bulk_create(Message(machine=machine, text="Go.") for _ in range(WAITING_MAX))
 
-        with pytest.raises(Conflict, match="2 messages wait"):
-            actions.message(machine, "three", by=alice)
+        with pytest.raises(Conflict, match=f"{WAITING_MAX} messages wait"):
+            actions.message(machine, "One more.", by=alice)
 
 
 class TestTheEndOfATurn:
@@ -83,7 +82,7 @@ class TestTheEndOfATurn:
         report(machine, {"run": run, "ended": {"exit_code": 0}})
 
         machine.refresh_from_db()
-        assert machine.state == State.RESUMING
+        assert machine.state == State.PAUSING
         assert Operation.objects.filter(verb__in={"message", "terminate"}).get().verb == "message"
         assert machine.present.why == "The end of a turn, before what was said"
 
@@ -114,7 +113,7 @@ class TestNow:
 
         machine.refresh_from_db()
         operation = Operation.objects.get(verb="message")
-        assert (machine.state, machine.present.why) == (State.RESUMING, "Before what alice said")
+        assert (machine.state, machine.present.why) == (State.PAUSING, "Before what alice said")
         assert operation.arguments["checkpoint"] == str(machine.present_id)
         assert operation.requested_by == alice
 
