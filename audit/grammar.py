@@ -99,4 +99,6 @@ def moment(text: str) -> datetime | None:
         return None
     if isinstance(at, date) and not isinstance(at, datetime):
         at = datetime.combine(at, time())
-    return at if at is None or timezone.is_aware(at) else at.replace(tzinfo=UTC)
+    if at is None or not 1970 <= at.year < 9000:  # elsewhere, time zones lead out of the calendar
+        return None
+    return at if timezone.is_aware(at) else at.replace(tzinfo=UTC)

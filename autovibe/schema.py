@@ -41,6 +41,10 @@ class Schema(AutoSchema):
             _say_when_empty(field)
         return super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
 
+    def get_operation_id(self) -> str:
+        """Of a POST that is not named otherwise: what its address ends with, such as machines_pause."""
+        return str(super().get_operation_id()).removesuffix("_create")
+
     def get_summary(self) -> str | None:
         given: str | None = super().get_summary()
         return given or re.split(r"(?<=[.:;?])\s", self.get_description().strip(), maxsplit=1)[0].rstrip(

@@ -17,6 +17,7 @@ SENTENCES = {
     "machine.paused": "Paused",
     "machine.resuming": "Asked to resume",
     "machine.message": "Was told: {text}",
+    "receipt.issued": "A receipt was issued",
     "machine.message_delivered": "Its agent heard what {author} said",
     "machine.restoring": "Asked to return to {target}",
     "machine.stopping": "Its end began",

@@ -8,6 +8,8 @@ from typing import ParamSpec, TypeVar
 from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from events import context
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -20,12 +22,17 @@ _opened: set[BaseDatabaseWrapper] = set()
 
 
 async def run(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `function` in a thread. Once begun it is finished, whatever becomes of the caller."""
+    """Call `function` in a thread, for the same caller. Once begun it is finished, whatever becomes of that one."""
     global _threads
     if _threads is None:
         _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway")
-    work = asyncio.get_running_loop().run_in_executor(_threads, lambda: _call(function, *args, **kwargs))
-    return await asyncio.shield(work)
+    source = context.current()
+
+    def call() -> R:
+        with context.calling(source):
+            return _call(function, *args, **kwargs)
+
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(_threads, call))
 
 
 async def run_if_long(content: bytes, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -72,6 +72,7 @@ class LedgerEntry(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name_plural = "ledger entries"
 
     def __str__(self) -> str:
         return self.key

@@ -70,7 +70,9 @@ class Log:
         if self._session.out.as_json:
             self._session.out.record(line=line)
         else:
-            self._session.out.line(line["text"], {"sys": "dim", "err": "yellow", "say": "cyan"}.get(line["stream"], ""))
+            self._session.out.line(
+                line["text"], {"sys": "dim", "err": "yellow", "say": "cyan"}.get(line["stream"], "")
+            )
 
 
 class _Watch:

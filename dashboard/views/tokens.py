@@ -1,9 +1,8 @@
 """One's API tokens: made, renewed, ended. Keys are shown by the answer that makes them, and never again."""
 
-from collections.abc import Callable
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -11,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from dashboard import tokens as page_of
-from dashboard.pages import PageRequest, View, page, show
+from dashboard.pages import PageRequest, page, show
 from projects import actions as projects
 from projects import tokens
 from projects.errors import Refusal
@@ -20,18 +19,15 @@ from projects.models import ApiToken
 PAGE = "dashboard/tokens.html"
 GRACE_MINUTES = 60
 
-# Asks for the password again where signing in is a while ago: keys outlive sessions.
-confirmed: Callable[[View], View] = reauthentication_required(app="allauth.account", allow_get=True)
-
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @page
-@confirmed
 def index(request: PageRequest) -> HttpResponse:
     """GET lists them, POST makes one; this answer is the only one that shows the key, so nothing is redirected."""
     if request.method != "POST":
         return _page(request)
+    _confirm(request)
     form = page_of.TokenForm(request.POST)
     if not form.is_valid():
         return _page(request, {"form": form}, status=422)
@@ -49,13 +45,13 @@ def index(request: PageRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @page
-@confirmed
 def rotate(request: PageRequest, number: int) -> HttpResponse:
     """GET asks when the old key should die, POST shows the new one."""
     token = tokens.find(number, by=request.user)
     if request.method != "POST":
         context = {"token": token, "rotating": True, "grace_minutes": GRACE_MINUTES}
         return show(request, "dashboard/token.html", "card", context)
+    _confirm(request)
     grace = GRACE_MINUTES if request.POST.get("grace") else 0
     try:
         made, key = tokens.rotate(token, grace_minutes=grace, by=request.user)
@@ -74,6 +70,11 @@ def revoke(request: PageRequest, number: int) -> HttpResponse:
     tokens.revoke(token, by=request.user)
     messages.success(request, f"{token.name} has ended: whoever calls with its key is refused.")
     return redirect("dashboard:tokens")
+
+
+def _confirm(request: PageRequest) -> None:
+    """Ask for the password again where signing in is a while ago: keys outlive sessions. The POST goes on then."""
+    reauthentication.raise_if_reauthentication_required(request, app="")
 
 
 def _made(request: PageRequest, made: ApiToken, key: str) -> HttpResponse:

@@ -152,6 +152,14 @@ class TestIsItStillYou:
         assert right["Location"] == "/account/app/"
         assert browser.get("/account/app/").status_code == 200
 
+    def test_a_stranger_does_not_keep_one_from_it(self, browser: Client) -> None:
+        for _ in range(11):
+            sign_in(Client(), password="wrong")
+
+        answer = later(browser).post("/account/confirm/", {"password": PASSWORD, "next": "/account/app/"})
+
+        assert answer["Location"] == "/account/app/"
+
     def test_a_stolen_session_cannot_guess_for_ever(self, signed_in: Sign) -> None:
         thief = later(signed_in())
         answers = [thief.post("/account/confirm/", {"password": "wrong"}).status_code for _ in range(12)]

@@ -151,7 +151,7 @@ class TestMainJob:
             waited = await call(client, "wait", machine=made["handle"], seconds=90)
             assert waited["machine"]["state"] == "paused"
             said = await call(client, "message", machine=made["handle"], text="Now make it buzz at 7")
-            assert (said["state"], "resumed" in said["told"]) == ("pending", True)
+            assert (said["state"], "goes on" in said["told"]) == ("pending", True)
 
             script = await call(client, "spawn", project="demo", type="shell", prompt="sleep 600")
             stack.await_state(script["handle"], "running")

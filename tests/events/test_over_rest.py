@@ -141,6 +141,7 @@ class TestSearching:
         [
             ({"q": "colour:red"}, "There is no field “colour”"),
             ({"since": "yesterday"}, "“yesterday” is no time"),
+            ({"until": "0001-01-01"}, "“0001-01-01” is no time"),
             ({"interface": "phone"}, "There is no interface “phone”"),
             ({"q": "kind:"}, "lacks what it should be"),
         ],

@@ -15,6 +15,7 @@ from events import context
 from events.context import Interface, Source
 from events.models import Event
 from events.scrub import TEXT_MAX
+from gateway import database
 from operations import actions, engine
 from operations.engine import Plan
 from operations.models import Operation
@@ -144,6 +145,12 @@ class TestRequests:
 
         assert inside == HERE
         assert seen[0].request_id == ""
+
+    async def test_so_do_the_threads_of_the_gateway(self):
+        with context.calling(HERE):
+            assert await database.run(context.current) == HERE
+        assert await database.run(context.current) != HERE
+        await database.close()
 
 
 async def asked(path: str, forwarded: str = "", number: int = 0) -> Source:
