@@ -67,4 +67,5 @@ class Check(APIView):
     )
     def post(self, request: Request) -> Response:
         asked = diagnoses.ask(acting(request.user).get_username())
-        return Response(DiagnosisSerializer(asked).data, status=202)
+        headers = {"Location": "/api/v1/proxmox/", "Retry-After": "1"}  # no operation: it is asked for there
+        return Response(DiagnosisSerializer(asked).data, status=202, headers=headers)

@@ -2,8 +2,8 @@
 
 A running machine's disk is in its leases (`machines.limits.compute`). Here is what nobody leases: the disks of
 machines that have ended, and what is kept of checkpoints, contents and backups. An hour is entered once it is over,
-and once, by its key; hours that no hub was there for are made up for, as far as `BACK` reaches, with what is left of what was there
-then. Nothing is deleted because a limit is used up: the owner is told, and what a prune would free.
+and once, by its key; hours that no hub was there for are made up for, as far as `BACK` reaches, with what is left of
+what was there then. Nothing is deleted because a limit is used up: the owner is told, and what a prune would free.
 """
 
 from collections.abc import Callable, Iterator

@@ -58,7 +58,7 @@ def get(transactional_db: None, settings: Settings) -> Iterator[Get]:
 
 
 class TestHandle:
-    @pytest.mark.parametrize("accept", ["application/json", "text/html"])
+    @pytest.mark.parametrize("accept", ["application/json", "text/html,*/*;q=0.8"])
     def test_what_nobody_expected_is_a_problem_whose_id_is_in_the_log(
         self, get: Get, caplog: pytest.LogCaptureFixture, accept: str
     ) -> None:
@@ -73,7 +73,7 @@ class TestHandle:
         assert logged.exc_info
         assert logged.exc_info[0] is KeyError
 
-    @pytest.mark.parametrize("accept", ["application/json", "text/html"])
+    @pytest.mark.parametrize("accept", ["application/json", "text/html,*/*;q=0.8"])
     def test_a_database_that_is_away_is_worth_another_try(self, get: Get, accept: str) -> None:
         response = get("/api/v1/hung-up-on/", HTTP_ACCEPT=accept)
         assert (response.status_code, response["Content-Type"]) == (503, "application/problem+json")
