@@ -11,12 +11,13 @@ from events import actions as events
 from projects.models import User
 
 CONNECT = "connect"
+VERIFIED = (True, "true")  # some providers say it in words; "false" is one as well
 
 
 def refusal(login: SocialLogin) -> str:
     """Why the company's person may not come in, or connect; empty if they may."""
     told = claims(login.account.extra_data)
-    if sentence := _of_domain(str(told.get("email", "")), bool(told.get("email_verified"))):
+    if sentence := _of_domain(str(told.get("email", "")), told.get("email_verified") in VERIFIED):
         return sentence
     if login.is_existing or login.state.get("process") == CONNECT:
         return ""

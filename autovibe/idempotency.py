@@ -55,6 +55,8 @@ def once(handler: Handler) -> Handler:
         if not key or not request.user.is_authenticated:
             return handler(view, request, *args, **kwargs)
         _check(view, key)
+        # On its own, so that nobody waits for these rows until the handler is through.
+        KeptAnswer.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
         with transaction.atomic():
             kept = _claim(request, key)
             if kept.status:
@@ -77,7 +79,6 @@ def _claim(request: Request, key: str) -> KeptAnswer:
     """The row of this key, locked: new and ours, or with the answer that was given. Raises `UnderWay`, `OtherBody`."""
     digest = _digest(caller.name_of(request), request.get_full_path(), key)
     body = hashlib.sha256(request.body).hexdigest()
-    KeptAnswer.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
     try:
         _insert(digest, body)
     except OperationalError as error:

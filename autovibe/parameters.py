@@ -1,6 +1,7 @@
-"""Query parameters that nobody documented are refused: a filter with a typing error must not answer everything."""
+"""Query parameters are those that are documented: a filter with a typing error must not answer everything."""
 
 from functools import cache
+from typing import NamedTuple
 
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiParameter
@@ -12,30 +13,43 @@ from rest_framework.views import APIView
 from projects.errors import Invalid
 
 
+class Parameters(NamedTuple):
+    """Of a method of a view, by name."""
+
+    known: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+
+
 def check(view: APIView, request: Request) -> None:
-    """Raises `Invalid`, naming those that there are."""
-    if not request.query_params or request.method is None or view.schema is None:
+    """Raises `Invalid`, naming those that there are, or that are missing."""
+    if request.method is None or view.schema is None:
         return
-    there_are = known(type(view), request.method)  # type: ignore[arg-type]  # classes can be hashed
-    if unknown := sorted(set(request.query_params) - there_are):
-        there = f"There are {', '.join(sorted(there_are))}." if there_are else "It takes none."
+    known, required = described(type(view), request.method)  # type: ignore[arg-type]  # classes can be hashed
+    if unknown := sorted(set(request.query_params) - known):
+        there = f"There are {', '.join(sorted(known))}." if known else "It takes none."
         raise Invalid(f"There is no parameter {', '.join(map(repr, unknown))} here. {there}")
+    if missing := sorted(name for name in required if not request.query_params.get(name)):
+        raise Invalid(f"This needs the parameter {', '.join(map(repr, missing))}.")
 
 
 @cache
-def known(view: type[APIView], method: str) -> frozenset[str]:
+def described(view: type[APIView], method: str) -> Parameters:
     """What the OpenAPI description names for this method of the view."""
     shown = "GET" if method in ("HEAD", "OPTIONS") else method
     if not hasattr(view, shown.lower()):
-        return frozenset()
+        return Parameters()
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # it alone holds the view's description
     made = generator.create_view(view.as_view(), shown)  # type: ignore[no-untyped-call]
     made.schema.method = shown
-    names = {name for one in made.schema.get_override_parameters() for name in _names(one)}
+    asked = made.schema.get_override_parameters()
+    names = {name for one in asked for name in _names(one)}
     paginator = getattr(made, "paginator", None)
     if shown == "GET" and isinstance(paginator, CursorPagination):
         names |= {paginator.cursor_query_param, str(paginator.page_size_query_param)}
-    return frozenset(names)
+    required = {
+        one.name for one in asked if isinstance(one, OpenApiParameter) and one.required and one.name in names
+    }
+    return Parameters(frozenset(names), frozenset(required))
 
 
 def _names(one: OpenApiParameter | type[Serializer[object]]) -> set[str]:

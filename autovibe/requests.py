@@ -1,6 +1,7 @@
 """What every request gets first: an id, for its answer and for every problem, and a look at its address.
 
-A proxy's own id is kept. Both are known to the events that the request leads to (`events.context`).
+The id that a proxy of ours gave is kept; a client's own is not, or it could put its acts under another's. Address and
+id are known to the events that the request leads to (`events.context`).
 """
 
 import re
@@ -41,8 +42,7 @@ class RequestIdMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-Id", "")
-        request.request_id = given if ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        request.request_id = _given(request) or uuid.uuid4().hex  # type: ignore[attr-defined]
         with context.calling(_source(request)):
             response = _refuse(request) if _holds_nul(request) else self._get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
@@ -83,6 +83,12 @@ def _client(scope: Scope) -> tuple[str, int] | None:
 
 def _interface(path: str) -> str:
     return next((name for prefix, name in INTERFACES.items() if path.startswith(prefix)), Interface.PAGE)
+
+
+def _given(request: HttpRequest) -> str:
+    """The id that one of our `TRUSTED_PROXIES` has given it."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if settings.TRUSTED_PROXIES and ACCEPTABLE.fullmatch(given) else ""
 
 
 def _source(request: HttpRequest) -> Source:

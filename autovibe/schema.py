@@ -62,7 +62,6 @@ TAGS = {
     "checkpoints": "States that can be looked into, gone back to, and branched from.",
     "operations": "Long work: what is under way, how far it is, and how it ended.",
     "calls": "The calls of models that machines made, and what was said in them.",
-    "receipts": "Signed records of what a machine did, to be verified anywhere.",
     "budgets": "Limits: what they allow, what is held and spent under them.",
     "resources": "What was used, by project, machine, model and day.",
     "requests": "Asking for more of a budget, and answering.",

@@ -188,6 +188,7 @@ ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_FORMS = {"login": "accounts.forms.LoginForm"}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+ACCOUNT_USERNAME_BLACKLIST = ["system", "nobody"]  # who the log of events says did what no person did
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "autovibe: "
@@ -279,7 +280,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["autovibe.parsing.Json"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "URL_FORMAT_OVERRIDE": None,  # `Accept` says it
     "DEFAULT_SCHEMA_CLASS": "autovibe.schema.Schema",
@@ -288,7 +289,8 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "autovibe.problems.handle",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-API_RATE = max(0, int(number("API_RATE", default=1200)))  # calls a minute of one token, or one address; 0: any
+# Calls a minute of one token, or of one address without a token; 0: any number.
+API_RATE = max(0, int(number("API_RATE", default=1200)))
 SPECTACULAR_SETTINGS = {
     "TITLE": "autovibe",
     "DESCRIPTION": "Run AI coding agents in machines, under budgets, with a checkpoint around every model call.",

@@ -135,7 +135,6 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
     projects = list(Project.objects.permitted(user, "view_project"))
     counts = dict(machines.values_list("state").annotate(Count("pk")).order_by())
     waiting = list(needs.attention(machines).select_related("project", "guest")[: NEEDS_SHOWN + 1])
-    needing = needs.count(user)
     listed = asked.apply(machines).with_spending().select_related("project").order_by("-number")
     page = Paginator(listed, ROWS_PER_PAGE).get_page(asked.page)
     return {
@@ -150,8 +149,7 @@ def view(user: User, asked: Filter) -> dict[str, Any]:
         "requests": _asked(user),
         "transfers": list(needs.transfers(user)[:NEEDS_SHOWN]),
         "more_waiting": len(waiting) > NEEDS_SHOWN,
-        "waiting_count": needing,
-        "needing": needing,  # the frame would count them again
+        "needing": needs.count(user),  # which the frame shows, too
         "purses": _purses(projects),
         "page": page,
         "rows": _rows(page),

@@ -94,8 +94,7 @@ def view(user: User, query: Mapping[str, str], slug: str = "") -> dict[str, Any]
     asked = grammar.parse(query.get("q", ""))
     terms = [*asked.terms, *([Term("project", slug)] if slug else [])]
     found, missing = search.find(sight, terms)
-    before = query.get("before", "")
-    older_than = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    older_than = _number(query.get("before", ""))
     page = list((found.filter(pk__lt=older_than) if older_than else found)[: ROWS + 1])
     return {
         "slug": slug,
@@ -112,6 +111,10 @@ def view(user: User, query: Mapping[str, str], slug: str = "") -> dict[str, Any]
         "intact": checks.INTACT,
         "signed": Head.objects.last(),
     }
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _audits(sight: Sight, slug: str) -> bool:
@@ -140,23 +143,16 @@ def _things(subjects: Iterable[str], sight: Sight) -> dict[str, Thing]:
             by_kind.setdefault(kind, set()).add(known)
     machines = spending.handles(by_kind.get("machine", ()))
     kept = Checkpoint.objects.filter(pk__in=by_kind.get("checkpoint", ())).values_list("pk", "handle")
+    slugs = {key: sight.projects[key] for key in by_kind.get("project", ()) if key in sight.projects}
     return {
-        **{
-            f"machine:{key}": Thing(name, reverse("dashboard:machine", args=[name]))
-            for key, name in machines.items()
-        },
-        **{
-            f"checkpoint:{key}": Thing(name, reverse("dashboard:checkpoint", args=[name]))
-            for key, name in kept
-        },
-        **{
-            f"project:{key}": Thing(
-                sight.projects[key], reverse("dashboard:tree", args=[sight.projects[key]])
-            )
-            for key in by_kind.get("project", ())
-            if key in sight.projects
-        },
+        **{f"machine:{key}": _at("machine", name) for key, name in machines.items()},
+        **{f"checkpoint:{key}": _at("checkpoint", name) for key, name in kept},
+        **{f"project:{key}": _at("tree", slug) for key, slug in slugs.items()},
     }
+
+
+def _at(route: str, name: str) -> Thing:
+    return Thing(name, reverse(f"dashboard:{route}", args=[name]))
 
 
 def _uuid(text: str) -> UUID | None:

@@ -12,6 +12,7 @@ SENTENCES = {
     "machine.requested": "Requested from {source}",
     "machine.cloning": "Cloning began",
     "machine.provisioning": "Cloned; its guest is being prepared",
+    "machine.identity": "Made a guest of its own: identity, keys, address, token",
     "machine.running": "Running",
     "machine.pausing": "Asked to pause",
     "machine.paused": "Paused",

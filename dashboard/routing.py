@@ -1,6 +1,7 @@
 """Where pages open their sockets."""
 
-from django.urls import path
+from channels.security.websocket import WebsocketDenier
+from django.urls import path, re_path
 
 from dashboard.console import Relay
 from dashboard.consumers import Doorbell
@@ -8,4 +9,5 @@ from dashboard.consumers import Doorbell
 websocket_urlpatterns = [
     path("ws/", Doorbell.as_asgi()),
     path("ws/machines/<str:handle>/console/", Relay.as_asgi()),
+    re_path("", WebsocketDenier.as_asgi()),  # Channels has an error, and a traceback, where nothing fits
 ]

@@ -78,9 +78,7 @@ urlpatterns = [
     path("p/<slug:slug>/members/remove/", members.remove, name="member_remove"),
     path("p/<slug:slug>/members/machines/", members.machines, name="member_machines"),
     path("p/<slug:slug>/members/invite/", members.invite, name="member_invite"),
-    path(
-        "p/<slug:slug>/members/invitations/<uuid:number>/revoke/", members.uninvite, name="member_uninvite"
-    ),
+    path("p/<slug:slug>/members/invitations/<uuid:number>/revoke/", members.uninvite, name="member_uninvite"),
     path("invitation/", invitation.shown, name="invitation_shown"),
     path("invitation/<str:code>/", invitation.opened, name="invitation"),
     path("settings/tokens/", tokens.index, name="tokens"),

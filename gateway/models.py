@@ -64,7 +64,7 @@ class Call(models.Model):
             models.Index(fields=["started_at"], name="call_by_time"),
             models.Index(
                 fields=["started_at"], condition=Q(state__in=["admitted", "streaming"]), name="call_open"
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -85,6 +85,7 @@ class RecordingPolicy(models.Model):
     days = models.PositiveSmallIntegerField()
 
     class Meta:
+        verbose_name_plural = "recording policies"
         constraints = [
             models.CheckConstraint(
                 condition=Q(mode__in=["off", "redacted", "full"]), name="recording_mode_is_known"

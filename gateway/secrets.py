@@ -7,9 +7,9 @@ from base64 import urlsafe_b64encode
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+from events.keys import derived
 
 
 class Unreadable(Exception):
@@ -47,12 +47,4 @@ def _fernet(purpose: str) -> MultiFernet:
 @lru_cache(maxsize=32)
 def _derived(purpose: str, keys: tuple[str, ...]) -> MultiFernet:
     """The first key seals, all of them open."""
-    return MultiFernet([Fernet(_key(purpose, key)) for key in keys])
-
-
-def _key(purpose: str, secret_key: str) -> bytes:
-    # No salt: SECRET_KEY is a long random string already (RFC 5869 §3.1), and every process must derive the same.
-    derived = HKDF(SHA256(), length=32, salt=None, info=f"autovibe {purpose}".encode()).derive(
-        secret_key.encode()
-    )
-    return urlsafe_b64encode(derived)
+    return MultiFernet([Fernet(urlsafe_b64encode(derived(purpose, key))) for key in keys])

@@ -1,10 +1,13 @@
 """Machines as principals: what one asks of the API or of MCP is asked by a user of its own."""
 
+from django.db import transaction
+
 from machines.models import Machine
 from projects import actions as projects
 from projects.models import User
 
 
+@transaction.atomic
 def principal_of(machine: Machine) -> User:
     """The user a machine acts as: in its project's group of machines, and nowhere else."""
     user, made = User.objects.get_or_create(

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from guardian.shortcuts import assign_perm, get_users_with_perms, remove_perm
 
 from events import actions as events
-from projects.errors import Conflict, Invalid, NotThere
+from projects.errors import Conflict, Forbidden, Invalid, NotThere
 from projects.models import NAME, Project, User
 from projects.roles import MACHINE_ROLES, RIGHTS, Right, Role, role_of
 
@@ -19,7 +19,8 @@ MACHINES = "machines of "  # how the names of the groups of machines begin
 
 @transaction.atomic
 def create(*, slug: str, name: str = "", by: User) -> Project:
-    """A new project, owned by `by`. Raises `Invalid` for a bad slug and `Conflict` for a taken one."""
+    """A new project, owned by `by`. Raises `Invalid` for a bad slug, `Conflict` for a taken one, and `Forbidden`."""
+    _require_creating(by)
     project = Project(slug=slug, name=name or slug)
     try:
         project.clean_fields()
@@ -32,6 +33,14 @@ def create(*, slug: str, name: str = "", by: User) -> Project:
     admit(project, by, Role.OWNER, by=by)
     events.record("project.created", subject=project.subject, project_id=project.id, by=by.username)
     return project
+
+
+def _require_creating(by: User) -> None:
+    """Whoever makes a project owns it: a token that manages none, or is for one alone, would lead beyond itself."""
+    if by.kind != User.Kind.PERSON:
+        raise Forbidden("Projects are made by people.")
+    if by.bounds and (by.bounds.project_id or Right.MANAGE not in by.bounds.rights):
+        raise Forbidden(f"That takes a token for all of your projects that has the scope {Right.MANAGE}.")
 
 
 @transaction.atomic

@@ -152,6 +152,7 @@ class EventAdmin(ReadOnly):
     """The page of the audit trail can search more; here are the rows as they are."""
 
     project_path = "project_id"
+    right = Right.READ_AUDIT  # they say from where somebody came
     list_display = ["at", "kind", "subject", "actor", "interface", "token", "address", "request_id"]
     list_filter = [of_project("project_id"), "at"]
     search_fields = ["kind", "subject", "actor", "request_id"]

@@ -21,10 +21,10 @@ class TokenAuthentication(BaseAuthentication):
     """Named API tokens; only hashes are compared."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
-        scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
+        key = bearer(request)
+        if key is None or key.startswith(MACHINE):
             return None
-        return None if key.startswith(MACHINE) else self.by_key(key.strip(), request.META.get("REMOTE_ADDR"))
+        return self.by_key(key, request.META.get("REMOTE_ADDR"))
 
     def by_key(self, key: str, address: str | None) -> tuple[User, ApiToken]:
         """The token's user, within its bounds. Raises `AuthenticationFailed`."""
@@ -36,6 +36,12 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def bearer(request: Request) -> str | None:
+    """The key that is shown: `Authorization: Bearer …`. None where another scheme is used, or none."""
+    scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
 
 
 def in_use(token: ApiToken, address: str | None) -> tuple[User, ApiToken]:

@@ -3,12 +3,12 @@
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from projects import jwts
-from projects.authentication import in_use
+from projects.authentication import bearer, in_use
 from projects.models import ApiToken, User
 
 
@@ -16,9 +16,8 @@ class JwtAuthentication(BaseAuthentication):
     """Access tokens. Each is looked up, so that what is revoked ends at once."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
-        scheme, _, text = get_authorization_header(request).decode("latin-1").partition(" ")
-        text = text.strip()
-        if scheme.lower() != "bearer" or not jwts.looks_like_one(text):
+        text = bearer(request)
+        if text is None or not jwts.looks_like_one(text):
             return None
         return self.by_key(text, request.META.get("REMOTE_ADDR"))
 

@@ -12,13 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from events import actions as events
+from events.keys import derived
 from projects.errors import Refusal
 from projects.models import ApiToken, JwtFamily
 
@@ -157,11 +156,7 @@ def _until(token: ApiToken, life: timedelta) -> datetime:
 @lru_cache(maxsize=8)
 def _keys(secrets: tuple[str, ...]) -> list[bytes]:
     """The first signs, all of them verify."""
-    # No salt: SECRET_KEY is a long random string already (RFC 5869 §3.1), and every process must derive the same.
-    return [
-        HKDF(SHA256(), length=32, salt=None, info=b"autovibe jwt").derive(secret.encode())
-        for secret in secrets
-    ]
+    return [derived("jwt", secret) for secret in secrets]
 
 
 def _end(family: JwtFamily, kind: str, *, by: str) -> None:

@@ -42,6 +42,7 @@ class OfProject(admin.SimpleListFilter):
     """Rows of one of the projects that the administrator may see."""
 
     title, parameter_name = "project", "project"
+    path = "project"  # from the row to its project
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         visible = Project.objects.permitted(request.user, Right.VIEW)[:PROJECTS_OFFERED]
@@ -54,8 +55,6 @@ class OfProject(admin.SimpleListFilter):
         key = Project.objects.filter(slug=self.value()).values_list("pk", flat=True).first()
         return queryset.filter(**{self.path: key}) if key else queryset.none()
 
-    path = "project"
-
 
 def of_project(path: str) -> type[OfProject]:
     """The filter, where the project is further away than a column."""
@@ -66,6 +65,7 @@ class ReadOnly(admin.ModelAdmin[Any]):
     """Rows that can be looked at, and neither added, changed nor deleted."""
 
     project_path = "project"  # from the row to its project; "": it concerns the whole system
+    right = Right.VIEW  # on the project, to see its rows
     # Exact values of indexed columns: a part of one would be looked for in every row. "^" before it: how it begins.
     search_fields: ClassVar[list[str] | tuple[str, ...]] = ()
     paginator = Countable
@@ -73,15 +73,14 @@ class ReadOnly(admin.ModelAdmin[Any]):
     list_max_show_all = 200
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by: ClassVar[
-        list[str] | tuple[str, ...] | None
-    ] = ()  # by what has no index it takes as long as the table is
+    # None of the columns: by what has no index it takes as long as the table is.
+    sortable_by: ClassVar[list[str] | tuple[str, ...] | None] = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found = super().get_queryset(request)
         if not self.project_path:
             return found
-        visible = Project.objects.permitted(acting(request.user), Right.VIEW)
+        visible = Project.objects.permitted(acting(request.user), self.right)
         # By their keys, which the planner can reckon with.
         shown = Q(**{f"{self.project_path}__in": list(visible.values_list("pk", flat=True))})
         if _may_be_missing(self.model, self.project_path):  # then it is the system's
@@ -94,6 +93,12 @@ class ReadOnly(admin.ModelAdmin[Any]):
         if found is None:
             raise Http404
         return found
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """By what its filters offer. Django follows more: a session's key could be guessed letter by letter."""
+        offered = [getattr(each, "parameter_name", each) for each in self.list_filter]
+        named = any(lookup == name or lookup.startswith(f"{name}__") for name in offered)
+        return named and bool(super().lookup_allowed(lookup, value, request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -72,13 +72,7 @@ def rotate(token: ApiToken, *, grace_minutes: int = 0, by: User) -> tuple[ApiTok
         before=old.prefix,
         grace_minutes=grace_minutes,
     )
-    old.children.update(parent=made)
-    dies_at = timezone.now() + timedelta(minutes=grace_minutes)
-    if grace_minutes:
-        old.expires_at = min(old.expires_at or dies_at, dies_at)
-    else:
-        old.revoked_at = dies_at
-    old.save(update_fields=["expires_at", "revoked_at"])
+    _replace(old, made, grace_minutes)
     return made, key
 
 
@@ -197,6 +191,17 @@ def _issue(
         **more,
     )
     return token, key
+
+
+def _replace(old: ApiToken, made: ApiToken, grace_minutes: int) -> None:
+    """What the old one minted is the new one's."""
+    old.children.update(parent=made)
+    dies_at = timezone.now() + timedelta(minutes=grace_minutes)
+    if grace_minutes:
+        old.expires_at = min(old.expires_at or dies_at, dies_at)
+    else:
+        old.revoked_at = dies_at
+    old.save(update_fields=["expires_at", "revoked_at"])
 
 
 def _end(tokens: list[ApiToken], *, by: User) -> None:

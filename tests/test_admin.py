@@ -88,6 +88,30 @@ def act(client: Client, rows: list[Any], action: str, **more: str) -> Any:
     return client.post(address(type(rows[0])), form, follow=True)
 
 
+def guess(client: Client, model: Any, **asked: str) -> int:
+    answer: int = client.get(address(model), asked).status_code
+    return answer
+
+
+class TestAddresses:
+    """A list can be filtered by its address: whether a row is there answers a question."""
+
+    def test_no_sessions_key_is_guessed_by_them(self, root: Client, staff: User) -> None:
+        key = str(root.session.session_key)
+        stella = signed_in(staff)
+
+        assert guess(stella, User, username="root", sessions__session_key__startswith=key[:1]) == 400
+        assert guess(stella, User, sessions__session_key=key) == 400
+
+    def test_nor_is_what_no_filter_offers(self, staff: User) -> None:
+        assert guess(signed_in(staff), ApiToken, digest__startswith="a") == 400
+        assert guess(signed_in(staff), User, password__startswith="pbkdf2") == 400
+
+    def test_what_a_filter_offers_is_followed(self, staff: User) -> None:
+        assert guess(signed_in(staff), User, is_active__exact="1", kind__exact="person") == 200
+        assert guess(signed_in(staff), ApiToken, project="demo", revoked_at__isnull="True") == 200
+
+
 class TestWhoGetsIn:
     @pytest.mark.parametrize("path", ["/admin/", "/admin/machines/machine/", "/admin/projects/user/"])
     def test_members_do_not(self, project: Project, alice: User, path: str) -> None:
@@ -106,6 +130,17 @@ class TestWhoGetsIn:
 
         assert machine.handle in page
         assert "Hush." not in page
+
+    def test_from_where_somebody_came_is_for_those_who_may_read_the_audit(
+        self, staff: User, project: Project, alice: User
+    ) -> None:
+        event = Event.objects.filter(project_id=project.pk).latest("pk")
+        page = address(Event, "change", event.pk)
+        assert signed_in(staff).get(page).status_code == 404
+
+        projects.admit(project, staff, Role.AUDITOR, by=alice)
+
+        assert signed_in(staff).get(page).status_code == 200
 
     @pytest.mark.parametrize("page", ["change", "history"])
     def test_what_they_may_not_see_is_not_there(self, staff: User, hidden: Machine, page: str) -> None:

@@ -15,7 +15,17 @@ from machines import states as machine_states
 
 ROOT = Path(__file__).resolve().parent.parent
 # Lowest first; a model may point only at rooms before its own, or at its own.
-ROOMS = ["events", "projects", "operations", "budgets", "guests", "checkpoints", "machines", "gateway", "accounts"]
+ROOMS = [
+    "events",
+    "projects",
+    "operations",
+    "budgets",
+    "guests",
+    "checkpoints",
+    "machines",
+    "gateway",
+    "accounts",
+]
 
 
 def sources() -> Iterator[Path]:

@@ -4,16 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('checkpoints', '0004_may_share'),
-        ('guests', '0005_usage'),
-        ('projects', '0006_people'),
+        ("checkpoints", "0004_may_share"),
+        ("guests", "0005_usage"),
+        ("projects", "0006_people"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='checkpoint',
-            index=models.Index(fields=['created_at'], name='checkpoint_by_time'),
+            model_name="checkpoint",
+            index=models.Index(fields=["created_at"], name="checkpoint_by_time"),
         ),
     ]

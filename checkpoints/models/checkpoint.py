@@ -191,7 +191,9 @@ class Checkpoint(models.Model):
         """Change state along the table; the only writer of it. Raises `Conflict`."""
         sources = [state for state, targets in MOVES.items() if to in targets]
         if not Checkpoint.objects.filter(pk=self.pk, state__in=sources).update(state=to, **also):
-            raise Conflict(f"Checkpoint {self.handle} cannot become {to.label.lower()} now.", state=self.state)
+            raise Conflict(
+                f"Checkpoint {self.handle} cannot become {to.label.lower()} now.", state=self.state
+            )
         self.state = to
         for name, value in also.items():
             setattr(self, name, value)

@@ -122,7 +122,7 @@ def _invite(session: Session, args: Namespace) -> None:
         session.out.line(one["link"])
         sent = f" It was sent to {one['email']}." if one["emailed"] else ""
         session.out.notice(
-            f"It makes one person {one['role']}, until {formats.when(one['expires_at'])}.{sent}"
+            f"It makes one person {one['role']}, until {formats.when_next(one['expires_at'])}.{sent}"
         )
 
     session.out.show(made, render)
@@ -135,7 +135,7 @@ def _invited(session: Session, args: Namespace) -> None:
                 one["id"],
                 one["role"],
                 one["invited_by"],
-                formats.when(one["expires_at"]),
+                formats.when_next(one["expires_at"]),
                 one["note"] or one["email"],
             )
             for one in answer["results"]

@@ -20,7 +20,7 @@ def verify(content: bytes, keys: list[str]) -> list[str]:
     """What is wrong with the receipt, in sentences; nothing where it is as it was signed, by one of these keys."""
     try:
         receipt = json.loads(content, object_pairs_hook=_once)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return [f"This is no receipt: {error}."]
     if found := _shape(receipt):
         return [found]

@@ -7,7 +7,7 @@ import webbrowser
 from argparse import Namespace
 from urllib.parse import quote
 
-from autovibe_cli import formats, profiles
+from autovibe_cli import formats, profiles, tokens
 from autovibe_cli.client import Json
 from autovibe_cli.errors import Usage
 from autovibe_cli.grammar import Commands, Session
@@ -67,7 +67,7 @@ def _me(session: Session, args: Namespace) -> None:
                 ("kind", one["kind"]),
                 ("administers", "yes" if one["administers"] else None),
                 ("token", token.get("name")),
-                ("which allows", ", ".join(token.get("rights", []))),
+                ("which allows", ", ".join(tokens.named(token.get("rights", [])))),
                 ("only in", token.get("project")),
                 ("until", formats.when_next(token["expires_at"]) if token.get("expires_at") else None),
             ]

@@ -20,6 +20,12 @@ SCOPES = {
 LISTED = 200
 
 
+def named(scopes: list[str]) -> list[str]:
+    """What `--scope` calls them."""
+    short = {scope: name for name, scope in SCOPES.items()}
+    return [short.get(scope, scope) for scope in scopes]
+
+
 def add(commands: Commands) -> None:
     token = commands.noun("token", "Keys for programs that act for you: list them, make, renew and end them.")
     listing = token.verb(
@@ -67,7 +73,6 @@ def add(commands: Commands) -> None:
 
 def _list(session: Session, args: Namespace) -> None:
     query = {"user": args.user, "dead": "true" if args.dead else None}
-    short = {scope: name for name, scope in SCOPES.items()}
 
     def render(answer: Json) -> None:
         rows = [
@@ -77,9 +82,9 @@ def _list(session: Session, args: Namespace) -> None:
                 f"{one['prefix']}…",
                 one["user"],
                 one["project"] or "-",
-                one["state"] if one["state"] != "alive" else formats.when(one["expires_at"]) or "never",
+                formats.when_next(one["expires_at"]) if one["state"] == "alive" else one["state"],
                 formats.age(one["last_used_at"]) if one["last_used_at"] else "-",
-                ",".join(short.get(scope, scope) for scope in one["scopes"]),
+                ",".join(named(one["scopes"])),
             )
             for one in answer["results"]
         ]
@@ -115,7 +120,7 @@ def _show(session: Session, made: Json) -> None:
     def render(one: Json) -> None:
         session.out.line(one["key"])
         session.out.notice(
-            f"Token {one['id']}, {one['name']}, until {formats.when(one['expires_at'])}. Shown once."
+            f"Token {one['id']}, {one['name']}, until {formats.when_next(one['expires_at'])}. Shown once."
         )
 
     session.out.show(made, render)

@@ -7,6 +7,7 @@ the browser's session holds which invitation it has shown the code of.
 from typing import Any
 
 from allauth.core.internal import ratelimit
+from django.conf import settings
 from django.contrib.auth.forms import UserCreationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import actions as accounts
-from events.actions import SYSTEM
 from projects import invitations
 from projects.errors import NotThere, Refusal
 from projects.models import Invitation, User
@@ -37,7 +37,7 @@ class JoinForm(UserCreationForm[User]):
 
     def clean_username(self) -> str:
         name = str(super().clean_username())
-        if name.lower() == SYSTEM:  # what autovibe itself is called in the log of events
+        if name.lower() in settings.ACCOUNT_USERNAME_BLACKLIST:
             raise ValidationError("This name is taken.")
         return name
 

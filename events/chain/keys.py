@@ -4,9 +4,9 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+from events.keys import derived
 
 
 def sign(message: bytes) -> tuple[str, str]:
@@ -35,9 +35,7 @@ def _secrets() -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _private(secret: str) -> Ed25519PrivateKey:
-    # No salt: the secrets are long random strings already (RFC 5869 §3.1), and every process must derive the same.
-    derived = HKDF(SHA256(), length=32, salt=None, info=b"autovibe audit").derive(secret.encode())
-    return Ed25519PrivateKey.from_private_bytes(derived)
+    return Ed25519PrivateKey.from_private_bytes(derived("audit", secret))
 
 
 def _public(key: Ed25519PrivateKey) -> str:

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('gateway', '0005_policy'),
-        ('machines', '0009_messages'),
+        ("gateway", "0005_policy"),
+        ("machines", "0009_messages"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['started_at'], name='call_by_time'),
+            model_name="call",
+            index=models.Index(fields=["started_at"], name="call_by_time"),
         ),
     ]

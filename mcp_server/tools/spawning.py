@@ -33,7 +33,9 @@ async def spawn(
     type: TypeName,
     prompt: Annotated[str, Field(description="What its agent is to do.")],
     ctx: Caller,
-    checkpoint: Annotated[str | None, Field(description="Start from that state; else from nothing.")] = None,
+    checkpoint: Annotated[
+        str | None, Field(description="Start from that state; else from the project's beginning.")
+    ] = None,
     options: Options = Start(),  # noqa: B008 - never changed
     key: Key = None,
 ) -> MachineDetail:

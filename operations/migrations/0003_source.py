@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('operations', '0002_slots'),
+        ("operations", "0002_slots"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='operation',
-            name='source',
+            model_name="operation",
+            name="source",
             field=models.JSONField(default=dict),
         ),
     ]

@@ -5,16 +5,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('operations', '0003_source'),
-        ('projects', '0006_people'),
+        ("operations", "0003_source"),
+        ("projects", "0006_people"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(fields=['created_at'], name='operation_by_time'),
+            model_name="operation",
+            index=models.Index(fields=["created_at"], name="operation_by_time"),
         ),
     ]

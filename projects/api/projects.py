@@ -54,7 +54,7 @@ class Projects(APIView):
         operation_id="projects_create",
     )
     def post(self, request: Request) -> Response:
-        """Make a project; you become its owner."""
+        """Make a project; you become its owner. A token has to be for all projects, and manage them."""
         asked = NewProjectSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = actions.create(**asked.validated_data, by=acting(request.user))

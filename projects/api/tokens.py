@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from projects import actions, jwts, tokens
 from projects.authentication import TokenAuthentication
 from projects.errors import Forbidden
+from projects.jwt_authentication import JwtAuthentication
 from projects.models import ApiToken, User
 from projects.permissions import acting
 from projects.roles import ADMINISTER, WORDS
@@ -214,11 +215,16 @@ class JwtRevoke(APIView):
 
 
 def by_token(request: Request) -> User:
-    """Who asks for a key. A browser's session is not enough: its page asks for the password again."""
+    """Who asks for a key. A browser's session is not enough: its page asks for the password again.
+
+    Nor is a JSON Web Token: it ends within minutes, and what it made would not.
+    """
     if request.auth is None:
         raise Forbidden(
             "Keys are given to whoever calls with a token. In a browser, make them at /settings/tokens/."
         )
+    if isinstance(request.successful_authenticator, JwtAuthentication):
+        raise Forbidden("Keys are given to whoever calls with the API token itself: they outlive this one.")
     return acting(request.user)
 
 

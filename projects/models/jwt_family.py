@@ -26,5 +26,9 @@ class JwtFamily(models.Model):
 
     objects = JwtFamilyQuerySet.as_manager()
 
+    class Meta:
+        verbose_name = "JWT family"
+        verbose_name_plural = "JWT families"
+
     def __str__(self) -> str:
         return f"{self.token}, since {self.created_at:%Y-%m-%d %H:%M}"

@@ -45,6 +45,7 @@ class ApiToken(models.Model):
     objects = ApiTokenQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "API token"
         ordering = ["name"]
 
     def __str__(self) -> str:

@@ -41,7 +41,9 @@ def begin(name: str, stack: Stack, provider: Provider, **more: Any) -> Session:
     return Session(stack, provider, way.type, model=way.model, files=FILES, **more)
 
 
-@pytest.mark.parametrize("way", ["messages", "responses"], scope="class")
+@pytest.mark.parametrize(
+    "way", ["messages", pytest.param("responses", marks=pytest.mark.whole)], scope="class"
+)
 class TestSession:
     @pytest.fixture(scope="class")
     def session(self, way: str, stack: Stack, provider: Provider) -> Session:

@@ -64,7 +64,9 @@ class TestEndOfTheBudget:
         session.is_limited("tokens", LAST_TOKENS, landing_percent=50)
         session.is_given("calls", 50)
         session.ends()
-        assert f"API Error: 402 {machine['sentence']}" in session.log  # it may be frozen before it has said so
+        assert (
+            f"API Error: 402 {machine['sentence']}" in session.log
+        )  # it may be frozen before it has said so
 
         assert LANDING not in str(session.requests[1])
         assert LANDING in str(session.requests[-1])

@@ -86,6 +86,14 @@ class TestComingIn:
         assert last("account.signed_in").data["how"] == ["socialaccount"]
         assert "by Example Corp" in client.get("/account/").content.decode()
 
+    @pytest.mark.parametrize("name", ["system", "Nobody"])
+    def test_nobody_is_called_as_the_log_of_events_calls_us(self, provider: Provider, name: str) -> None:
+        provider.person["preferred_username"] = name
+
+        come(Client())
+
+        assert SocialAccount.objects.get().user.username not in {"system", "nobody", name}
+
     def test_the_second_time_it_is_the_same_person(self, provider: Provider) -> None:
         come(Client())
         provider.person["preferred_username"] = "married"
@@ -132,9 +140,10 @@ class TestStayingOut:
 
         assert "address of example.com" in self.refused(Client())
 
-    def test_who_has_not_confirmed_the_address(self, provider: Provider, settings: Any) -> None:
+    @pytest.mark.parametrize("told", [False, "false", "False", None])
+    def test_who_has_not_confirmed_the_address(self, provider: Provider, settings: Any, told: object) -> None:
         settings.OIDC_ALLOWED_DOMAINS = ["example.org"]
-        provider.person["email_verified"] = False
+        provider.person["email_verified"] = told
 
         assert "address of example.org" in self.refused(Client())
 

@@ -231,6 +231,10 @@ class TestParameters:
     def test_one_that_takes_none_says_so(self, api: Api, project: Project) -> None:
         assert "It takes none." in api("alice").get("/api/v1/projects/demo/?x=1").json()["detail"]
 
+    def test_one_that_is_missing_is_named(self, api: Api, genesis: Checkpoint) -> None:
+        response = api("alice").get(f"/api/v1/checkpoints/{genesis.handle}/diff/")
+        assert (response.status_code, response.json()["detail"]) == (400, "This needs the parameter 'to'.")
+
     def test_pages_can_be_asked_for(self, api: Api, project: Project) -> None:
         assert api("alice").get("/api/v1/machines/?page_size=10").status_code == 200
 

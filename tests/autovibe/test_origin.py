@@ -64,6 +64,9 @@ class TestOverHttp:
     async def test_no_other_may(self, origin: str | None, path: str) -> None:
         assert await answer(origin, "127.0.0.1:8210", path=path) == "close"
 
+    async def test_where_no_socket_is_the_handshake_is_refused(self) -> None:
+        assert await answer("http://127.0.0.1:8210", "127.0.0.1:8210", path="/ws/nope") == "close"
+
     async def test_the_default_port_need_not_be_told(self) -> None:
         assert await answer("http://localhost", "localhost:80") == "accept"
         assert await answer("http://localhost", "localhost:443") == "close"

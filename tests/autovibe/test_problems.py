@@ -97,6 +97,13 @@ class TestSentence:
         assert f'resource: \\"{said}\\" is not a valid choice.' in response.content.decode()
 
 
+class TestReading:
+    @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 50_000])
+    def test_json_that_is_nested_too_deeply_is_the_clients_mistake(self, db: None, deep: str) -> None:
+        response = APIClient().post("/api/v1/auth/jwt/refresh/", deep, content_type="application/json")
+        assert (response.status_code, response.json()["detail"]) == (400, "The JSON is nested too deeply.")
+
+
 class TestBounds:
     def test_a_models_name_is_not_longer_than_its_column(
         self, api: Callable[[str], APIClient], project: object

@@ -104,6 +104,8 @@ class TestTokens:
         shown = cli("token", "list", "--dead").stdout
         assert "av_abcde…" in shown
         assert "spawn,view" in shown
+        assert "2031-04-02" in shown
+        assert "ago" not in shown
         assert server.asked[0].query["dead"] == "true"
 
     def test_one_is_renewed_and_ended(self, server: Recorded, cli: Cli) -> None:

@@ -121,7 +121,7 @@ class TestServer:
         server.answer("GET me/", me)
         shown = cli("me").stdout
         assert shown.startswith("alice\n")
-        assert "view_project" in shown
+        assert "which allows  view\n" in shown
         assert shown.rstrip().endswith("viewer")
 
     def test_profiles_are_listed_and_forgotten(self, server: Recorded, tmp_path: Path) -> None:

@@ -16,10 +16,15 @@ from events.context import Interface, Source
 from events.models import Event
 from events.scrub import TEXT_MAX
 from gateway import database
+from machines import tokens
+from machines.authentication import MachineAuthentication
 from operations import actions, engine
 from operations.engine import Plan
 from operations.models import Operation
+from projects import actions as projects
 from projects.models import ApiToken, Project, User
+from projects.roles import Role
+from tests.dashboard import rows
 
 KEY = "sk-" + "a1b2c3" * 4
 HERE = Source("api", "laptop", "203.0.113.9", "request-0001")
@@ -83,7 +88,17 @@ class TestSecrets:
 
 
 class TestRequests:
-    def test_an_api_call_with_a_token_says_all_of_it(self, people):
+    def test_no_client_chooses_the_id_that_its_acts_are_found_by(self, people):
+        _, key = ApiToken.mint(people["alice"], "laptop")
+        client = APIClient(headers={"Authorization": f"Bearer {key}", "X-Request-Id": "request-0002"})
+
+        answer = client.post("/api/v1/projects/", {"slug": "new"})
+
+        told = Event.objects.get(kind="project.created").request_id
+        assert told == answer["X-Request-Id"] != "request-0002"
+
+    def test_an_api_call_with_a_token_says_all_of_it(self, people, settings):
+        settings.TRUSTED_PROXIES = 1
         token, key = ApiToken.mint(people["alice"], "laptop")
         client = APIClient(headers={"Authorization": f"Bearer {key}", "X-Request-Id": "request-0002"})
 
@@ -91,6 +106,18 @@ class TestRequests:
 
         event = Event.objects.get(kind="project.created")
         assert of(event) == ("api", str(token), "203.0.113.7", "request-0002")
+
+    def test_so_does_one_with_a_machine_s_own(self, people, project, genesis):
+        projects.set_machine_role(project, Role.VIEWER, by=people["alice"])
+        machine = rows.machine(project, genesis)
+        key = tokens.mint(machine)
+
+        with context.calling(HERE):
+            MachineAuthentication().by_key(key)
+            named = context.current().token
+
+        assert named == f"{machine.handle} ({tokens.fingerprint(key)})"
+        assert key[4:] not in named
 
     def test_the_next_request_knows_nothing_of_it(self, people):
         _, key = ApiToken.mint(people["alice"], "laptop")

@@ -63,9 +63,12 @@ POOL = {"amount": 1_000_000}
 UPSTREAM = {"name": "new", "base_url": "https://api.example.com", "dialects": ["messages"]}
 SPAN = {"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", "dry_run": True}
 
+WITH_KEYS = ("its own machine", "another project's machine")
+NO_MAKERS = ("wall", "looking only", "for another project", *WITH_KEYS)
+
 PROJECTS = [
     Row("GET", "projects/", "anyone"),
-    Row("POST", "projects/", "anyone", 201, {"slug": "another"}),
+    Row("POST", "projects/", "anyone", 201, {"slug": "another"}, dict.fromkeys(NO_MAKERS, 403)),
     Row("GET", PROJECT, VIEW),
     Row("GET", PROJECT + "calibration/", VIEW),
     Row("GET", PROJECT + "budgets/", VIEW),
@@ -128,7 +131,7 @@ CHECKPOINTS = [
     Row("PATCH", CHECKPOINT, OPERATE, body={"note": "seen"}),
     Row("GET", CHECKPOINT + "files/", VIEW),
     Row("GET", CHECKPOINT + "file/?path=hello.py", VIEW),
-    Row("GET", CHECKPOINT + "diff/", VIEW),
+    Row("GET", CHECKPOINT + "diff/?to={first}", VIEW),
     Row("GET", CHECKPOINT + "compare/?with={first}", VIEW),
     Row("GET", CHECKPOINT + "tar/", VIEW),
     Row("GET", CHECKPOINT + "effects/", VIEW),
@@ -197,7 +200,6 @@ SYSTEM = [
     Row("POST", "proxmox/check/", ADMINISTER, 202),
 ]
 
-WITH_KEYS = ("its own machine", "another project's machine")
 NO_PEOPLE = ("wall", "for another project", *WITH_KEYS)
 
 PEOPLE = [

@@ -73,7 +73,7 @@ PAGES: dict[str, Row] = {
     "audit_export": Row("GET", "audit/export/", "anyone", otherwise=dict.fromkeys(NO_AUDIT, 403)),
     "project_audit": Row("GET", PROJECT + "audit/", VIEW),
     "project_audit_export": Row("GET", PROJECT + "audit/export/", AUDIT),
-    "api_tag": Row("GET", "api/machines/", "anyone"),
+    "api_tag": Row("GET", "api/reference/machines/", "anyone"),
     "api": Row("GET", "api/", "anyone"),
     "account": Row("GET", "account/", "anyone"),
     "sessions_end": Row("POST", "account/sessions/end/", "anyone", 302),

@@ -3,9 +3,15 @@
 import re
 
 import pytest
+from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from projects import actions as projects
+from projects.models import User
+from projects.roles import Role
+from tests.permissions import cast
 from tests.permissions.asking import over_rest, wrong_with
+from tests.permissions.cast import Principal
 from tests.permissions.conftest import Stage
 from tests.permissions.rows_api import ROWS, Row
 
@@ -44,3 +50,14 @@ def _shape(path: str) -> str:
     """A path with its names blanked out."""
     path = re.sub(r"\(\?P<holder>.*\)/\$$", "system/", path.removeprefix("^"))
     return re.sub(rf"<[^>]+>|\{{[^}}]+\}}|{FIXED}", "*", path)
+
+
+def test_a_machine_whose_project_lets_it_do_nothing_is_told_who_can_change_that(stage: Stage) -> None:
+    with transaction.atomic():
+        key = cast.machine("m", stage.demo.machine, Role.VIEWER).key
+        projects.set_machine_role(stage.demo.project, None, by=User.objects.get(username="alice"))
+        answer = over_rest(Principal("m", key=key), Row("GET", "machines/", "anyone"), stage.demo)
+        transaction.set_rollback(True)
+
+    assert answer.status_code == 401
+    assert "bin/autovibe member machines demo viewer" in answer.json()["detail"]

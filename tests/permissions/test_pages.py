@@ -9,6 +9,7 @@ from tests.permissions.conftest import Stage
 from tests.permissions.rows_pages import PAGES
 
 STRANGER = Principal("stranger", alive=False)
+CLOSED = [name for name, row in PAGES.items() if row.need != "everybody"]
 
 
 def test_no_route_is_forgotten() -> None:
@@ -16,16 +17,16 @@ def test_no_route_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-class TestEveryPage:
-    def test_it_opens_to_whom_it_may(self, name: str, stage: Stage) -> None:
-        row = PAGES[name]
-        people = [one for one in stage.everybody if one.user]
-        said = [wrong_with(in_a_browser(one, row, stage.demo), row.expected(one), one) for one in people]
-        assert not any(said), "\n".join(filter(None, said))
+def test_a_page_opens_to_whom_it_may(name: str, stage: Stage) -> None:
+    row = PAGES[name]
+    people = [one for one in stage.everybody if one.user]
+    said = [wrong_with(in_a_browser(one, row, stage.demo), row.expected(one), one) for one in people]
+    assert not any(said), "\n".join(filter(None, said))
 
-    def test_it_sends_strangers_to_sign_in(self, name: str, stage: Stage) -> None:
-        if PAGES[name].need == "everybody":
-            return
+
+@pytest.mark.parametrize("name", CLOSED)
+class TestStrangers:
+    def test_they_are_sent_to_sign_in(self, name: str, stage: Stage) -> None:
         response = in_a_browser(STRANGER, PAGES[name], stage.demo)
 
         assert response.status_code == 302
@@ -34,8 +35,6 @@ class TestEveryPage:
     def test_a_fragment_that_asks_for_a_stranger_is_not_given_the_sign_in_page(
         self, name: str, stage: Stage
     ) -> None:
-        if PAGES[name].need == "everybody":
-            return
         response = in_a_browser(STRANGER, PAGES[name], stage.demo, HX_Request="true")
 
         assert response.status_code == 401

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group
 
+from dashboard.console import Relay
 from guests.models import Guest
 from guests.states import State
 from projects import actions as projects
@@ -16,7 +18,8 @@ from tests.permissions import world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HEARD, SIGNED_OUT, NO_ACCESS = 0, 4401, 4403
+HEARD, SIGNED_OUT, NO_ACCESS, NOT_THERE = 0, 4401, 4403, 4404
+LOOKING_ON = ("mia", "bob", "ada", "sven", "wall")  # Mia did not spawn the machine
 EXPECTED = {
     "stranger": SIGNED_OUT,
     "alice": HEARD,
@@ -52,15 +55,41 @@ def _people(world: world.World, owner: User) -> dict[str, User | AnonymousUser]:
 @pytest.mark.parametrize("kind", ["project", "machine"])
 def test_a_doorbell_is_heard_by_whom_it_may(kind: str) -> None:
     owner = User.objects.create_user("alice")
-    template = Guest.objects.create(
-        vmid=settings.PROXMOX_TEMPLATE, node="embedded", template=True, state=State.PRESENT
-    )
-    demo = world.build(projects.create(slug="demo", by=owner), template, owner)
+    demo = _demo(owner)
     subject = demo.project.subject if kind == "project" else demo.machine.subject
 
     heard = {name: asyncio.run(_listen(user, subject)) for name, user in _people(demo, owner).items()}
 
     assert heard == EXPECTED
+
+
+def test_a_console_is_for_whoever_may_operate_the_machine() -> None:
+    owner = User.objects.create_user("alice")
+    demo = _demo(owner)
+
+    opened = {name: asyncio.run(_open(user, demo)) for name, user in _people(demo, owner).items()}
+
+    assert opened == EXPECTED | dict.fromkeys(LOOKING_ON, NO_ACCESS) | {"charlie": NOT_THERE}
+
+
+def _demo(owner: User) -> world.World:
+    template = Guest.objects.create(
+        vmid=settings.PROXMOX_TEMPLATE, node="embedded", template=True, state=State.PRESENT
+    )
+    return world.build(projects.create(slug="demo", by=owner), template, owner)
+
+
+async def _open(user: User | AnonymousUser, demo: world.World) -> int:
+    """`HEARD`, whatever becomes of it without a VM; or the code that it is closed with."""
+    route = {"kwargs": {"handle": demo.machine.handle}}
+    scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": [], "user": user}
+    page = ApplicationCommunicator(Relay.as_asgi(), {**scope, "url_route": route})
+    await page.send_input({"type": "websocket.connect"})
+    assert (await page.receive_output(timeout=20))["type"] == "websocket.accept"
+    message = await page.receive_output(timeout=20)
+    await page.send_input({"type": "websocket.disconnect", "code": 1001})
+    await page.wait(timeout=20)
+    return int(message.get("code", HEARD))
 
 
 async def _listen(user: User | AnonymousUser, subject: str) -> int:

@@ -64,6 +64,15 @@ class TestAccess:
     def test_a_refresh_token_is_no_access_token(self, pair: Pair, keyed: Keyed) -> None:
         assert keyed(pair["refresh"]).get(DEMO).status_code == 401
 
+    def test_it_makes_and_renews_no_key_that_would_outlive_it(
+        self, pair: Pair, minted: tuple[ApiToken, str], keyed: Keyed
+    ) -> None:
+        client, asked = keyed(pair["access"]), {"name": "x", "scopes": ["view_project"], "project": "demo"}
+
+        assert client.post("/api/v1/tokens/", asked).status_code == 403
+        assert client.post(f"/api/v1/tokens/{minted[0].pk}/rotate/").status_code == 403
+        assert ApiToken.objects.get() == minted[0]
+
     def test_only_an_api_token_is_exchanged(self, pair: Pair, keyed: Keyed, browser_api: Any) -> None:
         assert keyed(pair["access"]).post(URL).status_code == 401
         assert browser_api("alice").post(URL).status_code == 401

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from events.models import Event
+from machines.models import Machine
 from machines.principals import principal_of
+from projects import actions as projects
 from projects import members, tokens
 from projects.bounds import Bounds
 from projects.errors import Refusal
@@ -25,6 +27,24 @@ Client = Callable[[str], APIClient]
 
 def make(client: APIClient, **said: Any) -> Any:
     return client.post(URL, {"name": "ci", "scopes": ["spawn_machines"], **said}, format="json")
+
+
+class TestProjects:
+    """Whoever makes one owns it."""
+
+    @pytest.mark.parametrize("bounds", [{"scopes": [Right.VIEW]}, {"scopes": list(Right), "project": True}])
+    def test_a_token_makes_none_that_leads_beyond_itself(
+        self, bounds: dict[str, Any], project: Project, alice: User, keyed: Keyed
+    ) -> None:
+        said = {**bounds, "project": project if bounds.get("project") else None}
+        _, key = ApiToken.mint(alice, "ci", **said)
+
+        assert keyed(key).post("/api/v1/projects/", {"slug": "mine"}).status_code == 403
+        assert not Project.objects.filter(slug="mine").exists()
+
+    def test_nor_does_a_machine(self, machine: Machine) -> None:
+        with pytest.raises(Refusal):
+            projects.create(slug="mine", by=principal_of(machine))
 
 
 class TestMaking:
