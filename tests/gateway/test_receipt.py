@@ -191,6 +191,9 @@ class TestVerifying:
 
         assert "twice" in receipt_check.verify(twice.encode(), keys.public())[0]
 
+    def test_what_is_nested_too_deeply_is_none(self) -> None:
+        assert "no receipt" in receipt_check.verify(b"[" * 100_000, [])[0]
+
     @pytest.mark.parametrize("edited", [False, True])
     def test_a_stranger_verifies_it_with_openssl_as_the_manual_says(
         self, receipt: Receipt, tmp_path: Path, edited: bool
