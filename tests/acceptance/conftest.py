@@ -44,7 +44,8 @@ def stack(
         "OPENAI_UPSTREAM_URL": provider.url,
         "MACHINE_TYPES_DIR": str(TYPES),
     }
-    name, home = f"acceptance_{request.module.AGENT.replace('-', '_')}", tmp_path_factory.mktemp("stack")
+    name = f"acceptance_{request.module.__name__.rpartition('.')[2]}"
+    home = tmp_path_factory.mktemp("stack")
     with (
         database_copy(template, name) as database,
         running(home, database, node=shared, **settings) as started,
