@@ -178,7 +178,9 @@ CACHES: dict[str, dict[str, object]] = {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "cache",
         "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
+    },
+    # What pages reckon and would reckon again: each process keeps its own, which costs no query.
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
 # --- Signing in: docs/signing-in.md -----------------------------------------------------------------------------

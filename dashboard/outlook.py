@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import burn
@@ -31,11 +31,11 @@ class Outlook:
 def of(windows: Iterable[Window]) -> dict[int, Outlook]:
     """By the window's id. Rates, which nobody forecasts, are left out. At most a minute old: it takes a while."""
     wanted = {_key(window): window for window in windows if not window.is_rate}
-    found: dict[str, Outlook] = cache.get_many(wanted)
+    found: dict[str, Outlook] = caches["process"].get_many(wanted)
     missing = {key: window for key, window in wanted.items() if key not in found}
     burns = burn.of_all(missing.values(), timezone.now())
     fresh = {key: tell(burns[window.pk]) for key, window in missing.items()}
-    cache.set_many(fresh, FRESH_SECONDS)
+    caches["process"].set_many(fresh, FRESH_SECONDS)
     return {wanted[key].pk: outlook for key, outlook in (found | fresh).items()}
 
 

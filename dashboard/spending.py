@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import reports
@@ -47,8 +47,8 @@ def span_of(asked: str) -> int:
 def view(project: Project, days: int) -> dict[str, Any]:
     """The context of the tables; at most a minute old, as a long ledger takes a while to add up."""
     key = f"spending:{project.pk}:{days}"
-    found: Breakdown = cache.get(key) or _read(project, days)
-    cache.add(key, found, FRESH_SECONDS)
+    found: Breakdown = caches["process"].get(key) or _read(project, days)
+    caches["process"].add(key, found, FRESH_SECONDS)
     handles = spending.handles(key for key in found.machines if key)
     ids = {key for key in found.members if key}
     people = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import actions, book, breaker, journal, ledger
@@ -25,7 +25,7 @@ PRICE = Price("claude-sonnet-4-5", "test", ((0, Rates(1_000_000, 1, 1, 1, 1_000_
 
 @pytest.fixture(autouse=True)
 def fresh_forecasts() -> None:
-    cache.clear()
+    caches["process"].clear()
 
 
 def text(page: str) -> str:
@@ -262,12 +262,12 @@ class TestOverview:
         asking = browser("alice")
         populate("first", ["money", "calls"])
         asking.get("/budgets/")
-        cache.clear()
+        caches["process"].clear()
         with django_assert_max_num_queries(20) as few:
             asking.get("/budgets/")
         for number in range(5):
             populate(f"more-{number}", ["money", "calls", "tokens", "wall_seconds"])
-        cache.clear()
+        caches["process"].clear()
         with django_assert_max_num_queries(20) as many:
             asking.get("/budgets/")
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 
 from budgets import actions
 from budgets.limits import Holder
@@ -20,7 +20,7 @@ USUAL = {"landing_percent": "5", "marks": "50, 75, 90", "timezone": "UTC"}
 
 @pytest.fixture(autouse=True)
 def fresh_forecasts() -> None:
-    cache.clear()
+    caches["process"].clear()
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ def machine(request, stack: Stack) -> dict[str, Any]:
         stack.start(request.param)
     eventually(lambda: stack.get(f"machines/{handle}/")["state"] != "restoring", seconds=90)
     ended = stack.await_state(handle, "terminated", seconds=120)
-    return {**ended, "asked": asked, "before": before, "after": transcript(stack, stack.checkpoints(handle)[-1]["handle"])}
+    after = transcript(stack, stack.checkpoints(handle)[-1]["handle"])
+    return {**ended, "asked": asked, "before": before, "after": after}
 
 
 def captured(stack: Stack, handle: str) -> str:
