@@ -16,7 +16,7 @@ SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "0.3"}
     ("part", "moment"),
     [
         ("worker", "checkpointing"),
-        ("hub", "spawning"),
+        pytest.param("hub", "spawning", marks=pytest.mark.whole),
         pytest.param("worker", "spawning", marks=pytest.mark.whole),
         pytest.param("hub", "checkpointing", marks=pytest.mark.whole),
         ("node", "checkpointing"),

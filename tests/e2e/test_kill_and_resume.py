@@ -17,7 +17,14 @@ TRANSCRIPT = "/var/lib/autovibe/vibe/transcript.jsonl"
 CALLS = 2  # after so many the guest dies
 
 
-@pytest.fixture(params=["", "worker", "hub"], ids=["nothing else", "worker", "hub"], scope="module")
+@pytest.fixture(
+    params=[
+        pytest.param("", id="nothing else", marks=pytest.mark.whole),
+        "worker",
+        pytest.param("hub", marks=pytest.mark.whole),
+    ],
+    scope="module",
+)
 def machine(request, stack: Stack) -> dict[str, Any]:
     """One that has gone through it; `part` is killed while it is put back."""
     handle = stack.spawn(PROMPT)

@@ -89,7 +89,7 @@ async def refusal(client: Client, tool: str, **arguments: Any) -> str:
 
 
 class TestMainJob:
-    @pytest.mark.parametrize("mode", ["auto", "legacy"])
+    @pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.whole)])
     async def test_an_agent_spawns_waits_reads_and_branches(
         self, stack: Stack, keys: dict[str, str], mode: str
     ) -> None:

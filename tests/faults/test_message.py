@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.config.getoption("--whole"):
         deaths += [Death(moment, EXEC, number) for number in range(EXECS) for moment in ("before", "after")]
     else:
-        deaths += [Death("after", EXEC), Death("before", EXEC, EXECS - 2), Death("after", EXEC, EXECS - 1)]
+        deaths += [Death("before", EXEC, EXECS - 2), Death("after", EXEC, EXECS - 1)]
     ids = [f"{one.moment} {one.request} {one.spared}".replace(" ", "_") for one in deaths]
     metafunc.parametrize("death", deaths, ids=ids)
 

@@ -138,7 +138,7 @@ def rollback_of(checkpoint: Checkpoint) -> str:
     return f"POST */snapshot/{checkpoint.snapshot}/rollback"
 
 
-@pytest.fixture(params=["lvmthin", "qcow2"], scope="class")
+@pytest.fixture(params=["lvmthin", pytest.param("qcow2", marks=pytest.mark.whole)], scope="class")
 def personality(request) -> str:
     return str(request.param)
 

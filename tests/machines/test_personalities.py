@@ -19,7 +19,7 @@ from tests.guests.conftest import *  # noqa: F403 (a node, and operations carrie
 STRATEGIES = {"lvmthin": Branch.LINKED, "qcow2": Branch.COPY, "zfs": Branch.FREEZE}
 
 
-@pytest.fixture(params=STRATEGIES, scope="class")
+@pytest.fixture(params=["lvmthin", pytest.param("qcow2", marks=pytest.mark.whole), "zfs"], scope="class")
 def personality(request) -> str:
     return str(request.param)
 
