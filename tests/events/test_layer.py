@@ -21,6 +21,8 @@ PATIENCE_SECONDS = 5.0
 
 @pytest.fixture
 def layer(monkeypatch: pytest.MonkeyPatch) -> NotifyLayer:
+    while _listeners():  # of layers whose loop is over; nobody has closed them
+        time.sleep(0.05)
     made = NotifyLayer()
     monkeypatch.setattr(doorbell, "get_channel_layer", lambda: made)
     return made
@@ -56,6 +58,11 @@ def in_transaction(work: Callable[[], None], *, fail: bool = False) -> None:
 
 @database_sync_to_async
 def terminate_listeners() -> int:
+    return _listeners()
+
+
+def _listeners() -> int:
+    """How many there are; there will be none."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s"
