@@ -44,6 +44,11 @@ class Stack:
             self.commands[name], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
 
+    def await_pages(self) -> None:
+        """Until the web process answers, whatever the other parts do."""
+        port = int(self.url.rpartition(":")[2])
+        eventually(lambda: _answers(port), what="the web process")
+
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send the part's whole process group a signal, and see it end; a deaf one is killed."""
         process = self.processes.pop(name)
@@ -105,6 +110,20 @@ class Stack:
         )
         return machine
 
+    def story(self, handle: str) -> str:
+        """What can be known of a machine: for the message of a test that waited for it in vain."""
+        machine = self.get(f"machines/{handle}/")
+        operations = self.get("operations/", page_size=20)["results"]
+        lines = self.get(f"machines/{handle}/log/", tail=1)["lines"][-20:]
+        return "\n".join(
+            [
+                json.dumps(machine, indent=1),
+                *(json.dumps(operation) for operation in operations),
+                *(f"{line['at']} {line['text']}" for line in lines),
+                *(f"--- {name}\n{self.log(name)[-4000:]}" for name in self.commands),
+            ]
+        )
+
     def switch_off(self, handle: str) -> None:
         """Take the power from a machine's VM, as Proxmox's own page does: nobody tells autovibe."""
         machine = self.get(f"machines/{handle}/")
@@ -159,6 +178,17 @@ def running(home: Path, database: str, *, node: tuple[str, ...] = (), **settings
             # The workers take ten seconds to end by themselves, and what they have under way is of no use any more.
             stack.kill(name, signal.SIGTERM if name == "node" else signal.SIGKILL)
         kill_guests(home / "node")
+
+
+@contextmanager
+def web_alone(home: Path, database: str, *, port: int = 0, **settings: str) -> Iterator[Stack]:
+    """The same with the web process as the only part, and not started yet: nobody changes what the database says."""
+    stack = _stack(home, database, port or _free_port(), _free_port(), settings)
+    try:
+        yield stack
+    finally:
+        for name in list(stack.processes):
+            stack.kill(name)
 
 
 def _stack(home: Path, database: str, web_port: int, node_port: int, settings: dict[str, str]) -> Stack:

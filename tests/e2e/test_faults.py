@@ -33,11 +33,10 @@ def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: s
     stack.start(part)
 
     for handle in handles:
-        machine = eventually(
-            lambda handle=handle: _ended(stack, handle),
-            seconds=150,
-            what=f"{handle} to end after {part} was killed",
-        )
+        try:
+            machine = eventually(lambda handle=handle: _ended(stack, handle), seconds=150)
+        except AssertionError:
+            raise AssertionError(f"{handle} did not end. {stack.story(handle)}") from None
         assert machine["state"] == "terminated" or machine["sentence"]
     _nothing_is_wrong(stack, handles)
 
