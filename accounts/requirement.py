@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 
 from projects.models import User
 
-ALLOWED = ("/account/", "/sign-out/", "/static/", "/healthz")
+ALLOWED = ("/account/", "/sign-out/", "/static/", "/healthz", "/wall/")  # a wall's address is its own key
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 SENTENCE = "A second factor is required here. Set one up on your account's page first."
 

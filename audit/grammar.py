@@ -1,7 +1,7 @@
 """The search language: `field:value`, `-field:value`, quotation marks around spaces, and plain words. No database."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -53,8 +53,8 @@ class Asked:
     problems: list[str]
 
 
-def parse(text: str) -> Asked:
-    """Read a text as people type it."""
+def parse(text: str, check: Callable[[Term], str] | None = None) -> Asked:
+    """Read a text as people type it. `check` says what is wrong with a term, where other fields are searched."""
     terms, problems = [], []
     for found in _TERM.finditer(text[:TEXT_MAX]):
         term = Term(
@@ -62,7 +62,7 @@ def parse(text: str) -> Asked:
             found["quoted"] if found["quoted"] is not None else found["plain"],
             bool(found["minus"]),
         )
-        problem = wrong(term)
+        problem = (check or wrong)(term)
         terms += [] if problem else [term]
         problems += [problem] if problem else []
     return Asked(terms, problems)

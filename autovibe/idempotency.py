@@ -11,7 +11,6 @@ from functools import wraps
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
-from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -19,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from autovibe import caller
-from autovibe.models import KEPT_FOR, KeptAnswer
+from autovibe.models import KeptAnswer
 from gateway import secrets
 from projects.errors import Conflict, Invalid, Refusal
 
@@ -56,7 +55,7 @@ def once(handler: Handler) -> Handler:
             return handler(view, request, *args, **kwargs)
         _check(view, key)
         # On its own, so that nobody waits for these rows until the handler is through.
-        KeptAnswer.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+        KeptAnswer.forget_old()
         with transaction.atomic():
             kept = _claim(request, key)
             if kept.status:

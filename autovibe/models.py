@@ -1,16 +1,20 @@
-"""What the API keeps of its calls: the answers of keys that may come again, and how many calls each caller made."""
+"""What is kept of calls: the answers of keys that may come again, and how many calls of the API each caller made."""
 
 from datetime import timedelta
 
 from django.db import models
+from django.utils import timezone
 
 KEPT_FOR = timedelta(hours=24)
 
 
 class KeptAnswer(models.Model):
-    """The answer to a POST with an `Idempotency-Key`. The row is written in the transaction of what was done."""
+    """The answer to a POST with an `Idempotency-Key`, or to a form with a key (`autovibe.repeats`).
 
-    digest = models.CharField(max_length=64, primary_key=True)  # of caller, address and key
+    With a header, the row is written in the transaction of what was done.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True)  # of caller, address and key; of a form, too
     body_digest = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(default=0)
     sealed = models.BinaryField(default=b"")  # the answer; it may hold a secret that is shown once
@@ -19,6 +23,11 @@ class KeptAnswer(models.Model):
 
     def __str__(self) -> str:
         return self.digest[:12]
+
+    @classmethod
+    def forget_old(cls) -> None:
+        """Nobody sends a request again after so long."""
+        cls.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
 
 
 class CallCount(models.Model):

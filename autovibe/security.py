@@ -15,14 +15,14 @@ from django.http import HttpRequest, HttpResponse
 
 NOT_SECRET = "not-secret-good-for-checks-only"
 TOKEN_LENGTH = 20  # of what is checked without a limit to attempts
-# Nothing here needs them; what agents wrote must not ask for them in our name.
+# Nothing here needs them, but that wall screens stay on; what agents wrote must not ask for them in our name.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in (
         "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "geolocation", "gyroscope",
-        "magnetometer", "microphone", "midi", "payment", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+        "magnetometer", "microphone", "midi", "payment", "serial", "usb", "xr-spatial-tracking",
     )
-)  # fmt: skip
+) + ", screen-wake-lock=(self)"  # fmt: skip
 
 
 class HeadersMiddleware:

@@ -9,11 +9,13 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
+from autovibe import __version__
 from autovibe.environment import choice, counts, database, destinations, flag, number, pairs, prices, secret
 
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = __version__
 
 # --- Django -----------------------------------------------------------------------------------------------
 
@@ -74,10 +76,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "dashboard.preferences.ZoneMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.requirement.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "autovibe.repeats.RepeatsMiddleware",
 ]
 
 ROOT_URLCONF = "autovibe.urls"
@@ -422,7 +426,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"keys": {"()": "autovibe.logs.WithoutKeys"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["keys"]}},
     "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
     "loggers": {
         # proxmoxer logs request bodies at INFO, and with them what we write into guests.

@@ -8,92 +8,27 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import psutil
 
 from benchmarks.gateway_rows import prepare
 
-PROJECTS = 10
-BATCH = 2000
 WARM_UP = 5
-CHECKPOINTS, ENTRIES, CALLS = 3, 5, 2  # of each machine
-LIVE = ("running", "paused")
-STATES = ("running", "running", "paused", "terminated", "failed")
 
 
 def make_fleet(machines: int) -> Any:
-    """The owner of projects whose machines left checkpoints, ledger entries and calls."""
+    """The owner of a fleet that left checkpoints, ledger entries and calls."""
     from django.db import connection
 
-    from projects import actions as projects
     from projects.models import User
+    from tests.scenes import busy
 
     owner = User.objects.create_user("benchmark")
-    homes = [projects.create(slug=f"project-{number}", by=owner) for number in range(PROJECTS)]
-    sources = [_source(home, number) for number, home in enumerate(homes)]
-    for first in range(0, machines, BATCH):
-        _make_some(range(first, min(first + BATCH, machines)), homes, sources, owner)
+    busy.make_fleet(machines, owner)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     return owner
-
-
-def _source(project: Any, number: int) -> Any:
-    from checkpoints import actions as checkpoints
-    from guests.models import Guest
-
-    template = Guest.objects.create(vmid=9000 + number, node="pve1", template=True, state="present")
-    return checkpoints.genesis(project, template)
-
-
-def _make_some(numbers: range, homes: list[Any], sources: list[Any], owner: Any) -> None:
-    from django.utils import timezone
-
-    from checkpoints.models import Checkpoint
-    from gateway.models import Call
-    from guests.models import Guest
-    from machines.models import Machine
-    from tests.budgets.rows import entry
-
-    now = timezone.now()
-    guests = Guest.objects.bulk_create(
-        Guest(project=homes[n % PROJECTS], vmid=10_000 + n, node="pve1", state="present", observed_at=now)
-        for n in numbers
-    )
-    machines = Machine.objects.bulk_create(
-        Machine(
-            number=n + 1, project=homes[n % PROJECTS], source=sources[n % PROJECTS], guest=guest, type="vibe",
-            prompt=f"Write a program number {n} with tests, and make them pass.", state=STATES[n % len(STATES)],
-            wall_seconds=14_400, created_by=owner, run_started_at=now - timedelta(days=3),
-            heard_at=now + timedelta(days=1), ended_at=None if STATES[n % 5] in LIVE else now - timedelta(days=2),
-        )
-        for n, guest in zip(numbers, guests, strict=True)
-    )  # fmt: skip
-    Checkpoint.objects.bulk_create(
-        Checkpoint(
-            project=one.project, guest=one.guest, origin=one.subject, number=c, handle=f"{one.handle}.c{c}",
-            kind="automatic", state="captured", why="After answer 1", parent=one.source, captured_at=now,
-        )
-        for one in machines
-        for c in range(1, CHECKPOINTS + 1)
-    )  # fmt: skip
-    entries = [entry(one.project, now, machine_id=one.id) for one in machines for _ in range(ENTRIES)]
-    type(entries[0]).objects.bulk_create(entries)
-    Call.objects.bulk_create(
-        Call(
-            machine=one,
-            number=c,
-            reservation_id=uuid4(),
-            model="claude-sonnet-4-5",
-            state="done",
-            started_at=now,
-        )
-        for one in machines
-        for c in range(1, CALLS + 1)
-    )
 
 
 def measure(owner: Any, machines: int, requests: int) -> dict[str, dict[str, float]]:

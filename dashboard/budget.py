@@ -1,6 +1,6 @@
 """What the budget pages show: limits and what is left of them, what is held, and the chart of one of them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from dashboard.outlook import Outlook
 from machines.limits import spending
 from machines.models import Machine
 from projects.models import Project, User
+from projects.roles import Right
 
 MACHINES_SHOWN = 50
 HOLDS_SHOWN = 50
@@ -67,36 +68,43 @@ def overview(user: User) -> dict[str, Any]:
     }
 
 
-def view(project: Project, user: User, charted: str = "") -> dict[str, Any]:
+def view(project: Project, held: Collection[str], charted: str = "") -> dict[str, Any]:
     """The limits of one project, of its members and its machines; what is held now; and a chart of one limit.
 
-    `charted` is the id of the limit to draw; else it is the one to speak of first.
+    `held` are the rights of who looks. `charted` is the id of the limit to draw; else it is the one to speak of first.
     """
     own = lines(reports.standing([project.id]))
-    held = list(reports.holds([project.id])[: HOLDS_SHOWN + 1])
-    handles = spending.handles(one.machine_id for one in held if one.machine_id)
+    holds = list(reports.holds([project.id])[: HOLDS_SHOWN + 1])
+    handles = spending.handles(one.machine_id for one in holds if one.machine_id)
+    live = _live(project)
     funded = any(
         line.window.resource == Resource.MONEY and line.window.budget.kind == "project" for line in own
     )
     return {
         "project": project,
-        "manages": user.has_perm("projects.manage_budgets", project),
-        "lines": own + _of_machines(project),
+        "manages": Right.BUDGETS in held,
+        "lines": own + _of_machines(live),
+        "live": len(live),
         "breaker": breaker.find(project),
         "funded": funded,
         "headline": headline(own),
         "holds": [
-            Hold(one, handles.get(one.machine_id, "") if one.machine_id else "") for one in held[:HOLDS_SHOWN]
+            Hold(one, handles.get(one.machine_id, "") if one.machine_id else "")
+            for one in holds[:HOLDS_SHOWN]
         ],
-        "more_holds": len(held) > HOLDS_SHOWN,
+        "more_holds": len(holds) > HOLDS_SHOWN,
         **chart(own, charted),
     }
 
 
-def _of_machines(project: Project) -> list[Line]:
-    """The limits of machines that have not ended, the newest ones."""
+def _live(project: Project) -> dict[str, str]:
+    """By holder, the handles of the machines that have not ended, the newest first."""
     live = Machine.objects.live().filter(project=project).order_by("-number")
-    handles = {of_machine(key): f"m{number}" for key, number in live.values_list("pk", "number")}
+    return {of_machine(key): f"m{number}" for key, number in live.values_list("pk", "number")}
+
+
+def _of_machines(handles: dict[str, str]) -> list[Line]:
+    """The limits of the newest of these machines."""
     newest = list(handles)[:MACHINES_SHOWN]
     return [Line(window, None, handles[window.holder]) for window in reports.of_holders(newest)]
 

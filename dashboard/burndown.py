@@ -1,15 +1,13 @@
 """The burn-down of a budget as the geometry of an SVG: what was used, what is held, what is ahead, and the limit."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from budgets.burn import Burn
 from budgets.forecast import Forecast
-from budgets.resources import Resource, unit_of
 from dashboard import words
+from dashboard.axes import Scale, Tick, marks, onto, points
 
 WIDTH, HEIGHT = 860, 260
 LEFT, RIGHT, TOP, BOTTOM = 76, 846, 18, 222
@@ -20,12 +18,6 @@ STEPS = [timedelta(minutes=one) for one in (5, 10, 15, 30)] + [
     timedelta(hours=one) for one in (1, 2, 3, 6, 12, 24, 48, 24 * 7, 24 * 14, 24 * 28, 24 * 84)
 ]
 MARKS_MAX = 8
-
-
-@dataclass(frozen=True)
-class Tick:
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -63,9 +55,9 @@ def draw(burn: Burn, sentence: str) -> Chart:
     ahead = burn.forecast if isinstance(burn.forecast, Forecast) else None
     begin, end = line[0][0], burn.until
     tops = [window.limit, line[-1][1] + window.reserved, *([ahead.consumed.high] if ahead else [])]
-    step, ceiling = _scale(max(tops), window.resource)
-    x = _onto(begin.timestamp(), end.timestamp(), LEFT, RIGHT)
-    y = _onto(0, ceiling, BOTTOM, TOP)
+    step, ceiling = marks(max(tops), window.resource)
+    x = onto(begin.timestamp(), end.timestamp(), LEFT, RIGHT)
+    y = onto(0, ceiling, BOTTOM, TOP)
     now, consumed = line[-1]
     return Chart(
         title=sentence,
@@ -74,7 +66,7 @@ def draw(burn: Burn, sentence: str) -> Chart:
             for value in range(0, ceiling + 1, step)
         ],
         times=[Tick(x(at.timestamp()), text) for at, text in _times(begin, end, zone)],
-        spent=_points((x(at.timestamp()), y(value)) for at, value in line),
+        spent=points((x(at.timestamp()), y(value)) for at, value in line),
         now=x(now.timestamp()),
         now_text=words.amount(consumed, window.resource, currency),
         limit=y(window.limit),
@@ -85,25 +77,6 @@ def draw(burn: Burn, sentence: str) -> Chart:
         rows=[Row(at.astimezone(zone), value) for at, value in line[:: max(1, len(line) // 30)]],
         zone=str(zone),
     )
-
-
-Scale = Callable[[float], float]
-
-
-def _onto(low: float, high: float, start: float, stop: float) -> Scale:
-    """From data to the viewBox; one decimal is as fine as it shows."""
-    span = (high - low) or 1
-    return lambda value: round(start + (value - low) / span * (stop - start), 1)
-
-
-def _scale(top: int, resource: str) -> tuple[int, int]:
-    """The step between marks of the amount axis, and where it ends: at a round amount, four or five steps up."""
-    whole = 3600 if resource in (Resource.WALL, Resource.CPU) else unit_of(resource)
-    rough = max(top, 1) / whole / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    nice = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
-    step = max(1, round(nice * whole))
-    return step, step * max(1, -(-top // step))
 
 
 def _times(begin: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[datetime, str]]:
@@ -135,7 +108,7 @@ def _held(x: float, y: Scale, consumed: int, reserved: int) -> tuple[float, floa
 def _middle(ahead: Forecast | None, x: Scale, y: Scale) -> str:
     if ahead is None:
         return ""
-    return _points((x(mark.at.timestamp()), y(mark.consumed.middle)) for mark in ahead.marks)
+    return points((x(mark.at.timestamp()), y(mark.consumed.middle)) for mark in ahead.marks)
 
 
 def _band(ahead: Forecast | None, x: Scale, y: Scale) -> str:
@@ -143,8 +116,4 @@ def _band(ahead: Forecast | None, x: Scale, y: Scale) -> str:
         return ""
     upper = [(x(mark.at.timestamp()), y(mark.consumed.high)) for mark in ahead.marks]
     lower = [(x(mark.at.timestamp()), y(mark.consumed.low)) for mark in ahead.marks]
-    return _points([*upper, *reversed(lower)])
-
-
-def _points(points: object) -> str:
-    return " ".join(f"{x},{y}" for x, y in points)  # type: ignore[attr-defined]
+    return points([*upper, *reversed(lower)])

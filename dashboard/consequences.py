@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from budgets.models import Reservation
+from budgets.resources import Resource
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
 from dashboard import trust, words
@@ -10,6 +12,7 @@ from dashboard.trust import Return
 from machines.keeping import memory, policies
 from machines.keeping.memory import Price
 from machines.models import Machine
+from machines.size import CORES, MEMORY_MIB
 from machines.states import SPAWNING, State
 from machines.types import UnknownType
 from projects.errors import Conflict
@@ -19,7 +22,7 @@ SAID = {
     "checkpoint": "A checkpoint of {handle} is being taken.",
     "pause": "{handle} is being paused.",
     "resume": "{handle} is being resumed.",
-    "terminate": "{handle} is being terminated.",
+    "terminate": "{handle} is being terminated. Once it has ended, it can go on from its last checkpoint.",
 }
 
 
@@ -147,7 +150,7 @@ def _resume(machine: Machine) -> list[str]:
 
 def _terminate(machine: Machine) -> list[str]:
     if machine.state in SPAWNING:
-        return ["Nothing has run in it yet: it is called off, and its VM is destroyed."]
+        return ["Nothing has run in it yet: it is called off, and its VM is destroyed. Nothing is lost."]
     left = Checkpoint.objects.of(machine.subject).count()
     kept = {0: "The final checkpoint stays", 1: "Its checkpoint and the final one stay"}.get(
         left, f"Its {left} checkpoints and the final one stay"
@@ -155,7 +158,20 @@ def _terminate(machine: Machine) -> list[str]:
     return [
         f"The agent is stopped, a final checkpoint is taken, and VM {machine.guest.vmid} is switched off.",
         f"{kept}: you can branch from them, or roll {machine.handle} back to one of them and let it go on.",
+        _freed(machine),
     ]
+
+
+def _freed(machine: Machine) -> str:
+    """What its node and its budgets have again."""
+    memory = words.size(MEMORY_MIB * 2**20)
+    room = f"It frees {CORES} cores and {memory} of memory on {machine.guest.node}"
+    held = Reservation.objects.filter(machine_id=machine.pk, state=Reservation.State.HELD)
+    micros = sum(one.held.get(Resource.MONEY, 0) for one in held.only("held"))
+    if not micros:
+        return f"{room}."
+    amount = words.money(micros, machine.project.currency, 4)
+    return f"{room}. A model call under way is broken off; of {amount} held for it, the rest is given back."
 
 
 def _rollback(machine: Machine, target: Checkpoint, going_back: Return) -> list[str]:

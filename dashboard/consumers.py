@@ -12,6 +12,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.exceptions import ValidationError
 
 from checkpoints.models import Checkpoint, CheckpointQuerySet
+from dashboard import version
 from events import actions as events
 from guests import diagnoses
 from machines.models import Machine, MachineQuerySet
@@ -35,9 +36,7 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
     """Forwards the doorbells of the subjects in `?subject=`, several within a moment as one."""
 
     async def connect(self) -> None:
-        self._subjects: list[str] = []
-        self._rung: dict[str, set[str]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._begin()
         await self.accept()  # a refused handshake has no code that the page could read
         user, subjects = self.scope["user"], _subjects(self.scope)
         if not user.is_authenticated:
@@ -47,11 +46,16 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         else:
             await self._listen(subjects)
 
+    def _begin(self) -> None:
+        self._subjects: list[str] = []
+        self._rung: dict[str, set[str]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
     async def _listen(self, subjects: list[str]) -> None:
         self._subjects = subjects
         for subject in self._heard:
             await self.channel_layer.group_add(events.group(subject), self.channel_name)
-        await self._tell("hello")
+        await self._tell("hello", version=version.digest())
         self._spawn(self._beat())
 
     @property

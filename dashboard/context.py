@@ -2,16 +2,25 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from dashboard import needs
+from dashboard import navigation, needs, operations, version
 from gateway import upstreams
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Context processor. The count costs a query, and only where a template shows it."""
+    """Context processor. A count costs a query, and only where a template shows it."""
     return {
         "offline_model": SimpleLazyObject(upstreams.nobody_answers),
         "needing": SimpleLazyObject(lambda: needs.count(request.user)),
+        "main_links": SimpleLazyObject(lambda: navigation.links(navigation.MAIN, request)),
+        "more_links": SimpleLazyObject(lambda: navigation.links(navigation.MORE, request)),
+        "own_links": SimpleLazyObject(lambda: navigation.links(navigation.OWN, request)),
+        "version": settings.VERSION,
+        "digest": version.digest(),
+        "zone": timezone.get_current_timezone_name(),
+        "operating": SimpleLazyObject(lambda: operations.count(request.user)),
     }

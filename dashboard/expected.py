@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from budgets.money import MICROS
-from dashboard import words
+from dashboard import afterwards, words
 from machines.forecast import predict
 from machines.models import Machine
 from projects.models import Project, User
@@ -41,7 +41,9 @@ def of_form(project: Project, user: User, *, type_name: str, prompt: str) -> dic
     expected = predict.predict(project=project, user=user, type_name=type_name, prompt=prompt)
     ranges = {name: (found.low, found.middle, found.high) for name, found in expected.ranges.items()}
     suggested = expected.suggested_micros
+    cost = expected.ranges.get("cost_micros")
     return {
+        "afterwards": afterwards.of(project, user, cost) if cost else None,
         "expected": expected,
         "lines": [_line(name, found, project.currency) for name, found in ranges.items()],
         "suggested": suggested and f"{suggested / MICROS:.2f}",

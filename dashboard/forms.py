@@ -23,6 +23,11 @@ KEEPING: dict[str, tuple[str, dict[str, object] | None]] = {
         {"calls": 0, "minutes": 0, "percent": 0, "before": [], "after_files": False},
     ),
 }
+NETWORKS: dict[str, str] = {
+    Profile.SEALED: "sealed: the model gateway, and nothing else",
+    Profile.HUB: "hub: the gateway, and what is allowed to hubs",
+    Profile.OPEN: "open: everything, the internet too",
+}
 
 
 class PromptForm(forms.Form):
@@ -36,7 +41,7 @@ class PromptForm(forms.Form):
     keeping = forms.ChoiceField(
         choices=[(name, words) for name, (words, _) in KEEPING.items()], required=False
     )
-    network = forms.ChoiceField(choices=[("", "as its type says"), *Profile.choices], required=False)
+    network = forms.ChoiceField(choices=[("", "as its type says"), *NETWORKS.items()], required=False)
 
     def clean_cap(self) -> int | None:
         """Micros, or None for no limit of its own."""
@@ -64,6 +69,11 @@ class SpawnForm(PromptForm):
 
     project = forms.CharField(max_length=40)
     checkpoint = forms.CharField(required=False, max_length=60)
+
+    def clean(self) -> None:
+        """A project's beginning holds no conversation to go on with."""
+        if not self.cleaned_data.get("checkpoint") and not self.cleaned_data.get("prompt", "").strip():
+            self.add_error("prompt", "The prompt is empty: say what the machine is to do.")
 
 
 def fresh_op() -> str:

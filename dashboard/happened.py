@@ -1,21 +1,20 @@
 """The page of the audit trail: what its search finds, row by row, in words."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.urls import reverse
 
 from audit import grammar, search
 from audit.grammar import FIELDS, Term
 from audit.search import Sight
-from checkpoints.models import Checkpoint
+from dashboard import things
+from dashboard.things import Thing
 from events.chain import checks
 from events.models import Event, Head
-from machines.limits import spending
 from projects.errors import NotThere
 from projects.models import User
 
@@ -28,14 +27,6 @@ TONES = {
     "running": "ok",
     "paused": "warn",
 }
-
-
-@dataclass(frozen=True)
-class Thing:
-    """What an event is about: its name, and its page where it has one."""
-
-    name: str
-    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,49 +113,17 @@ def _audits(sight: Sight, slug: str) -> bool:
 
 
 def _rows(found: list[Event], sight: Sight) -> list[Row]:
-    things = _things({event.subject for event in found}, sight)
+    known = things.of({event.subject for event in found}, sight.projects)
     return [
         Row(
             event,
-            things.get(event.subject) or Thing(str(event.data.get("handle", "")) or _short(event.subject)),
+            known.get(event.subject)
+            or Thing(str(event.data.get("handle", "")) or things.short(event.subject)),
             sight.projects.get(event.project_id, "") if event.project_id else "",
             sight.knows_source(event),
         )
         for event in found
     ]
-
-
-def _things(subjects: Iterable[str], sight: Sight) -> dict[str, Thing]:
-    """Names and pages of machines, checkpoints and projects. Two queries."""
-    by_kind: dict[str, set[UUID]] = {}
-    for subject in subjects:
-        kind, _, key = subject.partition(":")
-        if kind in ("machine", "checkpoint", "project") and (known := _uuid(key)):
-            by_kind.setdefault(kind, set()).add(known)
-    machines = spending.handles(by_kind.get("machine", ()))
-    kept = Checkpoint.objects.filter(pk__in=by_kind.get("checkpoint", ())).values_list("pk", "handle")
-    slugs = {key: sight.projects[key] for key in by_kind.get("project", ()) if key in sight.projects}
-    return {
-        **{f"machine:{key}": _at("machine", name) for key, name in machines.items()},
-        **{f"checkpoint:{key}": _at("checkpoint", name) for key, name in kept},
-        **{f"project:{key}": _at("tree", slug) for key, slug in slugs.items()},
-    }
-
-
-def _at(route: str, name: str) -> Thing:
-    return Thing(name, reverse(f"dashboard:{route}", args=[name]))
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _short(subject: str) -> str:
-    kind, _, key = subject.partition(":")
-    return f"{kind} {key[:8]}" if _uuid(key) else subject.replace(":", " ", 1)
 
 
 def _spoken(name: str) -> str:

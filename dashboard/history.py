@@ -24,6 +24,7 @@ SENTENCES = {
     "machine.stopping": "Its end began",
     "machine.terminated": "Terminated",
     "machine.failed": "Failed",
+    "machine.acknowledged": "Its failure was seen; it needs nobody any more",
     "machine.out_of_budget": "Out of budget",
     "console.opened": "Console opened",
     "console.closed": "Console closed after {seconds} s",
@@ -46,6 +47,7 @@ ASKED = frozenset(
         "message",
         "restoring",
         "stopping",
+        "acknowledged",
         "console.opened",
         "console.closed",
     }
@@ -54,19 +56,35 @@ SYSTEM = "system"
 
 
 @dataclass(frozen=True)
+class Change:
+    """One value, as it was and as it is."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Told:
-    """An event in words; `detail` is the sentence that came with it."""
+    """An event in words; `detail` is the sentence that came with it, `changes` what was before and is after."""
 
     at: datetime
     text: str
     detail: str
     by: str
+    changes: list[Change]
 
 
-def of(machine: Machine) -> list[Told]:
-    """The machine's latest events, newest first."""
-    found = Event.objects.filter(subject=machine.subject).order_by("-id")[:EVENTS_SHOWN]
-    return [_tell(event) for event in found]
+def of(machine: Machine, *, before: str = "", until: datetime | None = None) -> tuple[list[Told], int | None]:
+    """The machine's events, newest first: those `before` an id, up to a moment; and before which there are more."""
+    found = Event.objects.filter(subject=machine.subject)
+    if until:
+        found = found.filter(at__lte=until)
+    if before.isascii() and before.isdecimal() and len(before) < 19:
+        found = found.filter(pk__lt=int(before))
+    rows = list(found.order_by("-id")[: EVENTS_SHOWN + 1])
+    more = rows[EVENTS_SHOWN - 1].pk if len(rows) > EVENTS_SHOWN else None
+    return [_tell(event) for event in rows[:EVENTS_SHOWN]], more
 
 
 def _tell(event: Event) -> Told:
@@ -78,4 +96,12 @@ def _tell(event: Event) -> Told:
         text = event.kind
     detail = str(data.get("sentence") or data.get("error") or "")
     asked = event.kind.removeprefix("machine.") in ASKED and event.actor != SYSTEM
-    return Told(event.at, text, detail, event.actor if asked else "")
+    return Told(event.at, text, detail, event.actor if asked else "", _changes(data))
+
+
+def _changes(data: dict[str, Any]) -> list[Change]:
+    """What it says of before and after; the present value stands beside it under the same name."""
+    before = data.get("before")
+    if not isinstance(before, dict):
+        return []
+    return [Change(name, str(old), str(data.get(name, "–"))) for name, old in before.items()]

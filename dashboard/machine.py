@@ -5,10 +5,12 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
-from budgets.resources import Resource
+from budgets import reports
+from budgets.models import Window
+from budgets.resources import Resource, of_machine
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
-from dashboard import budget, expected, hearing, history, progress, words
+from dashboard import asking, budget, cost, expected, hearing, lateness, progress, words
 from gateway.models import Call
 from machines import types
 from machines.keeping import policies
@@ -21,6 +23,7 @@ from projects.permissions import operates
 from projects.roles import Right
 
 CHECKPOINTS_SHOWN = 200
+POINTS_NOW = 8
 CALLS_SHOWN = 100
 # Buttons in this order; rolling back is offered beside each checkpoint.
 BUTTONS = ("resume", "checkpoint", "pause", "terminate")
@@ -54,12 +57,9 @@ class Totals:
         return self.input_tokens + self.cached_tokens + self.cache_write_tokens + self.output_tokens
 
 
-def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dict[str, Any]:
-    """The context of the page and of its live fragment; the log has its own."""
+def head(machine: Machine, user: User) -> dict[str, Any]:
+    """What every view of the machine shows."""
     operable = operates(user, machine)
-    limits = budget.of_machine_page(machine)
-    points, hidden = _line(machine, operable, every=every_checkpoint)
-    sums = totals(machine)
     return {
         "machine": machine,
         "type": _type_title(machine.type),
@@ -67,26 +67,57 @@ def view(machine: Machine, user: User, *, every_checkpoint: bool = False) -> dic
         "operable": operable,
         "spawns": user.has_perm(f"projects.{Right.SPAWN}", machine.project),
         "verbs": [verb for verb in BUTTONS if verb in machine.verbs] if operable else [],
-        "progress": progress.under_way(machine) or _broken(machine),
+        "asks": asking.of(machine) if operable else [],
+        "totals": totals(machine),
+    }
+
+
+def line(machine: Machine, *, operable: bool, shown: int | None) -> dict[str, Any]:
+    """Its latest checkpoints, `shown` at most; all of them for None."""
+    points, hidden = _line(machine, operable, shown=shown)
+    return {
         "points": points,
         "policy": policies.summary_of(machine),
         "points_hidden": hidden,
         "points_count": len(points) + hidden,
-        "calls": list(Call.objects.filter(machine=machine).order_by("-number")[:CALLS_SHOWN])[::-1],
-        "totals": sums,
-        "expected": expected.of_machine(machine, sums),
-        "cap": next((line.window for line in limits if line.window.resource == Resource.MONEY), None),
-        "lines": limits,
-        **budget.chart(limits),
-        "manages": user.has_perm("projects.manage_budgets", machine.project),
-        "wall_words": words.elapsed(machine.wall_seconds),
-        "events": history.of(machine),
-        "hearing": hearing.of(machine, user, operable=operable),
     }
 
 
-def totals(machine: Machine) -> Totals:
-    """What the machine's calls add up to."""
+def now(machine: Machine, user: User, *, operable: bool) -> dict[str, Any]:
+    """What is going on; the log has a context of its own."""
+    doing = progress.under_way(machine) or _broken(machine)
+    return {
+        "progress": doing,
+        **line(machine, operable=operable, shown=POINTS_NOW),
+        "cap": _cap(machine),
+        "wall_words": words.elapsed(machine.wall_seconds),
+        "hearing": hearing.of(machine, user, operable=operable),
+        "quiet": lateness.quiet_since(machine),
+        "late": lateness.sentence(machine, doing),
+    }
+
+
+def spent(machine: Machine, user: User, sums: Totals, until: Q | None = None) -> dict[str, Any]:
+    """What it cost, was expected to, and may; `until` are the calls that count."""
+    asked = Call.objects.filter(until or Q(), machine=machine)
+    limits = budget.of_machine_page(machine)
+    return {
+        "models": cost.by_model(asked),
+        "calls": list(asked.order_by("-number")[:CALLS_SHOWN])[::-1],
+        "expected": expected.of_machine(machine, sums),
+        "lines": limits,
+        **budget.chart(limits),
+        "manages": user.has_perm("projects.manage_budgets", machine.project),
+    }
+
+
+def _cap(machine: Machine) -> Window | None:
+    found = reports.of_holders([of_machine(machine.id)])
+    return next((window for window in found if window.resource == Resource.MONEY), None)
+
+
+def totals(machine: Machine, until: Q | None = None) -> Totals:
+    """What the machine's calls add up to; or those of them that `until` picks."""
     names = (
         "input_tokens",
         "cached_tokens",
@@ -95,7 +126,7 @@ def totals(machine: Machine) -> Totals:
         "cost_micros",
         "stall_ms",
     )
-    sums = Call.objects.filter(machine=machine).aggregate(
+    sums = Call.objects.filter(until or Q(), machine=machine).aggregate(
         calls=Count("pk"),
         offline=Count("pk", filter=Q(offline=True)),
         **{name: Sum(name, default=0) for name in names},
@@ -123,14 +154,14 @@ def _broken(machine: Machine) -> progress.Progress | None:
     return progress.tell(last) if last and last.status == Status.FAILED else None
 
 
-def _line(machine: Machine, operable: bool, *, every: bool) -> tuple[list[Point], int]:
+def _line(machine: Machine, operable: bool, *, shown: int | None) -> tuple[list[Point], int]:
     """The machine's checkpoints, newest last, and how many older ones are left out."""
     # A manifest's body is the whole list of files: not needed here, and long.
     left = (
         Checkpoint.objects.of(machine.subject).select_related("manifest", "shares").defer("manifest__parts")
     )
     count = left.count()
-    found = list(left.order_by("-number")[: None if every else CHECKPOINTS_SHOWN])[::-1]
+    found = list(left.order_by("-number")[:shown])[::-1]
     branches = _branches(machine)
     may_return = operable and "rollback" in machine.verbs
     points = [

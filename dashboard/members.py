@@ -5,8 +5,10 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from machines.models import Machine
+from machines.states import LIVE
 from projects import invitations, members
-from projects.models import Project, User
+from projects.models import ApiToken, Project, User
 from projects.roles import MACHINE_ROLES, RIGHTS, WORDS, Right, Role
 
 MEANINGS = {
@@ -67,6 +69,24 @@ def view(project: Project, user: User) -> dict[str, Any]:
         "machine_roles": MachineRoleForm.base_fields["role"].choices,  # type: ignore[attr-defined]
         "rights": [(words, [right in RIGHTS[role] for role in Role]) for right, words in WORDS.items()],
     }
+
+
+def left_behind(project: Project, name: str) -> list[str]:
+    """What somebody leaves in the project, in numbers."""
+    keys = ApiToken.objects.alive().filter(user__username=name, project=project).count()
+    live = Machine.objects.filter(project=project, created_by__username=name, state__in=LIVE).count()
+    tokens = f"{keys} API token{'' if keys == 1 else 's'} for this project alone"
+    machines = f"{live} machine{'' if live == 1 else 's'} that {name} spawned"
+    return [
+        f"Pages of it that are open close. {tokens} will be revoked, unless a group still lets {name} in."
+        if keys
+        else "Pages of it that are open close, unless a group still lets them in.",
+        f"{machines} go{'es' if live == 1 else ''} on; others in the project can end "
+        f"{'it' if live == 1 else 'them'}."
+        if live
+        else f"No machine that {name} spawned is under way.",
+        "To undo it, an owner lets them in again; tokens that were revoked have to be made anew.",
+    ]
 
 
 def overview(user: User) -> list[dict[str, Any]]:

@@ -1,24 +1,57 @@
 """What waits for a person, and why: machines, requests for more, and transfers."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, UUIDField, Value
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    UUIDField,
+    Value,
+    When,
+)
 from django.db.models.functions import Cast, Coalesce, Concat, Substr
 from django.utils import timezone
 
 from budgets.models import BudgetRequest, Transfer
+from events import actions as events
+from events.models import Event
 from guests.models import Guest
 from machines.limits.enforce import SILENT_AFTER
 from machines.models import Machine, MachineQuerySet
 from machines.states import LIVE, State
-from operations.models import Operation, Status
+from operations.models import Operation
+from projects.errors import Conflict
 from projects.models import Project, User
 
 # A failure that nobody acted upon for a day is history; it stays in the list.
 FAILURE_FRESH_FOR = timedelta(days=1)
+ACKNOWLEDGED = "machine.acknowledged"
 # A person who paused a machine knows.
 UNASKED = [Machine.PausedFor.BUDGET, Machine.PausedFor.BREAKER, Machine.PausedFor.GUEST]
+
+
+def condition() -> Q:
+    """What holds of a machine that needs somebody, for whatever filters or sorts machines."""
+    now = timezone.now()
+    stuck = Operation.objects.needing_operator().filter(subject__startswith="machine:")
+    # Few operations are, so their machines are looked up, and not the operations of each machine.
+    theirs = stuck.annotate(machine=Cast(Substr("subject", len("machine:") + 1), UUIDField()))
+    seen = Event.objects.filter(
+        kind=ACKNOWLEDGED, subject=_subject(OuterRef("pk")), at__gte=OuterRef("ended_at")
+    )
+    return (
+        (Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR) & ~Exists(seen))
+        | Q(state=State.PAUSED, paused_for__in=UNASKED)
+        | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
+        | (Q(state__in=LIVE) & ~Q(guest__drift=[]))
+        | Q(pk__in=theirs.values("machine"))
+    )
 
 
 def attention(machines: MachineQuerySet) -> MachineQuerySet:
@@ -26,22 +59,44 @@ def attention(machines: MachineQuerySet) -> MachineQuerySet:
 
     The longest waiting first.
     """
-    now = timezone.now()
-    stuck = Operation.objects.filter(status=Status.NEEDS_OPERATOR, subject__startswith="machine:")
-    of_one = stuck.filter(subject=Concat(Value("machine:"), Cast(OuterRef("pk"), CharField())))
-    # Few operations are, so their machines are looked up, and not the operations of each machine.
-    theirs = stuck.annotate(machine=Cast(Substr("subject", len("machine:") + 1), UUIDField()))
+    stuck = Operation.objects.needing_operator().filter(subject=_subject(OuterRef("pk")))
+    paused = Case(When(state=State.PAUSED, then="paused_at"))  # it is kept when the machine goes on
     return (
-        machines.annotate(operator=Subquery(of_one.values("error")[:1]))
-        .filter(
-            Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR)
-            | Q(state=State.PAUSED, paused_for__in=UNASKED)
-            | Q(state=State.RUNNING, heard_at__lt=now - SILENT_AFTER)
-            | (Q(state__in=LIVE) & ~Q(guest__drift=[]))
-            | Q(pk__in=theirs.values("machine"))
+        machines.annotate(
+            operator=Subquery(stuck.values("error")[:1]), operation=Subquery(stuck.values("pk")[:1])
         )
-        .order_by(Coalesce("ended_at", "heard_at", "created_at"))
+        .filter(condition())
+        .order_by(Coalesce("ended_at", paused, "heard_at", "created_at"))
     )
+
+
+def acknowledge(machine: Machine, *, by: User) -> bool:
+    """Somebody has seen the failure: it needs nobody any more. False when that was known. Raises `Conflict`."""
+    if machine.state != State.FAILED:
+        raise Conflict(
+            f"{machine.handle} is {machine.get_state_display().lower()}: there is no failure to acknowledge."
+        )
+    known = Event.objects.filter(kind=ACKNOWLEDGED, subject=machine.subject, at__gte=machine.ended_at)
+    if known.exists():
+        return False
+    events.record(
+        ACKNOWLEDGED,
+        subject=machine.subject,
+        project_id=machine.project_id,
+        by=by.username,
+        handle=machine.handle,
+    )
+    return True
+
+
+def _subject(key: OuterRef) -> Concat:
+    return Concat(Value("machine:"), Cast(key, CharField()))
+
+
+def since(machine: Machine) -> datetime:
+    """Since when it has been waiting, as `attention` sorts it."""
+    paused = machine.paused_at if machine.state == State.PAUSED else None
+    return machine.ended_at or paused or machine.heard_at or machine.created_at
 
 
 def requests(user: User | AnonymousUser) -> QuerySet[BudgetRequest]:

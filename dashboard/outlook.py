@@ -16,6 +16,7 @@ from budgets.resources import Period
 from dashboard import words
 
 FRESH_SECONDS = 60
+AT_PRESENT = "At the present rate"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def _key(window: Window) -> str:
     return f"outlook:{window.pk}:{window.limit}:{window.exhausted_at and window.exhausted_at.timestamp()}"
 
 
-def tell(found: Burn) -> Outlook:
-    """The forecast in words; one that was made for another limit, too."""
+def tell(found: Burn, *, rate: str = AT_PRESENT) -> Outlook:
+    """The forecast in words; one that was made for another limit or another `rate`, too."""
     window, ahead = found.window, found.forecast
     what = words.RESOURCES[window.budget.resource]
     if window.unspent <= 0:
@@ -53,16 +54,16 @@ def tell(found: Burn) -> Outlook:
         return Outlook(found, "Used up", f"{what} is used up{until}.", "bad")
     if isinstance(ahead, TooShort):
         return Outlook(found, "Not enough history", str(ahead), "neutral")
-    return Outlook(found, *_ahead(what, ahead, window))
+    return Outlook(found, *_ahead(what, ahead, window, rate))
 
 
-def _ahead(what: str, ahead: Forecast, window: Window) -> tuple[str, str, str]:
+def _ahead(what: str, ahead: Forecast, window: Window, rate: str) -> tuple[str, str, str]:
     early, middle, late = ahead.runs_out
     if middle:
         on = _day(middle, window)
         between = f"between {_day(early or middle, window)} and {_day(late, window) if late else 'later'}"
-        rate = f"At the present rate, {what.lower()} runs out on {on}"
-        return f"Runs out {on}", f"{rate} (eight of ten times {between}).", "bad" if early else "warn"
+        said = f"{rate}, {what.lower()} runs out on {on}"
+        return f"Runs out {on}", f"{said} (eight of ten times {between}).", "bad" if early else "warn"
     band = ahead.consumed
     used = f"{_amount(band.low, window)} to {_amount(band.high, window)} of {_amount(window.limit, window)}"
     if early:
@@ -77,6 +78,13 @@ def _ahead(what: str, ahead: Forecast, window: Window) -> tuple[str, str, str]:
         f"{what} lasts: {used} will probably be used by {_day(ahead.until, window)}.",
         "ok",
     )
+
+
+def until(window: Window, limit: int) -> str:
+    """The day on which it would run out with that limit; empty where it lasts, or nobody can tell."""
+    ahead = burn.of(window, timezone.now(), limit=limit).forecast
+    middle = ahead.runs_out[1] if isinstance(ahead, Forecast) else None
+    return _day(middle, window) if middle else ""
 
 
 def _span(window: Window) -> str:

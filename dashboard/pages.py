@@ -7,8 +7,9 @@ from typing import Any
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
 from projects.errors import NotThere
@@ -27,7 +28,8 @@ class PageRequest(HttpRequest):
 def page(view: View) -> View:
     """Decorate a view of the dashboard.
 
-    Strangers are sent to sign in; a fragment that asks for them gets 401 instead, and what is on screen stays.
+    Strangers are sent to sign in; a fragment that asks for them gets 401 instead, and what is on screen stays. A form
+    may name the page to go on with afterwards, as `next`.
     """
 
     @wraps(view)
@@ -38,11 +40,26 @@ def page(view: View) -> View:
             response = view(request, *args, **kwargs)
         except NotThere as error:
             raise Http404(str(error)) from None
+        if request.method == "POST" and response.status_code == 302:
+            response = _onward(request, response)
         # Page and fragment share an address.
         patch_vary_headers(response, ["HX-Request"])
         return response
 
     return wrapped
+
+
+def _onward(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    asked = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(asked, allowed_hosts={request.get_host()}):
+        return redirect(asked)
+    return response
+
+
+def mistyped(request: HttpRequest, name: str) -> str | None:
+    """What was typed instead of the name that a destructive act asks for, "" for nothing; None where it is right."""
+    typed = request.POST.get("typed", "").strip()
+    return None if typed == name else typed
 
 
 def show(

@@ -7,8 +7,10 @@ from typing import Any
 from django.db.models import Q
 
 from checkpoints import work as checkpoints
+from checkpoints.keeping import pruning
+from guests import work as guests
 from machines.models import Machine
-from machines.work import message, pause, restore_file, rollback, spawn, terminate
+from machines.work import export, message, pause, restore_file, rollback, spawn, survey, terminate, verify
 from operations.engine import Plan
 from operations.models import Operation, Status
 
@@ -23,6 +25,13 @@ PLANS: dict[str, Plan[Any]] = {
     "terminate": terminate.PLAN,
     "cancel": terminate.CANCEL,
     "checkpoint": checkpoints.TAKE,
+    "verify": verify.PLAN,
+    "survey": survey.PLAN,
+    "export": export.PLAN,
+    pruning.VERB: pruning.PRUNE,
+    "drop_snapshot": guests.DROP_SNAPSHOT,
+    "halt": guests.HALT,
+    "destroy": guests.DESTROY,
 }
 TITLES = {
     "spawn": "Spawning",
@@ -34,6 +43,13 @@ TITLES = {
     "terminate": "Ending",
     "cancel": "Calling off",
     "checkpoint": "Taking a checkpoint",
+    "verify": "Verifying",
+    "survey": "Looking after checkpoints",
+    "export": "Exporting",
+    pruning.VERB: "Pruning",
+    "drop_snapshot": "Deleting a snapshot",
+    "halt": "Switching off",
+    "destroy": "Destroying",
 }
 
 

@@ -1,9 +1,10 @@
 """What was asked for in a project, and what is offered to and from others: for its budget page."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 from django import forms
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from budgets import quantities, reports
 from budgets.models import Budget, BudgetRequest, Transfer
@@ -15,6 +16,7 @@ from projects.models import Project, User
 from projects.roles import Right
 
 RECENT = 5
+Asked = TypeVar("Asked", BudgetRequest, Transfer)
 
 
 class AmountForm(forms.Form):
@@ -45,23 +47,33 @@ class TransferForm(AmountForm):
     )
 
 
-def view(project: Project, user: User) -> dict[str, Any]:
-    """The context of the section: what waits for somebody, and the last that was decided."""
+def view(project: Project, held: Collection[str]) -> dict[str, Any]:
+    """The context of the section: what waits for somebody, and the last that was decided. `held` are one's rights."""
     asked = BudgetRequest.objects.filter(project=project).select_related(
         "budget__project", "asked_by", "decided_by"
     )
     moved = Transfer.objects.filter(Q(giver=project) | Q(taker=project)).select_related(
         "giver", "taker", "proposed_by", "decided_by"
     )
-    pending = list(asked.filter(state="pending"))
+    pending, decided = _parted(asked)
+    transfers, decided_transfers = _parted(moved)
     handles = spending.handles(one.machine_id for one in pending if one.machine_id)
     return {
         "requests": [(one, handles.get(one.machine_id, "") if one.machine_id else "") for one in pending],
-        "transfers": list(moved.filter(state="pending")),
-        "decided_requests": list(asked.exclude(state="pending").order_by("-decided_at")[:RECENT]),
-        "decided_transfers": list(moved.exclude(state="pending").order_by("-decided_at")[:RECENT]),
-        "operates": user.has_perm(f"projects.{Right.SPAWN}", project),
+        "transfers": transfers,
+        "decided_requests": decided,
+        "decided_transfers": decided_transfers,
+        "operates": Right.SPAWN in held,
     }
+
+
+def _parted(found: "QuerySet[Asked]") -> "tuple[list[Asked], list[Asked]]":
+    """Those that wait, and the last that were decided. One query."""
+    last = found.exclude(state="pending").order_by("-decided_at").values("pk")[:RECENT]
+    both = list(found.filter(Q(state="pending") | Q(pk__in=last)))
+    decided = [one for one in both if one.decided_at]
+    decided.sort(key=lambda one: one.decided_at or one.created_at, reverse=True)
+    return [one for one in both if one.state == "pending"], decided
 
 
 def askable(project: Project) -> list[tuple[Budget, str]]:

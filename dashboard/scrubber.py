@@ -43,7 +43,7 @@ def of(machine: Machine, asked: str) -> Scrubber | None:
     return Scrubber(live=last + 1, at=number if shown else last + 1, shown=shown)
 
 
-def _until(shown: Checkpoint) -> Q:
+def until(shown: Checkpoint) -> Q:
     """The calls that had been answered: it was taken when another came, or once one had asked for a tool."""
     if shown.call_number is None:
         return Q(started_at__lte=shown.created_at)
@@ -55,7 +55,7 @@ def past(machine: Machine, shown: Checkpoint) -> dict[str, Any]:
     """What the page shows instead of the present."""
     moment = moments.at(machine, shown)
     lines = list(machine.log.filter(pk__lte=moment.log_until).order_by("-id")[:LINES_SHOWN])[::-1]
-    calls = Call.objects.filter(_until(shown), machine=machine).order_by("-number")
+    calls = Call.objects.filter(until(shown), machine=machine).order_by("-number")
     told = pages.differences(shown.parent, shown) if shown.parent else {}
     return {
         "moment": moment,

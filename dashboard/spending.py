@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import reports
 from budgets.reports import Breakdown, Used
+from dashboard import bars
 from machines import types
 from machines.limits import spending
 from projects.models import Project, User
@@ -40,6 +42,16 @@ class Cut:
     others: Part | None = None
 
 
+@dataclass(frozen=True)
+class Read:
+    """What the ledger says, and what its ids stand for."""
+
+    found: Breakdown
+    handles: dict[UUID, str]
+    types: dict[str, Used]
+    people: dict[int, str]
+
+
 def span_of(asked: str) -> int:
     return next((days for days in SPANS if str(days) == asked), USUAL)
 
@@ -47,34 +59,40 @@ def span_of(asked: str) -> int:
 def view(project: Project, days: int) -> dict[str, Any]:
     """The context of the tables; at most a minute old, as a long ledger takes a while to add up."""
     key = f"spending:{project.pk}:{days}"
-    found: Breakdown = caches["process"].get(key) or _read(project, days)
-    caches["process"].add(key, found, FRESH_SECONDS)
-    handles = spending.handles(key for key in found.machines if key)
-    ids = {key for key in found.members if key}
-    people = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
+    read: Read = caches["process"].get(key) or _read(project, days)
+    caches["process"].add(key, read, FRESH_SECONDS)
+    found = read.found
     return {
         "days": days,
         "spans": SPANS,
         "used": found.total,
         "cuts": [
             _cut("By model", "Model", found.labels, found.total),
-            _cut("By type of machine", "Type", _titled(spending.by_type(found)), found.total),
-            _cut("By member", "Member", spending.named(found.members, people), found.total),
+            _cut("By type of machine", "Type", _titled(read.types), found.total),
+            _cut("By member", "Member", spending.named(found.members, read.people), found.total),
         ],
         "spenders": _cut(
             "Top spenders",
             "Machine",
-            spending.named(found.machines, handles),
+            spending.named(found.machines, read.handles),
             found.total,
             shown=SPENDERS_SHOWN,
         ),
         "daily": _by_day(found.days, found.total),
+        "bars": bars.draw(found.days, project.currency, timezone.now().astimezone(UTC).date(), days),
     }
 
 
-def _read(project: Project, days: int) -> Breakdown:
+def _read(project: Project, days: int) -> Read:
     until = timezone.now()
-    return reports.breakdown([project.id], since=until - timedelta(days=days), until=until)
+    found = reports.breakdown([project.id], since=until - timedelta(days=days), until=until)
+    people = User.objects.filter(pk__in=[key for key in found.members if key])
+    return Read(
+        found,
+        spending.handles(key for key in found.machines if key),
+        spending.by_type(found),
+        dict(people.values_list("pk", "username")),
+    )
 
 
 def _cut(title: str, heading: str, cut: Mapping[str, Used], total: Used, shown: int = 20) -> Cut:

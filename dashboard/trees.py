@@ -8,7 +8,9 @@ from checkpoints import actions
 from checkpoints.models import Checkpoint
 from checkpoints.reading.tree import tree
 from dashboard import graph
+from machines import actions as machines
 from machines.keeping.trees import with_machines
+from projects.errors import NotThere
 from projects.models import Project, User
 from projects.roles import Right
 
@@ -38,3 +40,14 @@ def _named(asked: QueryDict, name: str, user: User) -> Checkpoint | None:
     """Raises `NotThere`."""
     handle = asked.get(name)
     return actions.find(str(handle), user=user) if handle else None
+
+
+def named(reference: str, user: User) -> Checkpoint:
+    """The checkpoint of that handle, or the last one of the machine of that handle. Raises `NotThere`."""
+    try:
+        return actions.find(reference.strip(), user=user)
+    except NotThere:
+        machine = machines.find(reference.strip(), user=user)
+    if machine.present is None:
+        raise NotThere(f"{machine.handle} has left no checkpoint yet.")
+    return machine.present

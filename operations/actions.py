@@ -14,7 +14,7 @@ from django_q.tasks import async_task
 
 from events import actions as events
 from events import context
-from operations import begun, slots
+from operations import begun, slots, trail
 from operations.models import ACTIVE, LostClaim, Operation, Status
 from projects.errors import Conflict, NotThere
 from projects.models import Project, User
@@ -114,7 +114,7 @@ def entering(operation: Operation, step: str, *, keep: Collection[str] = ()) -> 
     kept = [name for name in operation.slots if name in keep]
     freed = [name for name in operation.slots if name not in keep]
     fresh = {"attempts": 0, "asked_at": None, "upid": "", "task_result": "", "error": "", "slots": kept}
-    operation.note(step=step, step_began_at=timezone.now(), **fresh)
+    operation.note(step=step, step_began_at=timezone.now(), trail=trail.entered(operation, step), **fresh)
     _wake(freed)
     events.ring("operation.step", subject=operation.subject, project_id=operation.project_id)
 

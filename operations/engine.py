@@ -17,7 +17,7 @@ from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
 from events import context
-from operations import actions, slots
+from operations import actions, slots, trail
 from operations.models import ALIVE, LostClaim, Operation
 from operations.slots import Slots
 from proxmox import errors
@@ -259,13 +259,15 @@ def _soon(upid: str) -> str:
 def _judge(operation: Operation) -> bool:
     """Read the exit status of the step's Proxmox task (PVE::UPID: OK, "WARNINGS: n", or what went wrong)."""
     result, upid = operation.task_result, operation.upid
-    operation.note(upid="", task_result="")
+    log = "" if result == "OK" else _log_of(upid)
+    told = trail.judged(operation, trail.Task(upid, result, log))
+    operation.note(upid="", task_result="", trail=told)
     if result == "OK":
         return True
     if result.startswith("WARNINGS:"):
         operation.note(warnings=f"{operation.warnings}{result}\n")
         return True
-    raise errors.of_task(result, _log_of(upid))
+    raise errors.of_task(result, log)
 
 
 def _log_of(upid: str) -> str:

@@ -32,6 +32,12 @@ class Status(models.TextChoices):
 PARKED = (Status.WAITING, Status.NEEDS_OPERATOR)
 ACTIVE = (Status.QUEUED, Status.RUNNING, *PARKED)
 ENDED = (Status.SUCCEEDED, Status.FAILED)
+# Of work that nobody asked for and that recurs, only its troubles.
+NOTEWORTHY = ~Q(
+    requested_by=None,
+    verb__in=["checkpoint", "survey", "prune", "drop_snapshot"],
+    status__in=[Status.QUEUED, Status.RUNNING, Status.WAITING, Status.SUCCEEDED],
+)
 
 
 class LostClaim(Exception):
@@ -55,7 +61,7 @@ def _beating() -> list[int]:
 
 class OperationQuerySet(models.QuerySet["Operation"]):
     def active(self) -> "OperationQuerySet":
-        return self.filter(status__in=ACTIVE)
+        return self.filter(status__in=ACTIVE, finished_at=None)  # the index of open ones wants both
 
     def awaiting_proxmox(self) -> "OperationQuerySet":
         """Operations whose Proxmox task has not been seen to end."""
@@ -67,7 +73,11 @@ class OperationQuerySet(models.QuerySet["Operation"]):
 
     def needing_operator(self) -> "OperationQuerySet":
         """Those that wait for a person, the oldest first."""
-        return self.filter(status=Status.NEEDS_OPERATOR).order_by("created_at")
+        return self.filter(status=Status.NEEDS_OPERATOR, finished_at=None).order_by("created_at")
+
+    def noteworthy(self) -> "OperationQuerySet":
+        """All but what autovibe begins by itself, again and again, as long as it goes well."""
+        return self.filter(NOTEWORTHY)
 
     def abandoned(self) -> "OperationQuerySet":
         """Operations whose worker is gone: killed, timed out, or cut off from the database."""
@@ -107,6 +117,8 @@ class Operation(models.Model):
     slots = ArrayField(models.CharField(max_length=120), default=list)
     waiting_for = models.CharField(max_length=120, blank=True)
     given_up_by = models.CharField(max_length=150, blank=True)  # who did not want to wait any longer
+    # The steps it has entered, in their order: see `operations.trail`. Long where a task failed; lists leave it out.
+    trail = models.JSONField(default=list)
     error = models.TextField(blank=True)
     warnings = models.TextField(blank=True)
 
@@ -131,6 +143,18 @@ class Operation(models.Model):
             models.Index(fields=["status"], condition=Q(finished_at__isnull=True), name="operation_open"),
             models.Index(fields=["subject", "-created_at"], name="operation_by_subject"),
             models.Index(fields=["created_at"], name="operation_by_time"),
+            models.Index(
+                fields=["-finished_at"], condition=Q(finished_at__isnull=False), name="operation_by_end"
+            ),
+            models.Index(
+                fields=["-finished_at"],
+                condition=NOTEWORTHY & Q(finished_at__isnull=False),
+                name="operation_by_noted_end",
+            ),
+            # Of how long a verb usually takes, the last runs are read.
+            models.Index(
+                fields=["verb", "-finished_at"], condition=Q(status="succeeded"), name="operation_by_verb"
+            ),
         ]
 
     def __str__(self) -> str:

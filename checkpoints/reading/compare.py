@@ -24,6 +24,8 @@ class Side:
     checkpoints: int
     turns: int  # model calls
     cost_micros: int
+    tokens: int
+    seconds: int
     changed: int  # files
     grown_bytes: int  # of all files together; negative where they shrank
 
@@ -113,6 +115,8 @@ def _side(checkpoint: Checkpoint, way: list[Checkpoint], changes: dict[str, Chan
         checkpoints=len(way),
         turns=used.turns,
         cost_micros=used.micros,
+        tokens=used.tokens,
+        seconds=used.seconds,
         changed=len(changes),
         grown_bytes=sum(_size(change.after) - _size(change.before) for change in changes.values()),
     )

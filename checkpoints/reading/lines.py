@@ -1,12 +1,13 @@
 """Lines of descent: from a checkpoint up to where everything began, and what a stretch of one cost. Queries only."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import reduce
 from itertools import groupby
 from operator import or_
 from typing import NamedTuple
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 
 from budgets.models import LedgerEntry
 from budgets.models.ledger import months_of
@@ -35,10 +36,12 @@ SELECT id FROM below
 
 
 class Cost(NamedTuple):
-    """What machines used between two checkpoints of a line: model calls, and micro-units of money."""
+    """What machines used between two checkpoints of a line: model calls, micro-units of money, tokens, and time."""
 
     turns: int
     micros: int
+    tokens: int
+    seconds: int
 
 
 class _Stretch(NamedTuple):
@@ -81,7 +84,9 @@ def cost(stretch: list[Checkpoint]) -> Cost:
     """
     stretches = list(_stretches(stretch))
     micros = sum(one.last.spent_micros - (one.before.spent_micros if one.before else 0) for one in stretches)
-    return Cost(_turns(stretches), micros)
+    seconds = sum(_lasted(one).total_seconds() for one in stretches)
+    calls, tokens = _used(stretches)
+    return Cost(calls, micros, tokens, round(seconds))
 
 
 def _stretches(found: list[Checkpoint]) -> Iterator[_Stretch]:
@@ -100,14 +105,24 @@ def _ahead(firsts: list[Checkpoint]) -> dict[tuple[str, int], Checkpoint]:
     return {(one.origin, one.number): one for one in found}
 
 
-def _turns(stretches: list[_Stretch]) -> int:
-    """Model calls that the ledger has between the positions that the checkpoints noted."""
+def _lasted(one: _Stretch) -> timedelta:
+    return one.last.created_at - (one.before or one.first).created_at
+
+
+def _used(stretches: list[_Stretch]) -> tuple[int, int]:
+    """Model calls and their tokens that the ledger has between the positions that the checkpoints noted."""
     spans = [_span(one) for one in stretches if one.last.ledger_entry]
     if not spans:
-        return 0
-    used = months_of(min(one.first.created_at for one in stretches), stretches[-1].last.created_at)
-    found = LedgerEntry.objects.filter(reduce(or_, spans), month__range=used)
-    return int(found.aggregate(calls=Sum("calls", default=0))["calls"])
+        return 0, 0
+    months = months_of(min(one.first.created_at for one in stretches), stretches[-1].last.created_at)
+    found = LedgerEntry.objects.filter(reduce(or_, spans), month__range=months)
+    sums = found.aggregate(
+        calls=Sum("calls", default=0),
+        tokens=Sum(
+            F("input_tokens") + F("cached_tokens") + F("cache_write_tokens") + F("output_tokens"), default=0
+        ),
+    )
+    return int(sums["calls"]), int(sums["tokens"])
 
 
 def _span(one: _Stretch) -> Q:

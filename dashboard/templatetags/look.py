@@ -18,12 +18,15 @@ from budgets import sentences
 from budgets.models import LedgerEntry, Window
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.reading.tree import Node
-from dashboard import logs, look, words
+from dashboard import look, once, undoing, words
 from gateway.models import Call
+from machines import printed
 
 register = template.Library()
 _CODE = (("", ""), (mark_safe("<code>"), mark_safe("</code>")))
-register.filter("plain", logs.plain)
+register.simple_tag(once.field, name="once")
+register.inclusion_tag("parts/undo.html", takes_context=True)(undoing.go_on)
+register.filter("plain", printed.plain)
 register.filter("size", words.size)
 register.filter("growth", words.growth)
 register.filter("tokens", words.tokens)
@@ -181,16 +184,21 @@ def lasting(since: datetime | None, until: datetime | None = None) -> SafeString
 @register.simple_tag
 def clock(at: datetime) -> SafeString:
     """The time of day, with the date where it is not today's."""
-    pattern = "%H:%M:%S" if at.date() == timezone.now().date() else "%d %b %H:%M:%S"
-    return _time(at, f"{at:{pattern}}", "")
+    return _time(at, words.clock(at), "")
+
+
+@register.simple_tag
+def stamp(at: datetime) -> SafeString:
+    """Date, time and zone in full."""
+    return _time(at, words.stamp(at), "")
 
 
 def _time(at: datetime, text: str, tick: str) -> SafeString:
     ticking = format_html(' data-tick="{}"', tick) if tick else ""
     return format_html(
-        '<time datetime="{}" title="{} UTC"{}>{}</time>',
+        '<time datetime="{}" title="{}"{}>{}</time>',
         at.isoformat(timespec="milliseconds"),
-        f"{at:%Y-%m-%d %H:%M:%S}",
+        words.stamp(at),
         ticking,
         text,
     )

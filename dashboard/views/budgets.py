@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from budgets import breaker
-from dashboard import budget, ledger, pricebook, requests, spending
+from dashboard import budget, ledger, pricebook, requests, rights, spending, whatif
 from dashboard.pages import PageRequest, page, show
 from machines.api.ledger import csv_of
 from projects import actions as projects
@@ -26,12 +26,22 @@ def index(request: PageRequest) -> HttpResponse:
 @page
 def project(request: PageRequest, slug: str) -> HttpResponse:
     """Limits and holds, and a chart of `?limit=`. What takes longer to reckon is `history`, and is asked for less."""
-    found = projects.find(slug, user=request.user)
-    context = budget.view(found, request.user, request.GET.get("limit", ""))
-    context |= requests.view(found, request.user)
+    found, held = rights.find(slug, request.user)
+    context = budget.view(found, held, request.GET.get("limit", ""))
+    context |= requests.view(found, held)
     if not request.htmx:
+        context |= whatif.view(context["charted"], context["live"], request.GET.get("machines", ""))
         context |= _history(request, found)
     return show(request, "dashboard/budget/project.html", "limits", context)
+
+
+@require_safe
+@page
+def what_if(request: PageRequest, slug: str) -> HttpResponse:
+    """What becomes of `?limit=` with so many `?machines=`."""
+    found = projects.find(slug, user=request.user)
+    context = {"project": found, **whatif.of(found, request.GET)}
+    return show(request, "dashboard/budget/what_if.html", "what_if", context)
 
 
 @require_safe

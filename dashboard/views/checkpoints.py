@@ -6,8 +6,6 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from checkpoints import actions, marks
@@ -78,7 +76,7 @@ def compare(request: PageRequest, handle: str) -> HttpResponse:
 @require_POST
 @page
 def mark(request: PageRequest, handle: str) -> HttpResponse:
-    """Set the marks that are sent; `next` is the page to go on with. A script is answered with nothing, or why not."""
+    """Set the marks that are sent. A script is answered with nothing, or why not."""
     found = actions.find(handle, user=request.user)
     require_operating(request.user, found)
     asked: dict[str, Any] = {name: request.POST[name] for name in ("name", "note") if name in request.POST}
@@ -91,11 +89,11 @@ def mark(request: PageRequest, handle: str) -> HttpResponse:
         if request.htmx:
             return HttpResponse(str(refusal), status=refusal.status, content_type="text/plain; charset=utf-8")
         messages.error(request, str(refusal))
-        return redirect(_next(request, found))
+        return redirect("dashboard:checkpoint", found.handle)
     if request.htmx:
         return HttpResponse(status=204)
     _say(request, found, before)
-    return redirect(_next(request, found))
+    return redirect("dashboard:checkpoint", found.handle)
 
 
 def _say(request: HttpRequest, found: Checkpoint, before: dict[str, Any]) -> None:
@@ -107,10 +105,3 @@ def _say(request: HttpRequest, found: Checkpoint, before: dict[str, Any]) -> Non
         return
     earlier = {name: int(value) if name == "pinned" else value for name, value in changed.items()}
     messages.success(request, " ".join(sentences), extra_tags=f"{found.handle}?{urlencode(earlier)}")
-
-
-def _next(request: HttpRequest, found: Checkpoint) -> str:
-    asked = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(asked, allowed_hosts={request.get_host()}):
-        return asked
-    return reverse("dashboard:checkpoint", args=[found.handle])

@@ -1,23 +1,21 @@
-"""One machine: its page, its log, and the verbs that may be asked of it."""
+"""One machine: its page, and the verbs that may be asked of it."""
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from dashboard import consequences, copying, logs, machine, scrubber
+from dashboard import consequences, copying, logs, scrubber, series, tabs
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from machines.models import Machine
-from operations import actions as operations
 from projects.errors import Refusal
 from projects.permissions import require_operating
 
@@ -40,10 +38,17 @@ def shown(request: PageRequest, found: Machine, *, draft: str = "", status: int 
     context = _context(request, found) | {"draft": draft}
     if draft:
         context["here"] = reverse("dashboard:machine", args=[found.handle])
-    if not request.htmx and not context["scrubber_past"]:
-        lines = logs.latest(found)
-        context |= {"log": logs.chunks(lines), "log_last": lines[-1].pk if lines else 0}
+    if not request.htmx and context["tab"] == "now" and not context["scrubber_past"]:
+        context |= logs.card(found, request.GET)
     return show(request, "dashboard/machine.html", "machine", context, status)
+
+
+@require_safe
+@page
+def charts(request: PageRequest, handle: str) -> JsonResponse:
+    """What its guest used, and its tokens, for the page's script; `?span=run` for the whole of it."""
+    found = actions.find(handle, user=request.user)
+    return JsonResponse(series.as_json(series.of(found, run=request.GET.get("span") == "run")))
 
 
 @require_safe
@@ -53,45 +58,26 @@ def moment(request: PageRequest, handle: str) -> HttpResponse:
     found = actions.find(handle, user=request.user)
     context = _context(request, found)
     if not context["scrubber_past"]:
-        if request.htmx:
-            return HttpResponseClientRedirect(reverse("dashboard:machine", args=[found.handle]))
-        return redirect("dashboard:machine", found.handle)
+        live = f"{context['address']}?tab={context['tab']}" if context["tab"] != "now" else context["address"]
+        return HttpResponseClientRedirect(live) if request.htmx else redirect(live)
     return show(request, "dashboard/machine.html", "whole", context)
 
 
 def _context(request: PageRequest, found: Machine) -> dict[str, Any]:
     scrubbing = scrubber.of(found, request.GET.get("at", ""))
-    shown = scrubbing.shown if scrubbing else None
-    here = reverse("dashboard:machine", args=[found.handle])
-    context = machine.view(found, request.user, every_checkpoint="every" in request.GET)
-    context |= {
+    past = scrubbing.shown if scrubbing else None
+    address = reverse("dashboard:machine", args=[found.handle])
+    tab = tabs.chosen(request.GET.get("tab", ""))
+    context = tabs.context(tab, found, request.user, request.GET, past)
+    view = "" if tab == "now" else f"tab={tab}&"
+    return context | {
         "scrubber": scrubbing,
-        "scrubber_past": shown,
-        "here": f"{here}?at={shown.number}" if shown else "",
-        "copies": [] if shown else copying.of_machine(request, found, context["verbs"]),
+        "scrubber_past": past,
+        "address": address,
+        "at_query": f"&at={past.number}" if past else "",
+        "here": f"{address}?{view}at={past.number}" if past else "",
+        "copies": [] if past or tab != "now" else copying.of_machine(request, found, context["verbs"]),
     }
-    return context | (scrubber.past(found, shown) if shown else {})
-
-
-@require_safe
-@page
-def log_lines(request: PageRequest, handle: str) -> JsonResponse:
-    """Lines after `?after=`, for the page's script."""
-    found = actions.find(handle, user=request.user)
-    last = request.GET.get("after", "0")
-    return JsonResponse(logs.after(found, int(last) if last.isdecimal() and len(last) < 19 else 0))
-
-
-@require_safe
-@page
-def log_file(request: PageRequest, handle: str) -> StreamingHttpResponse:
-    """The whole log as a text file."""
-    found = actions.find(handle, user=request.user)
-    response = StreamingHttpResponse(
-        logs.text(found.log.order_by("id").aiterator()), content_type="text/plain; charset=utf-8"
-    )
-    response["Content-Disposition"] = f'attachment; filename="{found.handle}.log"'
-    return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -137,20 +123,6 @@ def rollback(request: PageRequest, handle: str) -> HttpResponse:
     else:
         messages.success(request, f"{found.handle} is going back to {target.handle}.")
     return redirect("dashboard:machine", found.handle)
-
-
-@require_POST
-@page
-def give_up(request: PageRequest, operation_id: UUID) -> HttpResponse:
-    """Do not wait for an operator any longer: the operation fails, as its plan has it."""
-    operation = operations.find(operation_id, user=request.user)
-    require_operating(request.user, operation)
-    try:
-        operations.give_up(operation, by=request.user)
-    except Refusal as refusal:
-        messages.error(request, str(refusal))
-    machine_id = operation.subject.partition(":")[2]
-    return redirect("dashboard:machine", actions.find(machine_id, user=request.user).handle)
 
 
 def _target(request: PageRequest, found: Machine) -> Checkpoint:

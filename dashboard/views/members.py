@@ -62,7 +62,12 @@ def remove(request: PageRequest, slug: str) -> HttpResponse:
     if not leaving:
         require(request.user, Right.MANAGE, found)
     if request.method != "POST":
-        context = {"project": found, "member": members.find(found, name), "leaving": leaving}
+        context = {
+            "project": found,
+            "member": members.find(found, name),
+            "leaving": leaving,
+            "sentences": page_of.left_behind(found, name),
+        }
         return show(request, "dashboard/member_remove.html", "card", context)
     try:
         members.remove(found, name, by=request.user)

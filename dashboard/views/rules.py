@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from checkpoints.keeping import pruning, retention
 from dashboard import rules
-from dashboard.pages import PageRequest, page, show
+from dashboard.pages import PageRequest, mistyped, page, show
 from machines.keeping import policies, stored
 from machines.keeping import pruning as machines
 from projects import actions as projects
@@ -73,8 +73,12 @@ def keeping(request: PageRequest, slug: str) -> HttpResponse:
 def prune(request: PageRequest, slug: str) -> HttpResponse:
     """GET says what goes, POST has it deleted."""
     found = _managed(request, slug)
-    if request.method != "POST":
-        return show(request, "dashboard/prune.html", "card", {"project": found, **rules.preview_of(found)})
+    wrong = mistyped(request, slug)
+    if request.method != "POST" or wrong is not None:
+        context = {"project": found, "mistyped": wrong, **rules.preview_of(found)}
+        return show(
+            request, "dashboard/prune.html", "card", context, 422 if request.method == "POST" else 200
+        )
     gone = machines.prune(found, by=request.user)
     word = "checkpoint is" if gone == 1 else "checkpoints are"
     messages.success(request, f"{gone} {word} being deleted." if gone else "There was nothing to delete.")

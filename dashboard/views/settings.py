@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard import cluster
-from dashboard.pages import PageRequest, page, show
+from dashboard.pages import PageRequest, mistyped, page, show
 from guests import diagnoses, strays
 from guests.models import Stray
 from projects.errors import Refusal
@@ -29,12 +29,16 @@ def index(request: PageRequest) -> HttpResponse:
 @require_POST
 @page
 def stray(request: PageRequest, vmid: int) -> HttpResponse:
-    """Have a VM destroyed that belongs to no machine, or leave it alone for good."""
+    """Have a VM destroyed that belongs to no machine, or leave it alone for good. Its number is asked for first."""
     if not diagnoses.may_see(request.user):
         raise PermissionDenied
     found = get_object_or_404(Stray, pk=vmid)
+    destroying = request.POST.get("do") == "destroy"
+    if destroying and (wrong := mistyped(request, str(vmid))) is not None:
+        context = {"stray": found, "mistyped": wrong}
+        return show(request, "dashboard/stray.html", "card", context, status=422)
     try:
-        if request.POST.get("do") == "destroy":
+        if destroying:
             strays.destroy(found, by=request.user)
             messages.success(request, f"VM {vmid} is being destroyed.")
         else:

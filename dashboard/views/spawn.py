@@ -1,26 +1,23 @@
 """New machines: from a project's beginning, or from any checkpoint."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from budgets.models import Window
-from budgets.resources import Resource, of_project
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from checkpoints.states import State
-from dashboard import copying, expected, forms
+from dashboard import copying, expected, forms, once, spawning, suggesting
 from dashboard.pages import PageRequest, page
-from machines import actions, types
+from machines import actions
 from projects import actions as projects
-from projects.errors import Conflict, NotThere, Refusal
+from projects.errors import NotThere, Refusal
 from projects.models import Project
 from projects.permissions import require
 from projects.roles import Right
 
-SUGGESTED_CHECKPOINTS = 30
 BLANK_ROW = {"path": "", "content": ""}
 
 
@@ -28,10 +25,9 @@ BLANK_ROW = {"path": "", "content": ""}
 @page
 def spawn(request: PageRequest) -> HttpResponse:
     """A machine from a project's genesis, or from the checkpoint that is named."""
-    offered = Project.objects.permitted(request.user, Right.SPAWN)
+    offered = list(Project.objects.permitted(request.user, Right.SPAWN))
     if request.method != "POST":
-        first = offered.filter(slug=request.GET.get("project", "")).first() or offered.first()
-        return _form(request, forms.SpawnForm(initial=_initial(project=first)), offered=offered)
+        return _form(request, forms.SpawnForm(initial=_initial(request, offered)), offered=offered)
     if "add_file" in request.POST:
         return _form(request, forms.SpawnForm(initial=request.POST.dict()), offered=offered)
     form = forms.SpawnForm(request.POST)
@@ -39,9 +35,13 @@ def spawn(request: PageRequest) -> HttpResponse:
         return _form(request, form, offered=offered, status=422)
     project = projects.find(form.cleaned_data["project"], user=request.user)
     require(request.user, Right.SPAWN, project)
+    named = form.cleaned_data["checkpoint"].strip()
     try:
-        source = _source(request, project, form.cleaned_data["checkpoint"])
+        source = checkpoints.find(named, user=request.user) if named else checkpoints.genesis_of(project)
         return _spawned(request, form, project, source)
+    except NotThere as error:  # a field of the form is wrong, not the address
+        form.add_error("checkpoint", str(error))
+        return _form(request, form, offered=offered, status=422)
     except Refusal as refusal:
         return _form(request, form, offered=offered, refusal=refusal)
 
@@ -54,7 +54,8 @@ def branch(request: PageRequest, handle: str) -> HttpResponse:
     require(request.user, Right.SPAWN, source.project)
     if request.method != "POST":
         parent = actions.machine_of(source)
-        form = forms.PromptForm(initial=_initial(type=parent.type if parent else None))
+        kind = parent.type if parent else ""
+        form = forms.PromptForm(initial=_initial(request, [source.project], type=kind))
         return _form(request, form, source=source)
     if "add_file" in request.POST:
         return _form(request, forms.PromptForm(initial=request.POST.dict()), source=source)
@@ -67,6 +68,7 @@ def branch(request: PageRequest, handle: str) -> HttpResponse:
         return _form(request, form, source=source, refusal=refusal)
 
 
+@once.changes_nothing
 @require_POST
 @page
 def prediction(request: PageRequest) -> HttpResponse:
@@ -80,8 +82,20 @@ def prediction(request: PageRequest) -> HttpResponse:
         prompt=request.POST.get("prompt", ""),
     )
     source = _branched_from(request)
-    context |= {"copies": copying.of_form(request, request.POST, source), "copied_anew": True}
+    context |= {"copies": copying.of_form(request, request.POST, source), "anew": True}
+    if not source:
+        context["suggestion"] = suggesting.suggest([project], request.POST.get("prompt", ""))
     return render(request, "parts/expected.html", context)
+
+
+@require_safe
+@page
+def beginnings(request: PageRequest) -> HttpResponse:
+    """The checkpoints of `?project=` that a machine can begin at and that `?checkpoint=` finds."""
+    project = projects.find(request.GET.get("project", ""), user=request.user)
+    require(request.user, Right.SPAWN, project)
+    typed = request.GET.get("checkpoint", "").strip()
+    return render(request, "parts/beginnings.html", {"found": spawning.checkpoints([project], typed)})
 
 
 def _branched_from(request: PageRequest) -> Checkpoint | None:
@@ -102,21 +116,17 @@ def _spawned(
     return redirect("dashboard:machine", machine.handle)
 
 
-def _source(request: PageRequest, project: Project, reference: str) -> Checkpoint:
-    """The checkpoint that was named, or the project's beginning. Raises `Conflict` for what is wrong with it."""
-    if not reference:
-        return checkpoints.genesis_of(project)
-    try:
-        return checkpoints.find(reference.strip(), user=request.user)
-    except NotThere as error:  # a field of the form is wrong, not the address
-        raise Conflict(str(error)) from None
-
-
-def _initial(*, project: Project | None = None, type: str | None = None) -> dict[str, Any]:
-    kinds = [kind.name for kind in types.all()]
-    # vibe needs nothing in the template, so it is the one that works everywhere.
-    preferred = type or ("vibe" if "vibe" in kinds else kinds[0])
-    return {"op": forms.fresh_op(), "type": preferred, "project": project.slug if project else ""}
+def _initial(request: PageRequest, offered: Iterable[Project], *, type: str = "") -> dict[str, Any]:
+    """What the address asks for: `?project=`, `?type=`, `?prompt=` and `?checkpoint=` fill the form."""
+    asked = {name: request.GET.get(name, "") for name in ("prompt", "checkpoint")}
+    slugs = [project.slug for project in offered]
+    slug = request.GET.get("project", "")
+    return {
+        **asked,
+        "op": forms.fresh_op(),
+        "project": slug if slug in slugs else next(iter(slugs), ""),
+        "type": spawning.preferred(request.GET.get("type", type), offered),
+    }
 
 
 def _form(
@@ -124,7 +134,7 @@ def _form(
     form: forms.PromptForm,
     *,
     source: Checkpoint | None = None,
-    offered: Any = (),
+    offered: Iterable[Project] = (),
     refusal: Refusal | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -133,40 +143,13 @@ def _form(
     rows = forms.text_files(request)
     if "add_file" in request.POST:
         rows.append(BLANK_ROW)
-    parent = actions.machine_of(source) if source else None
     filled = {name: form[name].value() for name in form.fields}
     context = {
         "form": form,
         "copies": copying.of_form(request, filled, source),
-        "source": source,
-        "parent": parent,
-        "goes_on": bool(parent and source and source.begun and _resumes(parent.type)),
-        "types": types.all(),
-        "projects": projects_offered,
-        "purses": _purses(projects_offered),
-        "suggestions": _suggestions(projects_offered) if not source else [],
         "rows": rows,
         "refusal": refusal,
         "uploads_lost": bool(request.FILES),
+        **spawning.context(projects_offered, source, str(filled["prompt"] or "")),
     }
     return render(request, "dashboard/spawn.html", context, status=refusal.status if refusal else status)
-
-
-def _resumes(type_name: str) -> bool:
-    """Whether an agent of that type can go on with a conversation."""
-    try:
-        return bool(types.get(type_name).resume_command)
-    except types.UnknownType:
-        return False
-
-
-def _purses(offered: list[Project]) -> list[Window]:
-    whole = Window.objects.of([of_project(one.id) for one in offered]).filter(resource=Resource.MONEY)
-    return list(whole.select_related("budget__project").order_by("budget__project__slug", "pk"))
-
-
-def _suggestions(offered: list[Project]) -> list[Checkpoint]:
-    """Templates first: there are few, and everything begins at one."""
-    usable = Checkpoint.objects.filter(project__in=offered, state=State.CAPTURED).only("handle", "why")
-    begun = usable.exclude(kind=Checkpoint.Kind.GENESIS).order_by("-created_at")
-    return [*usable.filter(kind=Checkpoint.Kind.GENESIS).order_by("handle"), *begun[:SUGGESTED_CHECKPOINTS]]

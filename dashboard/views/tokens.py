@@ -68,7 +68,7 @@ def revoke(request: PageRequest, number: int) -> HttpResponse:
     if request.method != "POST":
         return show(request, "dashboard/token.html", "card", {"token": token})
     tokens.revoke(token, by=request.user)
-    messages.success(request, f"{token.name} has ended: whoever calls with its key is refused.")
+    messages.success(request, f"{token.name} has ended: its key is refused. A new one is made below.")
     return redirect("dashboard:tokens")
 
 

@@ -17,7 +17,7 @@ from budgets.reports import of_holders
 from checkpoints import actions as checkpoints
 from checkpoints.api.effects import not_undone
 from checkpoints.models import Checkpoint
-from machines import actions, modifications, types
+from machines import actions, modifications, printed, types
 from machines.api.filters import MachineFilters, asked_for
 from machines.api.serializers import (
     BranchedSerializer,
@@ -127,6 +127,7 @@ class MachineLog(APIView):
             OpenApiParameter("until", int, description="Only lines up to this id."),
             OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
             OpenApiParameter("tail", bool, description="The last lines instead of the first."),
+            OpenApiParameter("q", str, description="Only lines that say these words, in this order and in any case."),
         ],
         responses=LogSerializer,
         tags=["machines"],
@@ -138,6 +139,8 @@ class MachineLog(APIView):
         lines = LogLine.objects.filter(machine=machine, pk__gt=_number(request, "after", 0))
         if "until" in request.query_params:
             lines = lines.filter(pk__lte=_number(request, "until", 0))
+        if words := request.query_params.get("q", ""):
+            lines = printed.within(lines, words)
         if request.query_params.get("tail"):
             found = sorted(lines.order_by("-id")[:limit], key=lambda line: line.pk)
         else:

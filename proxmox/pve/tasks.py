@@ -18,7 +18,7 @@ _CONSOLES = frozenset({"vncproxy", "termproxy", "spiceproxy"})
 # Which kinds of task hold a lock without being named after the VM (qemu-server: Qemu.pm; pve-manager: VZDump.pm).
 _HOLDERS = {"clone": {"qmclone"}, "create": {"qmcreate", "qmrestore"}, "backup": {"vzdump"}}
 LOG_PAGE = 500
-LOG_LINES = 20
+LOG_LINES = 200
 
 
 class Tasks(Part):

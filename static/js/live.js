@@ -33,7 +33,12 @@ function resync() {
 }
 
 const messages = {
-  hello: () => { failures = 0; say("live", "Live"); resync(); }, // what changed while we connected
+  hello: ({ version }) => { // resync: what changed while we connected
+    failures = 0;
+    say("live", "Live");
+    resync();
+    document.getElementById("outdated").hidden = version === root.dataset.version;
+  },
   beat: () => {},
   resync,
   doorbell: ({ kinds = ["changed"] }) => {
@@ -80,6 +85,7 @@ if (subject) {
 // How many things need a person: in the tab's title and icon.
 const icon = document.querySelector("link[rel=icon]");
 const title = document.title.replace(/^\(\d+\) /, "");
+let needs = null;
 function count() {
   const badge = document.getElementById("needing");
   const fresh = document.querySelector("main [data-problems]") ?? badge;
@@ -88,6 +94,8 @@ function count() {
     badge.textContent = problems;
     badge.parentElement.hidden = !problems;
   }
+  if (problems !== needs) document.dispatchEvent(new CustomEvent("needs", { detail: problems }));
+  needs = problems;
   document.title = problems ? `(${problems}) ${title}` : title;
   const wanted = problems ? icon.dataset.alert : icon.dataset.calm;
   if (icon.getAttribute("href") !== wanted) icon.setAttribute("href", wanted);

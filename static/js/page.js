@@ -1,15 +1,20 @@
 // Small conveniences over pages that work without them: dialogs, toasts, forms. All by delegation.
-const dialog = document.getElementById("dialog");
 const toasts = document.getElementById("toasts");
 
-// A link with hx-target="#dialog" fetches the same page's card; without htmx it is simply followed.
+// A link with hx-target="#dialog" or "#drawer" fetches the same page's card; without htmx it is simply followed.
 document.addEventListener("htmx:after:swap", ({ detail }) => {
-  if (detail.ctx.target === dialog && !dialog.open) dialog.showModal();
+  const dialog = detail.ctx.target?.closest?.("dialog");
+  if (dialog && !dialog.open && detail.ctx.target.matches("dialog, #drawer")) dialog.showModal();
 });
+document.addEventListener("close", event => { // what nobody sees need not be fetched again and again
+  const drawer = document.getElementById("drawer");
+  if (drawer?.parentElement === event.target) drawer.replaceChildren();
+}, true);
 document.addEventListener("click", event => {
+  const dialog = event.target.closest("dialog[open]");
   const closing = event.target.closest("[data-close]");
-  if (closing && dialog.open) { event.preventDefault(); dialog.close(); }
-  if (event.target === dialog) dialog.close();
+  if (closing && dialog) { event.preventDefault(); dialog.close(); }
+  if (event.target === dialog) dialog?.close();
   event.target.closest("[data-dismiss]")?.closest(".toast").remove();
   if (!event.target.closest(".menu")) for (const menu of document.querySelectorAll(".menu[open]")) menu.open = false;
 });
@@ -19,18 +24,24 @@ document.addEventListener("keydown", event => {
   if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
 });
 
-// Good news leaves by itself; bad news stays until it was read.
+// Good news leaves by itself; bad news stays until it was read. A fourth toast takes the place of the oldest good one.
+const SHOWN = 3;
 const leave = toast => setTimeout(() => {
   if (toast.matches(":hover, :focus-within")) leave(toast); else toast.remove();
 }, 6000);
 for (const toast of toasts.querySelectorAll("[data-leaves]")) leave(toast);
 
-function complain(sentence) {
-  if ([...toasts.children].some(toast => toast.textContent.includes(sentence))) return;
-  const toast = document.getElementById("toast-bad").content.firstElementChild.cloneNode(true);
-  toast.querySelector("[data-words]").textContent = sentence;
+function say({ tone = "ok", text, href }) {
+  if ([...toasts.children].some(toast => toast.textContent.includes(text))) return;
+  const toast = (document.getElementById(`toast-${tone}`) ?? document.getElementById("toast-ok")).content.firstElementChild.cloneNode(true);
+  const words = toast.querySelector("[data-words]");
+  if (href) words.append(Object.assign(document.createElement("a"), { href, textContent: text })); else words.textContent = text;
+  if (toasts.children.length >= SHOWN) (toasts.querySelector("[data-leaves]") ?? toasts.firstElementChild).remove();
   toasts.append(toast);
+  if ("leaves" in toast.dataset) leave(toast);
 }
+document.addEventListener("toast", ({ detail }) => say(detail)); // `HX-Trigger: {"toast": {…}}` of any answer
+const complain = text => say({ tone: "error", text });
 document.addEventListener("complaint", ({ detail }) => complain(detail));
 document.addEventListener("htmx:response:error", ({ detail }) => {
   const { status, headers } = detail.ctx.response;

@@ -13,14 +13,20 @@
       for (const icon of button.children) icon.toggleAttribute("hidden", icon.dataset.themeIcon !== theme);
     }
   };
+  const choose = theme => {
+    try { localStorage.setItem("theme", theme); } catch { /* private mode: for this page only */ }
+    show(theme);
+  };
   root.dataset.js = "";
   show(read());
+  // The server words times in the zone of the browser, unless another was chosen.
+  const zone = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+  if (!document.cookie.split("; ").includes(zone)) document.cookie = `${zone}; path=/; max-age=31536000; samesite=lax`;
   document.addEventListener("DOMContentLoaded", () => show(read()));
   addEventListener("storage", event => { if (event.key === "theme") show(read()); });
   document.addEventListener("click", event => {
     if (!event.target.closest("[data-theme-switch]")) return;
-    const next = order[(order.indexOf(root.dataset.theme) + 1) % order.length];
-    try { localStorage.setItem("theme", next); } catch { /* private mode: for this page only */ }
-    show(next);
+    choose(order[(order.indexOf(root.dataset.theme) + 1) % order.length]);
   });
+  root.addEventListener("theme", event => choose(event.detail));
 })();

@@ -139,6 +139,20 @@ class TestCost:
         found = compare(later, there)
 
         assert (found.here.turns, found.there.turns) == (3, 1)
+        assert found.here.tokens == 3 * found.there.tokens > 0
+
+    def test_time_is_from_the_machine_s_checkpoint_before_to_the_last(self, spawn):
+        machine = spawn()
+        first, later = take(machine, {"a": b"1"}), take(machine, {"a": b"2"})
+        branch = spawn(first)
+        there = [take(branch, {"b": b"1"}), take(branch, {"b": b"2"})]
+        now = timezone.now()
+        for one, seconds in ((first, 100), (later, 40), (there[0], 30), (there[1], 5)):
+            Checkpoint.objects.filter(pk=one.pk).update(created_at=now - timedelta(seconds=seconds))
+
+        found = compare(*(Checkpoint.objects.get(pk=one.pk) for one in (later, there[1])))
+
+        assert (found.here.seconds, found.there.seconds) == (60, 25)
 
     def test_what_was_spent_on_a_line_that_was_left_is_not_counted(self, spawn, project):
         machine = spawn()

@@ -13,7 +13,7 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 
 from checkpoints.models import Checkpoint
-from dashboard import consumers
+from dashboard import consumers, version
 from events import actions as events
 from machines.models import Machine
 from projects.models import Project, User
@@ -93,7 +93,7 @@ class TestWhoMayListen:
 
     async def test_members_are_greeted(self, running: Machine, people: dict[str, User]) -> None:
         async with page(people["bob"], running.subject) as socket:
-            assert await socket.hears() == {"type": "hello"}
+            assert await socket.hears() == {"type": "hello", "version": version.digest()}
 
 
 class TestWhatItSays:

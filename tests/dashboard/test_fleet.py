@@ -1,13 +1,16 @@
 """The fleet page: what it counts, lists and asks a person for, and what that costs."""
 
+import re
 from datetime import timedelta
 
 import pytest
+from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import requests, transfers
 from checkpoints.models import Checkpoint
-from guests.models import Guest
+from dashboard.fleet import picture, sparks
+from guests.models import Guest, Node, Usage
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation, Status
@@ -81,14 +84,260 @@ class TestTheList:
                 rows.call(made)
 
         alice = browser("alice")
+        rows.budget(project)  # with which the first steps are done
         populate(2)
-        with django_assert_max_num_queries(20) as few:
+        alice.get("/")  # what is kept for a moment is read
+        with django_assert_max_num_queries(15) as few:
             alice.get("/")
         populate(38)
-        with django_assert_max_num_queries(20) as many:
+        alice.get("/")
+        with django_assert_max_num_queries(15) as many:
             alice.get("/")
 
         assert len(many) == len(few)
+
+    def test_a_page_of_fifty_is_not_heavy(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        minute = timezone.now().replace(second=0, microsecond=0)
+        for _ in range(50):
+            made = rows.machine(project, genesis)
+            Usage.objects.bulk_create(
+                Usage(
+                    guest_id=made.guest_id, at=minute - timedelta(minutes=ago), cpu_seconds=ago,
+                    memory_bytes=0,
+                )
+                for ago in range(60)
+            )  # fmt: skip
+
+        assert len(browser("alice").get("/", headers={"HX-Request": "true"}).content) < 100_000
+
+
+def listed(page: str) -> list[str]:
+    """The handles in the table, in its order."""
+    return re.findall(r'<tr id="(m\d+)"', page)
+
+
+class TestTheFilter:
+    @pytest.fixture
+    def several(self, project: Project, genesis: Checkpoint, people: dict[str, User]) -> dict[str, str]:
+        shop = projects.create(slug="shop", by=people["alice"])
+        made = {
+            "running": rows.machine(project, genesis),
+            "aider": rows.machine(project, genesis, type="aider", created_by=people["bob"]),
+            "failed": rows.machine(shop, genesis, State.FAILED, prompt="Translate the manual"),
+            "paused": rows.machine(shop, genesis, State.PAUSED, paused_for="person"),
+        }
+        Guest.objects.filter(pk=made["aider"].guest_id).update(node="pve2")
+        return {name: machine.handle for name, machine in made.items()}
+
+    @pytest.mark.parametrize(
+        ("line", "found"),
+        [
+            ("state:failed", {"failed"}),
+            ("state:failed,paused", {"failed", "paused"}),
+            ("-state:running", {"failed", "paused"}),
+            ("project:demo type:aider", {"aider"}),
+            ("node:pve2", {"aider"}),
+            ("by:bob", {"aider"}),
+            ('"the manual"', {"failed"}),
+            ("project:shop -translate", {"paused"}),
+            ("", {"running", "aider", "failed", "paused"}),
+        ],
+    )
+    def test_a_line_finds_what_every_term_holds_of(
+        self, line: str, found: set[str], browser: Browser, several: dict[str, str]
+    ) -> None:
+        page = browser("alice").get("/", {"q": line}).content.decode()
+
+        assert set(listed(page)) == {several[name] for name in found}
+
+    def test_a_handle_finds_its_machine(self, browser: Browser, several: dict[str, str]) -> None:
+        page = browser("alice").get("/", {"q": several["paused"]}).content.decode()
+
+        assert listed(page) == [several["paused"]]
+
+    def test_the_line_the_selects_and_the_address_say_the_same(
+        self, browser: Browser, several: dict[str, str]
+    ) -> None:
+        alice = browser("alice")
+
+        page = alice.get("/", {"q": "state:failed project:shop manual"}).content.decode()
+
+        assert 'value="state:failed project:shop manual"' in page
+        assert '<option value="failed" selected>' in page
+        assert '<option value="shop" selected>' in page
+        assert '<input type="hidden" name="q" value="manual">' in page
+        chosen = alice.get("/", {"q": "manual", "state": "failed", "project": "shop"}).content.decode()
+        assert listed(chosen) == listed(page) == [several["failed"]]
+
+    @pytest.mark.parametrize(
+        ("line", "problem"),
+        [
+            ("stat:failed", "There is no field “stat”"),
+            ("state:broken", "There is no state “broken”"),
+            ("project:", "lacks what it should be"),
+        ],
+    )
+    def test_what_is_not_understood_is_said_in_place_and_kept(
+        self, line: str, problem: str, browser: Browser, several: dict[str, str]
+    ) -> None:
+        page = browser("alice").get("/", {"q": line}).content.decode()
+
+        assert problem in page
+        assert f'value="{line}"' in page
+        assert 'aria-invalid="true"' in page
+
+
+class TestTheOrder:
+    def test_what_needs_somebody_is_first_then_the_newest(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        failed, fine, newest = (
+            rows.machine(project, genesis, state) for state in (State.FAILED, State.RUNNING, State.RUNNING)
+        )
+
+        page = browser("alice").get("/").content.decode()
+
+        assert listed(page) == [failed.handle, newest.handle, fine.handle]
+
+    def test_a_column_sorts_and_its_head_says_so(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        alice = browser("alice")
+        cheap, dear = rows.machine(project, genesis), rows.machine(project, genesis)
+        rows.call(cheap, cost_micros=1)
+        rows.call(dear, cost_micros=1_000_000)
+
+        down, up = (alice.get("/", {"sort": sort}).content.decode() for sort in ("-spent", "spent"))
+
+        assert listed(down) == [dear.handle, cheap.handle]
+        assert listed(up) == [cheap.handle, dear.handle]
+        assert 'aria-sort="descending"><a href="?sort=spent">Spent' in down
+
+    @pytest.mark.parametrize("column", ["machine", "state", "project", "type", "spent", "since"])
+    def test_every_column_sorts_both_ways(self, column: str, browser: Browser, machine: Machine) -> None:
+        for sort in (column, f"-{column}"):
+            assert listed(browser("alice").get("/", {"sort": sort}).content.decode()) == [machine.handle]
+
+
+class TestWhileOneLooks:
+    LIVE = {"HX-Request": "true"}
+
+    def test_a_part_of_the_list_keeps_its_rows_and_says_that_there_are_more(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        alice = browser("alice")
+        first, second = rows.machine(project, genesis), rows.machine(project, genesis)
+        shown = {"q": "state:running", "shown": f"{second.handle} {first.handle}"}
+        rows.machine(project, genesis)
+        Machine.objects.filter(pk=first.pk).update(state=State.PAUSED)
+
+        page = alice.get("/", shown, headers=self.LIVE).content.decode()
+
+        assert listed(page) == [second.handle, first.handle]
+        assert "1 new machine in this list." in page
+        assert '<a href="?q=state%3Arunning">Show it as it is now</a>' in page
+
+    def test_the_whole_list_follows(self, browser: Browser, project: Project, genesis: Checkpoint) -> None:
+        first, second = rows.machine(project, genesis), rows.machine(project, genesis)
+
+        page = browser("alice").get("/", {"shown": first.handle}, headers=self.LIVE).content.decode()
+
+        assert listed(page) == [second.handle, first.handle]
+
+    def test_but_not_while_one_chooses_from_it(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        first = rows.machine(project, genesis)
+        rows.machine(project, genesis)
+
+        asked = {"shown": first.handle, "machine": first.handle}
+        page = browser("alice").get("/", asked, headers=self.LIVE).content.decode()
+
+        assert listed(page) == [first.handle]
+        assert "1 new machine in this list." in page
+
+    def test_nobody_is_shown_what_they_may_not_see(
+        self, browser: Browser, machine: Machine, people: dict[str, User], genesis: Checkpoint
+    ) -> None:
+        own = rows.machine(projects.create(slug="shop", by=people["charlie"]), genesis)
+        asked = {"q": "state:running", "shown": f"{machine.handle} {own.handle} m0 x7"}
+
+        page = browser("charlie").get("/", asked, headers=self.LIVE).content.decode()
+
+        assert listed(page) == [own.handle]
+
+
+class TestTheMap:
+    def test_it_says_what_it_shows_and_has_the_same_as_a_table(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        rows.machine(project, genesis)
+        silent = rows.machine(project, genesis, heard_at=timezone.now() - timedelta(minutes=5))
+        rows.machine(project, genesis, State.PAUSED, paused_for="person")
+        gone = rows.machine(project, genesis, State.TERMINATED)
+        Guest.objects.filter(pk=silent.guest_id).update(node="pve2")
+
+        page = browser("alice").get("/").content.decode()
+        drawn = page[page.index('id="map"') : page.index('id="machines"')]
+
+        assert "2 running, 1 paused on 2 nodes." in drawn
+        assert f"<title>{silent.handle}: silent, demo</title>" in drawn
+        assert f"<title>{gone.handle}:" not in drawn
+        assert re.search(r'<th scope="row" class="fill">pve2</th><td class="number">1</td>', drawn)
+
+    def test_it_is_by_project_where_that_is_asked_for(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        rows.machine(project, genesis)
+
+        page = browser("alice").get("/?group=project").content.decode()
+
+        assert "1 running in 1 project." in page
+        assert 'id="place-demo"' in page
+
+    def test_too_many_are_counted(
+        self, browser: Browser, project: Project, genesis: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(picture, "HEXAGONS_MAX", 2)
+        for _ in range(3):
+            rows.machine(project, genesis)
+
+        page = browser("alice").get("/").content.decode()
+
+        assert 'class="place"' not in page
+        assert "3 running on 1 node." in page
+
+
+class TestSparklines:
+    def test_minutes_that_nobody_measured_are_gaps(self) -> None:
+        spark = sparks.drawn({0: 0, 1: 1, 2: 0.5, 7: 0.25})
+
+        assert spark.path == "M0 19L1 1L2 10M7 15h.5"
+        assert (spark.last, spark.most) == (25, 100)
+
+    def test_it_is_of_the_last_hour(self, browser: Browser, machine: Machine) -> None:
+        minute = timezone.now().replace(second=0, microsecond=0)
+        for ago, seconds in ((4, 60), (3, 60), (2, 60), (1, 0), (90, 120)):
+            Usage.objects.create(
+                guest=machine.guest, at=minute - timedelta(minutes=ago), cpu_seconds=seconds, memory_bytes=0
+            )
+
+        page = browser("alice").get("/").content.decode()
+
+        assert "CPU: 25 %, at most 50 % in the last hour" in page
+
+
+class TestNodes:
+    def test_one_that_is_away_is_named(self, browser: Browser, machine: Machine) -> None:
+        caches["process"].delete("fleet:nodes")
+        Node.objects.create(name="pve1")
+        Node.objects.create(name="pve2", online=False)
+
+        page = browser("alice").get("/").content.decode()
+
+        assert "pve2 is away since" in page
 
 
 class TestNeedsYou:

@@ -16,8 +16,8 @@ from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
 
-def page_of(browser: Browser, machine: Machine, who: str = "alice") -> str:
-    return browser(who).get(f"/machines/{machine.handle}/").content.decode()
+def page_of(browser: Browser, machine: Machine, who: str = "alice", tab: str = "") -> str:
+    return browser(who).get(f"/machines/{machine.handle}/", {"tab": tab} if tab else {}).content.decode()
 
 
 class TestThePage:
@@ -37,11 +37,11 @@ class TestThePage:
         assert page.index('id="point-1"') < page.index('id="point-2"')
 
     def test_its_own_limit_is_drawn(self, browser: Browser, machine: Machine, alice: User) -> None:
-        assert 'id="burndown"' not in page_of(browser, machine)
+        assert 'id="burndown"' not in page_of(browser, machine, tab="cost")
         scope = f"Machine {machine.handle}"
         budgets.set_limit(machine.project, "money", 5_000_000, by=alice, machine_id=machine.id, scope=scope)
 
-        page = page_of(browser, machine)
+        page = page_of(browser, machine, tab="cost")
 
         assert 'id="burndown"' in page
         assert f'href="/p/{machine.project.slug}/budget/' in page
@@ -81,7 +81,10 @@ class TestThePage:
     def test_sums_are_those_of_all_calls(self, browser: Browser, machine: Machine) -> None:
         rows.call(machine, cost_micros=1_000_000)
 
-        assert page_of(browser, machine).count("$1.0123") == 2
+        page = page_of(browser, machine, tab="cost")
+
+        assert page.count("$1.0123") == 3  # the model's, both tables' sums
+        assert "$1.0123" in page_of(browser, machine)
 
     def test_it_labels_the_offline_model(self, browser: Browser, machine: Machine) -> None:
         assert "offline model</span>" not in page_of(browser, machine)
@@ -116,6 +119,67 @@ class TestThePage:
             alice.get(f"/machines/{machine.handle}/")
 
         assert len(many) == len(few)
+
+    @pytest.mark.parametrize("tab", ["timeline", "checkpoints", "files", "cost", "events"])
+    def test_every_view_holds_its_own_and_costs_few_queries(
+        self, tab: str, browser: Browser, machine: Machine, django_assert_max_num_queries
+    ) -> None:
+        alice = browser("alice")
+        with django_assert_max_num_queries(30):
+            page = alice.get(f"/machines/{machine.handle}/?tab={tab}").content.decode()
+        past = alice.get(f"/machines/{machine.handle}/?tab={tab}&at=1").content.decode()
+
+        assert f'tab={tab}" aria-current="page"' in page
+        assert 'id="log"' not in page
+        assert "Show it as of" in page
+        assert f'data-address="/machines/{machine.handle}/?tab={tab}&amp;at=1"' in past
+
+    def test_files_are_those_of_the_present_checkpoint_or_of_the_moment(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        assert "hello.py" in page_of(browser, machine, tab="files")
+        past = browser("bob").get(f"/machines/{machine.handle}/?tab=files&at=1").content.decode()
+        assert "hello.py" not in past
+
+    def test_a_verb_that_is_not_possible_says_why_and_can_be_reached(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis, State.PAUSING)
+
+        page = page_of(browser, machine)
+
+        assert 'id="ask-checkpoint" aria-disabled="true"' in page
+        assert "nothing can be asked of it until that is done" in page or "is not possible now" in page
+
+    def test_every_verb_names_its_key(self, browser: Browser, machine: Machine) -> None:
+        page = page_of(browser, machine)
+
+        assert [key for key in "ocpt" if f'data-key="{key}"' in page] == list("ocpt")
+
+    def test_calls_that_nobody_has_a_price_for_are_flagged(self, browser: Browser, machine: Machine) -> None:
+        rows.call(machine, cost_micros=0)
+        machine.calls.filter(cost_micros=0).update(model="nobody-knows-it")
+
+        page = page_of(browser, machine, tab="cost")
+
+        assert "1 call without a price" in page
+        assert ">unknown</span>" in page
+
+    def test_it_tells_of_silence_and_of_what_takes_longer_than_usual(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        for _ in range(5):
+            rows.call(machine)
+        rows.call(
+            machine, state="streaming", duration_ms=None, started_at=timezone.now() - timedelta(seconds=40)
+        )
+        machine.log.update(at=timezone.now() - timedelta(minutes=6))
+
+        page = page_of(browser, machine)
+
+        assert "No output for" in page
+        assert "6 min" in page
+        assert "Model call 7 is taking longer than usual: 40 s (median 2.4 s)." in page
 
     def test_the_fragment_leaves_the_log_alone(self, browser: Browser, machine: Machine) -> None:
         response = browser("alice").get(f"/machines/{machine.handle}/", headers={"HX-Request": "true"})
@@ -256,4 +320,6 @@ def operation(machine: Machine, **fields: object) -> Operation:
 def test_the_log_answers_json(browser: Browser, machine: Machine) -> None:
     response = browser("bob").get(f"/machines/{machine.handle}/log.json")
 
-    assert set(json.loads(response.content)["lines"][0]) == {"id", "at", "stream", "text"}
+    assert set(json.loads(response.content)["lines"][0]) == {
+        *("id", "at", "clock", "stream", "text", "bad", "missing")
+    }

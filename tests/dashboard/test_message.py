@@ -71,14 +71,14 @@ class TestSaying:
         with django_assert_max_num_queries(40) as many:
             alice.get(f"/machines/{machine.handle}/")
 
-        assert len(many) == len(none)
+        assert len(many) <= len(none) + 1  # what the bar counts is kept for a second
 
 
 class TestReceipt:
     def test_it_comes_as_a_file_and_so_far_while_the_machine_goes_on(
         self, browser: Browser, machine: Machine
     ) -> None:
-        page = browser("bob").get(f"/machines/{machine.handle}/").content.decode()
+        page = browser("bob").get(f"/machines/{machine.handle}/?tab=cost").content.decode()
         answer = browser("bob").get(f"/machines/{machine.handle}/receipt.json")
 
         assert "Receipt so far" in page

@@ -1,6 +1,7 @@
 """What a machine will probably use, as the spawn form and the machine's page tell it."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -57,6 +58,17 @@ class TestTheForm:
         assert "Not enough history: a prediction needs 5 machines" in page
         assert "data-fill" not in page
 
+    def test_it_says_what_it_leaves_of_the_budget(
+        self, browser: Browser, past: None, project: Project
+    ) -> None:
+        page = self.ask(browser("alice")).content.decode()
+        rows.budget(project, 400_000, period="day")
+        scarce = self.ask(browser("alice")).content.decode()
+
+        assert re.search(r"It leaves about \$19\.4\d of \$20\.00 in all", page)
+        assert "Only $0.40 of $0.40 a day is left: it will probably pause before it is done." in scarce
+        assert 'class="meter t-bad"' in scarce
+
     def test_without_a_prompt_it_says_what_will_be_here(self, browser: Browser, past: None) -> None:
         assert "appears here as you write" in self.ask(browser("alice"), prompt=" ").content.decode()
 
@@ -84,7 +96,7 @@ class TestTheMachinesPage:
             ranges = {"cost_micros": Range(low, (low + high) // 2, high, high)}
             predict.remember(machine, predict.Expectation(7, ranges, 30_000, b""))
             Machine.objects.filter(pk=machine.pk).update(**change)
-            page = client.get(f"/machines/{machine.handle}/").content.decode()
+            page = client.get(f"/machines/{machine.handle}/?tab=cost").content.decode()
             return page.partition('id="expected"')[2].partition("</section>")[0]
 
         return page_of

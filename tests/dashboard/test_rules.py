@@ -147,7 +147,10 @@ class TestRetention:
         post(browser, "retention", keep_last="1", hourly="0", daily="0", weekly="0", monthly="0")
         asked = browser("alice").get(f"{RULES}prune/").content.decode()
 
-        page = post(browser, "prune")
+        mistyped = post(browser, "prune", typed="dem")
+        assert "That is not demo. Nothing was done." in mistyped
+        assert not Checkpoint.objects.filter(state=State.PRUNING).exists()
+        page = post(browser, "prune", typed="demo")
 
         assert "Delete 9 checkpoints" in asked
         assert "9 checkpoints are being deleted." in page

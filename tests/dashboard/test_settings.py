@@ -116,8 +116,17 @@ class TestStrays:
 
         assert "77001" not in text(staff)
 
+    def test_before_one_is_destroyed_its_number_has_to_be_typed(self, staff: Client, stray: Stray) -> None:
+        for typed in ("", "77002"):
+            asked = staff.post("/settings/strays/77001/", {"do": "destroy", "typed": typed})
+
+            assert asked.status_code == 422
+            assert "with its disk and its snapshots" in asked.content.decode()
+        assert "That is not 77001" in asked.content.decode()
+
     def test_one_that_nothing_proves_to_be_ours_is_not_destroyed(self, staff: Client, stray: Stray) -> None:
-        page = staff.post("/settings/strays/77001/", {"do": "destroy"}, follow=True).content.decode()
+        asked = {"do": "destroy", "typed": "77001"}
+        page = staff.post("/settings/strays/77001/", asked, follow=True).content.decode()
 
         assert "qm destroy 77001 --purge" in page
         assert Stray.objects.filter(pk=77001).exists()

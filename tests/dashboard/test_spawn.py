@@ -1,5 +1,6 @@
 """Spawning and branching by forms, as a browser without scripts would."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from budgets.models import Budget
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
+from guests.models import Node
 from machines.models import Machine
 from projects.models import Project
 from tests.dashboard import rows
@@ -44,6 +46,123 @@ class TestTheForm:
         page = browser("bob").get("/machines/new/").content.decode()
 
         assert "no project where you may spawn" in page
+
+    def test_the_address_fills_it(self, browser: Browser, form: dict) -> None:
+        page = (
+            browser("alice")
+            .get("/machines/new/?type=shell&prompt=make+test&checkpoint=demo.c0")
+            .content.decode()
+        )
+
+        assert ">make test</textarea>" in page
+        assert 'value="shell" required checked' in page
+        assert 'name="checkpoint" value="demo.c0"' in page
+
+    def test_nonsense_in_the_address_is_no_error(self, browser: Browser, form: dict) -> None:
+        page = browser("alice").get("/machines/new/?type=x&project=y&checkpoint=x").content.decode()
+
+        assert 'value="vibe" required checked' in page
+        assert "<option selected>demo</option>" in page
+
+    def test_it_says_in_words_what_a_network_profile_lets_through(self, browser: Browser, form: dict) -> None:
+        page = browser("alice").get("/machines/new/").content.decode()
+
+        assert "sealed: the model gateway, and nothing else" in page
+        assert "Good at builds, test suites" in page
+
+    def test_it_says_what_is_ahead(
+        self, browser: Browser, form: dict, project: Project, genesis: Checkpoint
+    ) -> None:
+        alice = browser("alice")
+        free = alice.get("/machines/new/").content.decode()
+        rows.machine(project, genesis, "cloning")
+        busy = alice.get("/machines/new/").content.decode()
+        Node.objects.create(name="pve1", online=False)
+        away = alice.get("/machines/new/").content.decode()
+
+        assert "Nothing is ahead of it: it starts at once." in free
+        assert "One other machine is starting now." in busy
+        assert "No node is online: it waits until one is back." in away
+
+    def test_it_takes_as_many_queries_with_many_checkpoints_as_with_few(
+        self, browser: Browser, form: dict, project: Project, genesis: Checkpoint,
+        django_assert_max_num_queries,
+    ) -> None:  # fmt: skip
+        source = rows.machine(project, genesis)
+        rows.checkpoint(source, {})
+        alice = browser("alice")
+        alice.get("/machines/new/")
+        with django_assert_max_num_queries(15) as few:
+            alice.get("/machines/new/")
+        for _ in range(60):
+            rows.checkpoint(source, {})
+        alice.get("/machines/new/")
+        with django_assert_max_num_queries(15) as many:
+            alice.get("/machines/new/")
+
+        assert len(many) == len(few)
+
+
+class TestSuggestions:
+    def suggested(self, browser: Browser, prompt: str) -> str:
+        asked = {"project": "demo", "type": "vibe", "prompt": prompt}
+        page = browser("alice").post("/machines/new/prediction/", asked).content.decode()
+        return page.partition('id="suggestion"')[2].partition("</p>")[0]
+
+    def test_what_the_prompt_speaks_of_suggests_a_type(self, browser: Browser, form: dict) -> None:
+        said = self.suggested(browser, "Please do some refactoring of the parser")
+
+        assert "Claude Code" in said
+        assert "the prompt speaks of refactoring" in said
+
+    def test_else_what_went_well_here_does(
+        self, browser: Browser, form: dict, project: Project, genesis: Checkpoint
+    ) -> None:
+        for code in (0, 0, 0, 1):
+            rows.machine(project, genesis, "terminated", type="aider", exit_code=code)
+
+        said = self.suggested(browser, "Do it")
+
+        assert "Aider" in said
+        assert "3 of 4 such machines here came to a good end" in said
+
+    def test_else_what_works_everywhere(self, browser: Browser, form: dict) -> None:
+        assert "needs nothing in the template but Python" in self.suggested(browser, "Do it")
+
+    def test_no_words_suggest_a_type_that_takes_the_prompt_for_a_command(
+        self, browser: Browser, form: dict
+    ) -> None:
+        assert "Shell" not in self.suggested(browser, "Write the builds and test suites")
+
+
+class TestBeginnings:
+    def found(self, browser: Browser, typed: str = "", who: str = "alice") -> list[str]:
+        asked = {"project": "demo", "checkpoint": typed}
+        page = browser(who).get("/machines/new/beginnings/", asked).content.decode()
+        return re.findall(r'value="([^"]+)"', page)
+
+    def test_the_newest_come_first_and_words_find_any_of_them(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        machine = rows.machine(project, genesis)
+        named = rows.checkpoint(machine, {}, name="Parser works")
+        later = [rows.checkpoint(machine, {}) for _ in range(40)]
+        broken = rows.checkpoint(machine, {}, state=CheckpointState.BROKEN)
+
+        everything = self.found(browser)
+
+        assert everything[:2] == [later[-1].handle, later[-2].handle]
+        assert len(everything) == 30
+        assert broken.handle not in everything
+        assert self.found(browser, "parser") == [named.handle]
+        assert self.found(browser, named.handle.upper())[-1] == named.handle
+        assert self.found(browser, "nothing like it") == []
+
+    @pytest.mark.parametrize(("who", "status"), [("bob", 403), ("charlie", 404)])
+    def test_they_are_for_those_who_may_spawn(
+        self, who: str, status: int, browser: Browser, project: Project
+    ) -> None:
+        assert browser(who).get("/machines/new/beginnings/?project=demo").status_code == status
 
 
 class TestSpawn:
@@ -88,10 +207,10 @@ class TestSpawn:
     @pytest.mark.parametrize(
         ("change", "status", "sentence"),
         [
-            ({"prompt": "  "}, 400, "The prompt is empty"),
+            ({"prompt": "  "}, 422, "The prompt is empty"),
             ({"cap": "lots"}, 422, "is not an amount"),
             ({"cap": "0"}, 400, "lets the machine make no call"),
-            ({"checkpoint": "m99.c1"}, 409, "There is no checkpoint"),
+            ({"checkpoint": "m99.c1"}, 422, "There is no checkpoint"),
             ({"file_path": "../x", "file_content": "y"}, 400, "is not a path inside the workspace"),
         ],
     )

@@ -128,5 +128,26 @@ class TestThePage:
         with django_assert_max_num_queries(14):
             client.get("/p/demo/checkpoints/?open=x")
 
+    def test_two_checkpoints_or_machines_are_compared_from_here(
+        self, browser: Browser, machine: Machine, branch: Machine
+    ) -> None:
+        bob = browser("bob")
+        asked = {"here": machine.handle, "there": f" {branch.handle}.c1"}
+        assert machine.present
+
+        there = bob.get("/p/demo/checkpoints/compare/", asked).headers["location"]
+
+        assert there == f"/checkpoints/{machine.present.handle}/compare/?with={branch.handle}.c1"
+        assert "Tokens" in bob.get(there).content.decode()
+
+    def test_what_cannot_be_compared_is_said_beside_the_tree(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        asked = {"here": machine.handle, "there": "m99"}
+
+        page = browser("bob").get("/p/demo/checkpoints/compare/", asked, follow=True).content.decode()
+
+        assert "There is no machine &#x27;m99&#x27; that you may see." in page
+
     def test_the_list_of_projects_leads_to_the_only_one(self, browser: Browser, machine: Machine) -> None:
         assert browser("bob").get("/checkpoints/").headers["location"] == "/p/demo/checkpoints/"

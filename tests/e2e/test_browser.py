@@ -113,8 +113,10 @@ class TestTheMainPath:
         expect(state(page)).to_have_text("Terminated", timeout=FOR_AN_AGENT_MS)
         assert page.evaluate("window.sameDocument"), "it was watched without a reload"
         expect(page.locator("#pills")).to_contain_text("offline model")
+        page.locator("#tabs").get_by_role("link", name="Cost").click()
         expect(page.locator("#cost tfoot")).to_contain_text("$")
 
+        page.locator("#tabs").get_by_role("link", name="Checkpoints").click()
         page.locator("#point-3").get_by_role("link", name=re.compile("^c3")).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(f"{first}.c3")
         page.locator("#files").get_by_role("link", name=re.compile("fizzbuzz.py")).first.click()

@@ -2,15 +2,12 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.stack import Stack
-from tests.e2e.test_browser import chromium, needs_assets, page, pytestmark, signed_in, violations
+from tests.e2e.test_browser import chromium, page, pytestmark, signed_in
 
 __all__ = ["chromium", "page", "pytestmark", "signed_in"]  # the fixtures, and what they need
-
-PAGES = ["/budgets/", "/p/demo/budget/", "/p/demo/ledger/", "/prices/", "/budgets/limits/new/?project=demo"]
 
 
 def limit_of(page: Page, what: str) -> str:
@@ -52,15 +49,3 @@ class TestALimit:
 
         expect(change).to_be_focused()
         assert limit_of(page, "Money for good") == before
-
-
-@needs_assets
-@pytest.mark.parametrize("where", PAGES)
-def test_it_can_be_read_in_either_theme_and_at_any_width(where: str, page: Page, stack: Stack) -> None:
-    page.goto(stack.url + where)
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        assert violations(page) == []
-    for width in (360, 1920):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -8,11 +8,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.stack import Stack
-from tests.e2e.test_browser import chromium, needs_assets, page, pytestmark, signed_in, violations
+from tests.e2e.test_browser import chromium, page, pytestmark, signed_in
 
 __all__ = ["chromium", "page", "pytestmark", "signed_in"]  # the fixtures, and what they need
 
-PAGES = ["/people/", "/p/demo/members/", "/p/demo/members/remove/?name=admin", "/settings/tokens/"]
 PASSWORD = "a long enough passphrase"
 
 
@@ -65,15 +64,3 @@ def test_a_token_is_made_and_its_key_works(page: Page, stack: Stack) -> None:
     assert said
     with urlopen(Request(said[2], headers={"Authorization": said[1]})) as answer:
         assert b'"demo"' in answer.read()
-
-
-@needs_assets
-@pytest.mark.parametrize("where", PAGES)
-def test_it_can_be_read_in_either_theme_and_at_any_width(where: str, page: Page, stack: Stack) -> None:
-    page.goto(stack.url + where)
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        assert violations(page) == []
-    for width in (360, 1920):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width

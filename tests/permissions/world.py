@@ -5,6 +5,8 @@ from uuid import uuid4
 
 from budgets.models import Budget, BudgetRequest, Pool, Transfer
 from checkpoints import actions as checkpoints
+from dashboard import screens
+from dashboard.screens import Wanted
 from gateway.models import Call
 from guests.models import Guest
 from machines.models import Machine
@@ -53,6 +55,7 @@ def build(project: Project, template: Guest, owner: User) -> World:
             "transfer": str(_transfer(other, project).pk),
             "pool": _pool(project),
             "invitation": str(invitations.create(project, Role.VIEWER, by=owner)[0].pk),
+            "screen": str(_screen(project, owner)),
             "token": str(ApiToken.mint(owner, "to be rotated")[0].pk),
             "nobody": str(uuid4()),
         },
@@ -79,3 +82,8 @@ def _waiting(machine: Machine) -> Operation:
         status=Status.NEEDS_OPERATOR,
         error="The node is away.",
     )
+
+
+def _screen(project: Project, owner: User) -> int:
+    wanted = Wanted(name="Lobby", views=[["counts"]], every_project=False, projects=[project])
+    return int(screens.make(wanted, by=owner)[0].pk)

@@ -217,7 +217,7 @@ class TestTasks:
         with scripted(page) as server:
             log = PveDriver(server.url, "a@pve!b=c").task_log("UPID:pve1:1:1:1:x:100:a@pve!b:")
 
-        assert log.splitlines() == [f"line {n}" for n in range(1181, 1201)]
+        assert log.splitlines() == [f"line {n}" for n in range(1001, 1201)]
 
     def test_many_are_asked_about_together(self, driver, make):
         vms = [make() for _ in range(4)]

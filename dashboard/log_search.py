@@ -1,0 +1,243 @@
+"""The search over all logs: what is asked for, the lines that it finds, and the errors of model calls beside them."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+
+from audit import grammar
+from audit.grammar import TEXT, Term
+from dashboard import log_terms, logs
+from dashboard.log_terms import FIELDS, OF_CALLS, OF_LINES, RANGES
+from gateway.models import Call
+from machines import printed
+from machines.models import LogLine
+from projects.errors import NotThere
+from projects.models import Project, User
+from projects.roles import Right
+
+ROWS = 50
+CALLS = 10
+COUNTED_MAX = 10_000
+LOOKED_THROUGH = 1_000  # of the newest lines: frequent words stand there, and need no index
+SHOWN_CHARACTERS = 1000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search as somebody asks for it. `problems`: what cannot be made of it, in sentences."""
+
+    user: User
+    query: Mapping[str, str]
+    slugs: dict[UUID, str]
+    terms: list[Term]
+    problems: list[str]
+    conditions: Q = field(default_factory=Q)  # of fields; and of words
+    says: Q = field(default_factory=Q)
+
+    @classmethod
+    def of(cls, user: User, query: Mapping[str, str]) -> "Asked":
+        """What a query string asks for; of what they may not see, it says that it is not there."""
+        slugs = dict(Project.objects.permitted(user, Right.VIEW).values_list("pk", "slug"))
+        read = grammar.parse(query.get("q", ""), log_terms.wrong)
+        terms, problems = list(read.terms), list(read.problems)
+        if machine := query.get("machine", ""):
+            terms.append(Term("machine", machine))
+        for name, value, problem in log_terms.between(query):
+            problems += [problem] if problem else []
+            terms += [] if problem else [Term(name, value)]
+        conditions, says = Q(), Q()
+        for term in terms:
+            try:
+                condition = OF_LINES[term.field](user, slugs, term.value)
+            except NotThere as error:
+                problems.append(str(error))
+                continue
+            condition = ~condition if term.negated else condition
+            says, conditions = (
+                (says & condition, conditions) if term.field == TEXT else (says, conditions & condition)
+            )
+        return cls(user, query, slugs, terms, problems, conditions, says)
+
+    @property
+    def words(self) -> list[str]:
+        """What has to be said."""
+        return [term.value for term in self.terms if term.field == TEXT and not term.negated]
+
+    @cached_property
+    def within(self) -> QuerySet[LogLine]:
+        """The lines in which words are looked for. Without order."""
+        if self.problems:
+            return LogLine.objects.none()
+        return LogLine.objects.filter(self.conditions, machine__project_id__in=list(self.slugs)).order_by()
+
+    @cached_property
+    def lines(self) -> QuerySet[LogLine]:
+        """The lines that they see and ask for. Without order."""
+        return self.within.filter(self.says)
+
+    @cached_property
+    def named(self) -> list[tuple[datetime, int]] | None:
+        """Time and id of all of them, where words make them few enough."""
+        return printed.named(self.lines) if self.words else None
+
+    def newest(self, before: tuple[datetime, int] | None) -> tuple[list[LogLine], bool]:
+        """One more than a page of lines, those before that one; and whether their words were soon met."""
+        earlier = Q()
+        if before is not None:
+            at, key = before
+            earlier = Q(at__lte=at) & (Q(at__lt=at) | Q(pk__lt=key))
+        if self.words:
+            some = self.within.filter(earlier).order_by("-at", "-id").values("pk")[:LOOKED_THROUGH]
+            found = _page(LogLine.objects.filter(self.says, pk__in=some))
+            if len(found) > ROWS:
+                return found, True
+            if self.named is not None:
+                keys = [key for at, key in self.named if before is None or (at, key) < before]
+                return _page(LogLine.objects.filter(pk__in=keys[-ROWS - 1 :])), False
+        return _page(self.lines.filter(earlier)), False
+
+    def count(self, shown: int, soon: bool) -> str:
+        """How many there are, in words; counting stops where nobody would go on reading."""
+        if soon:
+            return f"more than {ROWS} lines"
+        if self.words:
+            return f"more than {printed.NAMED_MAX:,} lines" if self.named is None else _lines(len(self.named))
+        if any(term.field == TEXT for term in self.terms):
+            return _lines(shown) if shown <= ROWS else f"more than {ROWS} lines"
+        counted = self.lines[: COUNTED_MAX + 1].count()
+        return _lines(counted) if counted <= COUNTED_MAX else f"more than {COUNTED_MAX:,} lines"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line that was found, in pieces; those that were searched for are marked. `address` shows it in its context."""
+
+    at: datetime
+    handle: str
+    project: str
+    stream: str
+    bad: bool
+    pieces: list[tuple[str, bool]]
+    address: str
+    id: int = 0
+
+
+def view(user: User, query: Mapping[str, str]) -> dict[str, Any]:
+    """The context of the page."""
+    asked = Asked.of(user, query)
+    before = _place(query.get("before", ""))
+    found, soon = asked.newest(before)
+    last = found[ROWS - 1] if len(found) > ROWS else None
+    return {
+        "asked": asked,
+        "q": query.get("q", ""),
+        "machine": query.get("machine", ""),
+        "range": query.get("range", ""),
+        "ranges": RANGES,
+        "range_name": RANGES.get(query.get("range", ""), ""),
+        "wider": log_terms.wider(query.get("range", "")),
+        "begins": query.get("from", ""),
+        "ends": query.get("to", ""),
+        "fields": FIELDS,
+        "rows": [_row(line, asked) for line in found[:ROWS]],
+        "older": f"{last.at.isoformat()},{last.pk}" if last else "",
+        "older_than": before,
+        "count": "" if before else asked.count(len(found), soon),
+        "calls": [] if before else failed_calls(asked),
+        "follows": "follow" in query and not before,
+        "anything": found or asked.terms or asked.problems or before,
+    }
+
+
+def failed_calls(asked: Asked) -> list[Row]:
+    """The newest errors of model calls that the search finds. Streams and levels are of lines: calls have none."""
+    if asked.problems or any(term.field not in OF_CALLS for term in asked.terms):
+        return []
+    found = Call.objects.filter(machine__project_id__in=list(asked.slugs)).exclude(error="")
+    for term in asked.terms:
+        condition = OF_CALLS[term.field](asked.user, asked.slugs, term.value)
+        found = found.exclude(condition) if term.negated else found.filter(condition)
+    newest = found.select_related("machine").order_by("-started_at")[:CALLS]
+    return [
+        Row(
+            call.started_at,
+            call.machine.handle,
+            asked.slugs[call.machine.project_id],
+            f"call {call.number}",
+            True,
+            pieces(call.error, asked.words),
+            f"{reverse('dashboard:machine', args=[call.machine.handle])}#call-{call.number}",
+        )
+        for call in newest
+    ]
+
+
+async def written(asked: Asked, *, as_json: bool) -> AsyncIterator[str]:
+    """Every line that is found, the oldest first, as it was printed."""
+    lines = asked.lines.select_related("machine").order_by("at", "id")
+    async for line in lines.aiterator(chunk_size=logs.LINES_PER_ANSWER):
+        if as_json:
+            yield json.dumps(_record(line, asked), ensure_ascii=False) + "\n"
+        else:
+            yield f"{line.at:%Y-%m-%dT%H:%M:%S}Z {line.machine.handle} {line.stream} {line.text}\n"
+
+
+def _place(given: str) -> tuple[datetime, int] | None:
+    """Time and id of the line where a page ended."""
+    at, _, key = given.rpartition(",")
+    when = log_terms.local(at)
+    return (when, logs.number(key)) if when else None
+
+
+def _row(line: LogLine, asked: Asked) -> Row:
+    here = reverse("dashboard:machine", args=[line.machine.handle])
+    return Row(
+        line.at,
+        line.machine.handle,
+        asked.slugs[line.machine.project_id],
+        line.stream,
+        printed.sounds_bad(line.stream, line.text),
+        pieces(line.text, asked.words),
+        f"{here}?line={line.pk}#L{line.pk}",
+        line.pk,
+    )
+
+
+def pieces(text: str, wanted: list[str]) -> list[tuple[str, bool]]:
+    """The text, marked; of a very long one what is around the first place that was found."""
+    shown = printed.marked(printed.plain(text), wanted)
+    if sum(len(piece) for piece, _ in shown) <= SHOWN_CHARACTERS:
+        return shown
+    whole = "".join(piece for piece, _ in shown)
+    begins = len(shown[0][0]) if not shown[0][1] else 0
+    start = max(begins - SHOWN_CHARACTERS // 4, 0) if len(shown) > 1 else 0
+    cut = whole[start : start + SHOWN_CHARACTERS]
+    return printed.marked(f"{'…' * (start > 0)}{cut}{'…' * (start + len(cut) < len(whole))}", wanted)
+
+
+def _record(line: LogLine, asked: Asked) -> dict[str, Any]:
+    return {
+        "id": line.pk,
+        "at": line.at.isoformat(),
+        "project": asked.slugs[line.machine.project_id],
+        "machine": line.machine.handle,
+        "run": str(line.run),
+        "number": line.number,
+        "stream": line.stream,
+        "text": line.text,
+    }
+
+
+def _page(lines: QuerySet[LogLine]) -> list[LogLine]:
+    return list(lines.select_related("machine").order_by("-at", "-id")[: ROWS + 1])
+
+
+def _lines(count: int) -> str:
+    return f"{count:,} line{'' if count == 1 else 's'}"

@@ -1,0 +1,148 @@
+"""The language of the search over logs: its fields, what is wrong with a term, what it asks of lines and calls."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from audit.grammar import TEXT, Term, moment
+from machines import actions, printed
+from projects.errors import NotThere
+from projects.models import User
+
+Condition = Callable[[User, Mapping[UUID, str], str], Q]
+
+FIELDS = {
+    "machine": "of this machine: m12",
+    "project": "of this project's machines, by its short name",
+    "stream": "out, err, sys (autovibe itself) or say (what people told the agent)",
+    "level": "error: what is on stderr, or says error, exception, traceback, fatal, panic or failed",
+    "since": "at this time or later: 2031-05-06, 2031-05-06T12:00Z, or 2h, 7d ago",
+    "until": "before this time",
+}
+STREAMS = {"out": "out", "stdout": "out", "err": "err", "stderr": "err", "sys": "sys", "say": "say"}
+RANGES = {"1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "": "Any time"}
+_OPERATORS = {"OR", "AND", "NOT"}
+
+
+def wrong(term: Term) -> str:
+    """What is wrong with a term of a search of logs, in a sentence; "" when nothing is."""
+    if term.field not in FIELDS and term.field != TEXT:
+        there_are = f"There are {', '.join(FIELDS)}."
+        return (
+            f"There is no field “{term.field}”. {there_are} Words that hold a colon go into quotation marks."
+        )
+    if not term.value:
+        return f"“{term}” lacks what it should be."
+    said = _WRONG.get(term.field)
+    return said(term.value) if said else ""
+
+
+def _wrong_text(value: str) -> str:
+    if value in _OPERATORS:
+        return (
+            f"“{value}” is not understood: all that is asked for has to hold, and - leaves out. "
+            "The word itself is found in small letters."
+        )
+    return (
+        "" if printed.words(value) else f"“{value}” has no letter and no digit; only words are searched for."
+    )
+
+
+def _wrong_stream(value: str) -> str:
+    return "" if value in STREAMS else f"There is no stream “{value}”. There are out, err, sys and say."
+
+
+def _wrong_level(value: str) -> str:
+    return "" if value == "error" else f"There is no level “{value}”. There is error."
+
+
+def _wrong_time(value: str) -> str:
+    if moment(value):
+        return ""
+    return f"“{value}” is no time; write 2031-05-06, 2031-05-06T12:00Z, or 2h or 7d for so long ago."
+
+
+_WRONG: dict[str, Callable[[str], str]] = {
+    TEXT: _wrong_text,
+    "stream": _wrong_stream,
+    "level": _wrong_level,
+    "since": _wrong_time,
+    "until": _wrong_time,
+}
+
+
+def between(query: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Of the fields for times: term, value, and what is wrong with it. Times there are those of whoever looks."""
+    found = []
+    if (since := query.get("range", "")) in RANGES and since:
+        found.append(("since", since, ""))
+    for name, term in (("from", "since"), ("to", "until")):
+        if given := query.get(name, ""):
+            at = local(given)
+            found.append((term, at.isoformat() if at else given, "" if at else _wrong_time(given)))
+    return found
+
+
+def local(given: str) -> datetime | None:
+    try:
+        at = parse_datetime(given)
+    except ValueError:
+        return None
+    if at is None or not 1970 <= at.year < 9000:
+        return None
+    return at if timezone.is_aware(at) else timezone.make_aware(at)
+
+
+def wider(range: str) -> tuple[str, str] | None:
+    """The next wider range, and its name."""
+    names = list(RANGES)
+    if range not in RANGES or not range:
+        return None
+    wider = names[names.index(range) + 1]
+    return wider, RANGES[wider].lower()
+
+
+def _machine(user: User, slugs: Mapping[UUID, str], value: str) -> Q:
+    return Q(machine_id=actions.find(value, user=user).pk)
+
+
+def _project(user: User, slugs: Mapping[UUID, str], value: str) -> Q:
+    key = next((key for key, slug in slugs.items() if slug == value), None)
+    if key is None:
+        raise NotThere(f"There is no project {value!r} that you may see.")
+    return Q(machine__project_id=key)
+
+
+def _call_since(user: User, slugs: Mapping[UUID, str], value: str) -> Q:
+    return Q(started_at__gte=moment(value))
+
+
+def _call_until(user: User, slugs: Mapping[UUID, str], value: str) -> Q:
+    return Q(started_at__lt=moment(value))
+
+
+def _call_says(user: User, slugs: Mapping[UUID, str], value: str) -> Q:
+    return Q(error__icontains=value)
+
+
+# What a term asks of a line; and of a model call, which has no stream and no level.
+OF_LINES: dict[str, Condition] = {
+    "machine": _machine,
+    "project": _project,
+    "stream": lambda user, slugs, value: Q(stream=STREAMS[value]),
+    "level": lambda user, slugs, value: printed.is_bad(),
+    "since": lambda user, slugs, value: Q(at__gte=moment(value)),
+    "until": lambda user, slugs, value: Q(at__lt=moment(value)),
+    TEXT: lambda user, slugs, value: printed.says(value),
+}
+OF_CALLS: dict[str, Condition] = {
+    "machine": _machine,
+    "project": _project,
+    "since": _call_since,
+    "until": _call_until,
+    TEXT: _call_says,
+}

@@ -1,0 +1,6 @@
+"""What the pages themselves remember. Everything that they show lives in the rooms below."""
+
+from dashboard.models.preferences import Preferences
+from dashboard.models.screen import Screen
+
+__all__ = ["Preferences", "Screen"]

@@ -1,0 +1,20 @@
+"""A project and all that somebody may do in it, asked at once; a right by itself is asked by `projects.permissions`."""
+
+from django.db.models import Exists, OuterRef
+
+from projects.errors import NotThere
+from projects.models import Project, User
+from projects.roles import Right
+
+
+def find(slug: str, user: User) -> tuple[Project, frozenset[Right]]:
+    """The project, and the rights that `user` holds in it with the token in use. One query. Raises `NotThere`."""
+    held = {
+        right.value: Exists(Project.objects.permitted(user, right).filter(pk=OuterRef("pk")))
+        for right in Right
+    }
+    if found := Project.objects.filter(slug=slug).annotate(**held).first():
+        rights = frozenset(right for right in Right if getattr(found, right.value))
+        if Right.VIEW in rights:
+            return found, rights
+    raise NotThere(f"There is no project {slug!r} that you may see.")

@@ -1,0 +1,5 @@
+"""First run: what is needed before a machine can run, looked at rather than remembered, and what mends it."""
+
+from dashboard.start.page import DEMO, DISMISSED, dismiss, strip, view
+
+__all__ = ["DEMO", "DISMISSED", "dismiss", "strip", "view"]

@@ -1,0 +1,33 @@
+"""Everything that waits for a person."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from dashboard import needs, waiting
+from dashboard.pages import PageRequest, page, show
+from machines import actions
+from projects.errors import Refusal
+from projects.permissions import require_operating
+
+
+@require_safe
+@page
+def index(request: PageRequest) -> HttpResponse:
+    return show(request, "dashboard/needs.html", "needs", waiting.view(request.user))
+
+
+@require_POST
+@page
+def acknowledge(request: PageRequest, handle: str) -> HttpResponse:
+    """A failure was seen, and leaves the list of everybody."""
+    found = actions.find(handle, user=request.user)
+    require_operating(request.user, found)
+    try:
+        needs.acknowledge(found, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{found.handle} needs nobody any more. It stays in the list of machines.")
+    return redirect("dashboard:needs")

@@ -1,0 +1,42 @@
+"""Whether what the wall says is still observed: our processes, and the nodes of the cluster."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+from django.utils import timezone
+
+from guests.models import Guest, Node
+from operations import processes
+
+LATE_AFTER = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Health:
+    """`missing` names our processes that are not there; `seen_at` is when the cluster last told of a guest."""
+
+    missing: list[str]
+    seen_at: datetime | None
+
+    @property
+    def trouble(self) -> str:
+        """Why what is shown of machines may be old; "" when it is not."""
+        if self.missing:
+            do = "does" if len(self.missing) == 1 else "do"
+            return f"The {' and the '.join(self.missing)} of autovibe {do} not run"
+        if self.seen_at and timezone.now() - self.seen_at > LATE_AFTER:
+            return "The cluster does not answer"
+        return ""
+
+
+def look() -> Health:
+    """Two queries."""
+    alive = processes.alive()
+    seen_at: datetime | None = Guest.objects.aggregate(seen=Max("observed_at"))["seen"]
+    return Health([name for name in processes.PROCESSES if name not in alive], seen_at)
+
+
+def nodes() -> list[Node]:
+    """Those that are away first. One query."""
+    return list(Node.objects.order_by("online", "name"))

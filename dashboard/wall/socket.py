@@ -1,0 +1,48 @@
+"""A wall screen's socket: it rings for what the screen shows, and says nothing of what it was.
+
+The key comes as a subprotocol: what is in the address of a handshake gets into logs.
+"""
+
+from typing import Any
+
+from channels.db import database_sync_to_async
+
+from dashboard import screens
+from dashboard.consumers import NO_ACCESS, NOT_FOR_THE_FLEET, Doorbell
+from events import actions as events
+
+PROTOCOL = "wall"
+PROJECTS_MAX = 50  # that are listened to one by one
+
+
+class WallBell(Doorbell):
+    """Several rings within a moment are one. That the screen itself was changed or revoked is one as well."""
+
+    async def connect(self) -> None:
+        self._begin()
+        offered = self.scope.get("subprotocols") or []
+        # A refused handshake has no code that the page could read.
+        await self.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        subjects = await _subjects([one for one in offered if one != PROTOCOL])
+        if subjects:
+            await self._listen(subjects)
+        else:
+            await self.close(NO_ACCESS)
+
+    @property
+    def _heard(self) -> list[str]:
+        return self._subjects
+
+    async def doorbell(self, message: dict[str, Any]) -> None:
+        if message["kind"] not in NOT_FOR_THE_FLEET:
+            self._ring(events.FLEET, "changed")
+
+
+@database_sync_to_async  # type: ignore[untyped-decorator]
+def _subjects(keys: list[str]) -> list[str]:
+    """Of the screen with that key: itself, and its projects; the fleet where they are too many."""
+    screen = screens.by_key(keys[0]) if keys else None
+    if screen is None:
+        return []
+    projects = [project.subject for project in screen.sight[: PROJECTS_MAX + 1]]
+    return [screen.subject, *(projects if len(projects) <= PROJECTS_MAX else [events.FLEET])]

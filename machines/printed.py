@@ -1,0 +1,101 @@
+"""What was printed, by words: which lines of logs a text finds, and where in a line it stands.
+
+Words are found from their beginning on, in any case; several in the order in which they are given. An index knows
+them, so that a million lines are no trouble.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib.postgres.search import SearchQuery
+from django.core.exceptions import EmptyResultSet
+from django.db import connection, models
+from django.db.models import Q, QuerySet
+
+from machines.models import LogLine
+from machines.models.log import WORDS
+
+# Terminal control sequences (ECMA-48: CSI, OSC, and two-byte escapes) and other control characters but tab.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]"
+)
+_TOGETHER = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD = re.compile(r"[^\W_]+")
+_BAD = ("error", "exception", "traceback", "fatal", "panic", "failed", "failure")
+_SAYS_BAD = re.compile(rf"(?:\b|_|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(_BAD)})")
+
+NAMED_MAX = 20_000  # lines that one search may name; where there are more, the newest are soon met
+
+_NAMED = "WITH found AS MATERIALIZED ({lines}) SELECT at, id FROM found LIMIT %s"
+
+
+def plain(printed: str) -> str:
+    """Without what only a terminal understands; of a line drawn over itself (`\\r`), the last state."""
+    return _CONTROL.sub("", printed.rstrip("\r").rpartition("\r")[2])
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, cut as the index has them."""
+    return _WORD.findall(_TOGETHER.sub(" ", text))
+
+
+def says(text: str) -> Q:
+    """Lines that say these words, the last one perhaps longer. Without any word in it, none."""
+    found = words(text)
+    return _matching(f"{' <-> '.join(found)}:*") if found else Q(pk=None)
+
+
+def is_bad() -> Q:
+    """Lines that tell of trouble: those of stderr, and those that say so."""
+    return Q(stream="err") | _matching(" | ".join(f"{word}:*" for word in _BAD))
+
+
+def sounds_bad(stream: str, text: str) -> bool:
+    """The same of one line."""
+    return stream == "err" or bool(_SAYS_BAD.search(text))
+
+
+def named(lines: QuerySet[LogLine]) -> list[tuple[datetime, int]] | None:
+    """Time and id of all these lines, in order; None where there are more than `NAMED_MAX`.
+
+    The database first finds them by their words: whether they are rare no planner could tell.
+    """
+    try:
+        sql, params = lines.order_by().values("at", "id").query.sql_with_params()
+    except EmptyResultSet:  # what is asked for cannot be
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_NAMED.format(lines=sql), [*params, NAMED_MAX + 1])
+        found = cursor.fetchall()
+    return sorted(found) if len(found) <= NAMED_MAX else None
+
+
+def within(lines: QuerySet[LogLine], text: str) -> QuerySet[LogLine]:
+    """Those of these lines that say it."""
+    saying = lines.filter(says(text))
+    found = named(saying)
+    return saying if found is None else lines.filter(pk__in=[key for _, key in found])
+
+
+def marked(text: str, wanted: Sequence[str]) -> list[tuple[str, bool]]:
+    """The text in pieces, and whether each is one of the wanted ones."""
+    patterns = [r"[\W_]*".join(map(re.escape, found)) for found in map(words, wanted) if found]
+    if not patterns:
+        return [(text, False)]
+    pattern = rf"((?:(?<![^\W_])|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(patterns)}))"
+    pieces = re.split(pattern, text)
+    return [(piece, at % 2 == 1) for at, piece in enumerate(pieces) if piece]
+
+
+def _matching(query: str) -> Q:
+    asked = SearchQuery(query, config="simple", search_type="raw")
+    return Q(models.ExpressionWrapper(_Matches(WORDS, asked), output_field=models.BooleanField()))
+
+
+class _Matches(models.Func):
+    """The words of a line against a query, as the index has them."""
+
+    template = "%(expressions)s"
+    arg_joiner = " @@ "
+    output_field = models.BooleanField()
