@@ -6,35 +6,58 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('dashboard', '0001_preferences'),
-        ('projects', '0007_words'),
+        ("dashboard", "0001_preferences"),
+        ("projects", "0007_words"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Screen',
+            name="Screen",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60)),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('views', models.JSONField(default=list)),
-                ('seconds', models.PositiveIntegerField(default=20)),
-                ('theme', models.CharField(choices=[('dark', 'Dark'), ('light', 'Light'), ('auto', 'As the device has it')], default='dark', max_length=5)),
-                ('zoom', models.PositiveSmallIntegerField(choices=[(75, '75 %'), (100, '100 %'), (125, '125 %'), (150, '150 %')], default=100)),
-                ('every_project', models.BooleanField(default=False)),
-                ('shows_prompts', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('last_seen_at', models.DateTimeField(null=True)),
-                ('last_seen_ip', models.GenericIPAddressField(null=True)),
-                ('revoked_at', models.DateTimeField(null=True)),
-                ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='screens', to=settings.AUTH_USER_MODEL)),
-                ('projects', models.ManyToManyField(blank=True, related_name='+', to='projects.project')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=60)),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("views", models.JSONField(default=list)),
+                ("seconds", models.PositiveIntegerField(default=20)),
+                (
+                    "theme",
+                    models.CharField(
+                        choices=[("dark", "Dark"), ("light", "Light"), ("auto", "As the device has it")],
+                        default="dark",
+                        max_length=5,
+                    ),
+                ),
+                (
+                    "zoom",
+                    models.PositiveSmallIntegerField(
+                        choices=[(75, "75 %"), (100, "100 %"), (125, "125 %"), (150, "150 %")], default=100
+                    ),
+                ),
+                ("every_project", models.BooleanField(default=False)),
+                ("shows_prompts", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("last_seen_at", models.DateTimeField(null=True)),
+                ("last_seen_ip", models.GenericIPAddressField(null=True)),
+                ("revoked_at", models.DateTimeField(null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="screens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("projects", models.ManyToManyField(blank=True, related_name="+", to="projects.project")),
             ],
             options={
-                'ordering': ['name', 'pk'],
+                "ordering": ["name", "pk"],
             },
         ),
     ]

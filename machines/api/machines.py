@@ -127,7 +127,9 @@ class MachineLog(APIView):
             OpenApiParameter("until", int, description="Only lines up to this id."),
             OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
             OpenApiParameter("tail", bool, description="The last lines instead of the first."),
-            OpenApiParameter("q", str, description="Only lines that say these words, in this order and in any case."),
+            OpenApiParameter(
+                "q", str, description="Only lines that say these words, in this order and in any case."
+            ),
         ],
         responses=LogSerializer,
         tags=["machines"],
