@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.core.cache import caches
 from django.utils.dateparse import parse_datetime
 
 from dashboard import operable, things
@@ -19,7 +18,6 @@ from projects.models import Project, User
 
 UNDER_WAY_SHOWN = 50
 ENDED_SHOWN = 20
-COUNT_SECONDS = 1
 STATUSES: dict[str, tuple[str, tuple[str, ...]]] = {
     "active": ("Under way", (Status.QUEUED, Status.RUNNING, Status.WAITING)),
     "operator": ("Needs an operator", (Status.NEEDS_OPERATOR,)),
@@ -87,14 +85,9 @@ def one(user: User, operation: Operation) -> Row:
 
 
 def count(user: User | AnonymousUser) -> int:
-    """How many are under way that somebody may want to hear of. Reckoned once a second for each user."""
-    key = f"operations.count:{user.pk}"
-    found: int | None = caches["process"].get(key)
-    if found is None:
-        seen = Operation.objects.active().noteworthy()
-        found = seen.filter(project__in=Project.objects.permitted(user, "view_project")).count()
-        caches["process"].set(key, found, COUNT_SECONDS)
-    return found
+    """How many are under way that somebody may want to hear of."""
+    seen = Operation.objects.active().noteworthy()
+    return seen.filter(project__in=Project.objects.permitted(user, "view_project")).count()
 
 
 def _subjects(handle: str) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings as configured
+from django.core.cache import caches
 from rest_framework.test import APIClient
 
 from checkpoints import actions as checkpoints
@@ -45,6 +46,11 @@ def _plain_static_files(settings: Any) -> None:
     backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
     settings.WHITENOISE_AUTOREFRESH = True  # else it complains that nothing was collected
     settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_reckoned_yet() -> None:
+    caches["process"].clear()
 
 
 @pytest.fixture

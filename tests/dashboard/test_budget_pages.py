@@ -23,11 +23,6 @@ PAGE = "/p/demo/budget/"
 PRICE = Price("claude-sonnet-4-5", "test", ((0, Rates(1_000_000, 1, 1, 1, 1_000_000)),))
 
 
-@pytest.fixture(autouse=True)
-def fresh_forecasts() -> None:
-    caches["process"].clear()
-
-
 def text(page: str) -> str:
     """Without tags, as one line."""
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.core.cache import caches
 
 from budgets import actions
 from budgets.limits import Holder
@@ -16,11 +15,6 @@ from tests.dashboard.conftest import Browser
 
 NEW = "/budgets/limits/new/"
 USUAL = {"landing_percent": "5", "marks": "50, 75, 90", "timezone": "UTC"}
-
-
-@pytest.fixture(autouse=True)
-def fresh_forecasts() -> None:
-    caches["process"].clear()
 
 
 @pytest.fixture

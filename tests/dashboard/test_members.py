@@ -65,7 +65,7 @@ class TestThePage:
             projects.create(slug=slug, by=project_owner())
         client = browser("alice")
         client.get("/people/")
-        with django_assert_max_num_queries(9):
+        with django_assert_max_num_queries(10):
             shown = client.get("/people/").content.decode()
         assert "three" in shown
         assert "You are a member of no project yet" in browser("charlie").get("/people/").content.decode()

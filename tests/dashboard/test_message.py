@@ -71,7 +71,7 @@ class TestSaying:
         with django_assert_max_num_queries(40) as many:
             alice.get(f"/machines/{machine.handle}/")
 
-        assert len(many) <= len(none) + 1  # what the bar counts is kept for a second
+        assert len(many) == len(none)
 
 
 class TestReceipt:

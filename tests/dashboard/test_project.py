@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.core.cache import caches
 from django.utils import timezone
 
 from budgets.models import Breaker, BudgetRequest
@@ -17,11 +16,6 @@ from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
 PAGE = "/p/demo/"
-
-
-@pytest.fixture(autouse=True)
-def fresh_forecasts() -> None:
-    caches["process"].clear()
 
 
 def text(page: str) -> str:

@@ -24,11 +24,6 @@ from tests.dashboard.conftest import Browser
 URL = "/start/"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_remembered() -> None:
-    caches["process"].clear()
-
-
 @pytest.fixture
 def admin(alice: User) -> User:
     User.objects.filter(pk=alice.pk).update(is_superuser=True)
