@@ -61,15 +61,16 @@ class Span:
 def of(machine: Machine, before: datetime) -> tuple[list[Span], bool]:
     """The latest spans that began before that time, oldest first, and whether there are older ones. Five queries."""
     calls = _calls(machine, before)
+    until = min(before, machine.ended_at or before)  # a call that nobody closed ended with its machine
     waits = _pauses(machine, before)
     spans = [
         *_operations(machine, before),
-        *(_call(machine, call, before) for call in calls),
+        *(_call(machine, call, until) for call in calls),
         *_checkpoints(machine, before),
         *waits,
         *_messages(machine, before),
     ]
-    spans += _tools(calls, [span for span in spans if span.kind in {"machine", "wait"}], before)
+    spans += _tools(calls, [span for span in spans if span.kind in {"machine", "wait"}], until)
     spans.sort(key=lambda span: (span.began, span.ended))
     return spans[-ROWS:], len(spans) > ROWS
 
@@ -121,7 +122,7 @@ def _call(machine: Machine, call: Call, before: datetime) -> Span:
         f"{reverse('dashboard:machine', args=[machine.handle])}?tab=cost#call-{call.number}",
         same=f"{call.model} {call.state}",
         said=call.error or call.model,
-        lasts=call.state in OPEN,
+        lasts=call.state in OPEN and not machine.ended_at,
     )
 
 

@@ -95,6 +95,17 @@ class TestTheSpans:
         assert {one.kind for one in spans} == {"machine", "model", "checkpoint", "wait"}
         assert not older
 
+    def test_a_call_that_nobody_closed_ended_with_its_machine(self, machine: Machine) -> None:
+        ended = timezone.now() - timedelta(hours=1)
+        rows.call(machine, state="streaming", duration_ms=None, started_at=ended - timedelta(minutes=1))
+        Machine.objects.filter(pk=machine.pk).update(ended_at=ended)
+        machine.refresh_from_db()
+
+        spans, _ = timeline.of(machine, timezone.now())
+
+        call = next(span for span in spans if span.name == "Call 2")
+        assert (call.ended, call.lasts) == (ended, False)
+
     def test_between_two_calls_the_agent_is_at_work(self, machine: Machine) -> None:
         first = machine.calls.get()
         rows.call(machine, started_at=first.started_at + timedelta(seconds=10))
