@@ -71,7 +71,8 @@ class _Body:
         if self._refused:
             return {"type": "http.disconnect"}
         try:
-            message = await asyncio.wait_for(self._receive(), self._patience())
+            async with asyncio.timeout(self._patience()):
+                message = await self._receive()
         except TimeoutError:
             return await self._cut_off(408)
         self._size += len(message.get("body", b""))

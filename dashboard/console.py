@@ -200,7 +200,8 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
         session = import_module(settings.SESSION_ENGINE).SessionStore
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), CHECK_SECONDS)
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._doubted.wait()
             self._doubted.clear()
             try:
                 user = await get_user({"session": session(self.scope["session"].session_key)})

@@ -150,7 +150,8 @@ class _Listener:
     async def connected(self) -> None:
         """Wait for the connection, but not for ever: a page may open while the database is away."""
         try:
-            await asyncio.wait_for(self._listening.wait(), _CONNECT_SECONDS)
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await self._listening.wait()
         except TimeoutError:
             self._missed = True
 

@@ -19,8 +19,10 @@ async def a_moment() -> None:
     queue = _waiting.setdefault(loop, deque())
     queue.append(turn)
     try:
+        # Not `wait_for`: before Python 3.12 a cancellation is lost on it when the turn comes at the same moment.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(turn, LOOK_EVERY_SECONDS)
+            async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                await turn
     finally:
         with contextlib.suppress(ValueError):
             queue.remove(turn)

@@ -62,7 +62,8 @@ async def wait(
     asked = api.of(ctx)
     waiting = _Waiting(asked, ctx, machine, after)
     with suppress(TimeoutError):
-        await asyncio.wait_for(waiting.until_it_rests(), seconds)
+        async with asyncio.timeout(seconds):
+            await waiting.until_it_rests()
     shown = Machine.of(await asked.get("machines", machine))
     return Waited.of({"machine": shown, "log": waiting.lines[-TAIL:], "after": waiting.after})
 

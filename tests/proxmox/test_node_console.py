@@ -121,6 +121,7 @@ class TestAShell:
             await greeted(socket, offer)
             await typed(socket, "echo $((20+2)); exec sleep 4242\n")
             await printed(socket, r"22\r\n")
+            await asyncio.to_thread(api.out, _VM, "until pgrep -f 'sleep 424[2]'; do sleep 0.05; done")
         await asyncio.to_thread(api.done, offer["upid"])
         await asyncio.to_thread(api.out, _VM, "while pgrep -f 'sleep 424[2]'; do sleep 0.05; done")
 
