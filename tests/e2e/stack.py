@@ -44,11 +44,6 @@ class Stack:
             self.commands[name], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
 
-    def await_pages(self) -> None:
-        """Until the web process answers, whatever the other parts do."""
-        port = int(self.url.rpartition(":")[2])
-        eventually(lambda: _answers(port), what="the web process")
-
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send the part's whole process group a signal, and see it end; a deaf one is killed."""
         process = self.processes.pop(name)
@@ -178,17 +173,6 @@ def running(home: Path, database: str, *, node: tuple[str, ...] = (), **settings
             # The workers take ten seconds to end by themselves, and what they have under way is of no use any more.
             stack.kill(name, signal.SIGTERM if name == "node" else signal.SIGKILL)
         kill_guests(home / "node")
-
-
-@contextmanager
-def web_alone(home: Path, database: str, *, port: int = 0, **settings: str) -> Iterator[Stack]:
-    """The same with the web process as the only part, and not started yet: nobody changes what the database says."""
-    stack = _stack(home, database, port or _free_port(), _free_port(), settings)
-    try:
-        yield stack
-    finally:
-        for name in list(stack.processes):
-            stack.kill(name)
 
 
 def _stack(home: Path, database: str, web_port: int, node_port: int, settings: dict[str, str]) -> Stack:
