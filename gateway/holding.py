@@ -31,7 +31,6 @@ async def _wait(checkpoint_id: UUID) -> None:
     await layer.group_add(group, channel)
     try:
         while not await database.run(checkpoints.is_settled, checkpoint_id):
-            # Not `wait_for`: before Python 3.12 a cancellation is lost on it when it rings at the same moment.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_SECONDS):
                     await layer.receive(channel)

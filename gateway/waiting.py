@@ -19,7 +19,6 @@ async def a_moment() -> None:
     queue = _waiting.setdefault(loop, deque())
     queue.append(turn)
     try:
-        # Not `wait_for`: before Python 3.12 a cancellation is lost on it when the turn comes at the same moment.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY_SECONDS):
                 await turn

@@ -21,7 +21,10 @@ PATIENCE_SECONDS = 5.0
 
 @pytest.fixture
 def layer(monkeypatch: pytest.MonkeyPatch) -> NotifyLayer:
-    while _listeners():  # of layers whose loop is over; nobody has closed them
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (
+        _listeners() and time.monotonic() < deadline
+    ):  # of layers whose loop is over; nobody has closed them
         time.sleep(0.05)
     made = NotifyLayer()
     monkeypatch.setattr(doorbell, "get_channel_layer", lambda: made)

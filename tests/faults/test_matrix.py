@@ -1,7 +1,7 @@
 """Each fault × each operation × the death of the worker before and after the request.
 
-CI runs a sample: every operation, and every fault with every death of a worker; `--whole` runs every cell. The matrix
-is printed at the end.
+CI runs a sample: every operation, every fault and every death of a worker, but few of their pairs; `--whole` runs every
+cell. The matrix is printed at the end.
 """
 
 import time
@@ -358,7 +358,7 @@ CELLS = list(product(TRIALS, FAULTS, DEATHS))
 
 
 def _sampled() -> list[tuple[Trial, str, str]]:
-    """Every operation with one fault, every fault with several operations, every death with most."""
+    """Every operation with one fault, every fault with one or two operations, every death with several."""
     return [
         (trial, fault, DEATHS[(row // 10 + column) % 3])
         for row, trial in enumerate(TRIALS)
