@@ -28,6 +28,10 @@ class NodeOperator:
         for verb, vmid, name in commands:
             self._type(verb, int(vmid), name)
 
+    def break_off(self, match: str) -> None:
+        """The next task that such a request starts dies in the middle, and leaves its lock."""
+        self._send("POST", f"{self.url}/fault", json={"action": "kill-task", "match": match, "times": 1})
+
     def _type(self, verb: str, vmid: int, name: str) -> None:
         path = f"nodes/{self.node}/qemu/{vmid}"
         if verb == "unlock":

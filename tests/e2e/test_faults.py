@@ -50,6 +50,19 @@ def _has_come(stack: Stack, handles: list[str], moment: str) -> bool:
     return any(one["state"] == "requested" for handle in handles for one in stack.checkpoints(handle))
 
 
+def test_a_snapshot_that_dies_waits_for_an_operator_and_the_agent_goes_on_meanwhile(stack: Stack) -> None:
+    stack.operator.break_off("POST */snapshot")
+    handle = stack.spawn(PROMPT)
+
+    (stuck,) = eventually(lambda: stack.get("operations/", status="needs_operator")["results"], seconds=60)
+    eventually(lambda: len(stack.get(f"machines/{handle}/calls/")["results"]) >= 3, what="the agent to go on")
+    stack.operator.obey(stuck["error"])
+
+    machine = stack.await_state(handle, "terminated", seconds=120)
+    assert machine["exit_code"] == 0
+    _nothing_is_wrong(stack, [handle])
+
+
 def test_a_database_that_drops_every_connection_is_come_back_to(stack: Stack) -> None:
     import psycopg
 
