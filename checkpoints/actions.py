@@ -14,6 +14,7 @@ from events import actions as events
 from guests.models import Guest
 from guests.states import State as GuestState
 from operations import actions as operations
+from operations.models import Operation
 from projects.errors import Conflict, NotThere
 from projects.models import Project, User
 
@@ -122,6 +123,12 @@ def take(checkpoint: Checkpoint, *, by: User | None) -> Checkpoint:
 def is_settled(checkpoint_id: UUID) -> bool:
     """Whether its taking has ended, well or not."""
     return Checkpoint.objects.filter(pk=checkpoint_id, state__in=SETTLED).exists()
+
+
+def is_stuck(checkpoint_id: UUID) -> bool:
+    """Whether what is under way in its guest waits for a person, so that its taking may last any time."""
+    checkpoint = Checkpoint.objects.select_related("guest").get(pk=checkpoint_id)
+    return Operation.objects.needing_operator().filter(lock=checkpoint.guest.subject).exists()
 
 
 def find(reference: str, *, user: User | AnonymousUser) -> Checkpoint:

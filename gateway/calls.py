@@ -25,7 +25,7 @@ def authenticate(token: str) -> Machine:
     raise Refused(401, NOT_A_TOKEN)
 
 
-def checkpoint_was_late(admission: Admission, checkpoint_id: UUID) -> None:
+def checkpoint_was_late(admission: Admission, checkpoint_id: UUID, waited_seconds: float) -> None:
     """The answer, or the rest of it, was let go although the checkpoint was not ready."""
     events.record(
         "checkpoint.late",
@@ -33,7 +33,7 @@ def checkpoint_was_late(admission: Admission, checkpoint_id: UUID) -> None:
         project_id=admission.machine.project_id,
         call=admission.number,
         machine=admission.machine.handle,
-        waited_seconds=settings.GATEWAY_CHECKPOINT_HOLD_SECONDS,
+        waited_seconds=round(waited_seconds, 1),
     )
 
 

@@ -143,7 +143,8 @@ class Keeper:
         since = time.monotonic()
         try:
             if not await captured and self._checkpoint_id:
-                await database.run(calls.checkpoint_was_late, self._admission, self._checkpoint_id)
+                waited = time.monotonic() - since
+                await database.run(calls.checkpoint_was_late, self._admission, self._checkpoint_id, waited)
         finally:
             captured.cancel()
             self.stalled_ms += round((time.monotonic() - since) * 1000)

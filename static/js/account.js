@@ -1,4 +1,4 @@
-// Passkeys, and what is shown once. A form with data-passkey asks the browser first, and is sent with its answer.
+// Passkeys. A form with data-passkey asks the browser first, and is sent with its answer.
 const KINDS = { add: "create", prove: "get", "sign-in": "get" };
 const NAMED = !/^[\d.]+$|:/.test(location.hostname); // browsers tie passkeys to a name, never to an address
 const POSSIBLE = isSecureContext && NAMED && !!window.PublicKeyCredential?.parseRequestOptionsFromJSON;
@@ -45,13 +45,3 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
   });
 }
 if (!POSSIBLE) for (const hint of document.querySelectorAll("[data-passkey-hint]")) hint.hidden = false;
-
-document.addEventListener("click", event => {
-  const saving = event.target.closest("[data-download]");
-  if (!saving) return;
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([document.getElementById(saving.dataset.download).textContent], { type: "text/plain" }));
-  link.download = saving.dataset.name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-});

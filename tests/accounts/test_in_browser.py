@@ -156,7 +156,7 @@ class TestAnAuthenticatorApp:
         page.get_by_label("Code", exact=True).fill(code(key))
         page.get_by_role("button", name="Set it up").click()
         with page.expect_download() as saving:
-            page.get_by_role("button", name="Download").click()
+            page.get_by_role("link", name="Download").click()
 
         saved = saving.value.path().read_text().split()
         assert len(saved) == 10

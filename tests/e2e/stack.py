@@ -18,6 +18,7 @@ import psycopg
 import requests
 from psycopg import sql
 
+from tests.node_operator import NodeOperator
 from tests.node_process import kill_guests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -109,6 +110,11 @@ class Stack:
             line["text"] for line in log
         )
         return machine
+
+    @property
+    def operator(self) -> NodeOperator:
+        """Who may do at the node what no token may; it has to run with `--faults`."""
+        return NodeOperator(self.node_url, self.environment["PROXMOX_TOKEN"])
 
     def story(self, handle: str) -> str:
         """What can be known of a machine: for the message of a test that waited for it in vain."""

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.e2e
 
 PROMPT = "Write a fizzbuzz with tests and make them pass"
 SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "0.3"}
+NODE = ("--faults",)  # an operator has to be able to unlock what it left
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_a_part_that_is_killed_in_the_middle_loses_nothing(stack: Stack, part: s
 
     for handle in handles:
         try:
-            machine = eventually(lambda handle=handle: _ended(stack, handle), seconds=150)
+            machine = eventually(lambda handle=handle: _help(stack) and _ended(stack, handle), seconds=150)
         except AssertionError:
             raise AssertionError(f"{handle} did not end. {stack.story(handle)}") from None
         assert machine["state"] == "terminated" or machine["sentence"]
@@ -47,6 +48,19 @@ def _has_come(stack: Stack, handles: list[str], moment: str) -> bool:
             stack.get(f"machines/{handle}/")["state"] in {"cloning", "provisioning"} for handle in handles
         )
     return any(one["state"] == "requested" for handle in handles for one in stack.checkpoints(handle))
+
+
+def test_a_snapshot_that_dies_waits_for_an_operator_and_the_agent_goes_on_meanwhile(stack: Stack) -> None:
+    stack.operator.break_off("POST */snapshot")
+    handle = stack.spawn(PROMPT)
+
+    (stuck,) = eventually(lambda: stack.get("operations/", status="needs_operator")["results"], seconds=60)
+    eventually(lambda: len(stack.get(f"machines/{handle}/calls/")["results"]) >= 3, what="the agent to go on")
+    stack.operator.obey(stuck["error"])
+
+    machine = stack.await_state(handle, "terminated", seconds=120)
+    assert machine["exit_code"] == 0
+    _nothing_is_wrong(stack, [handle])
 
 
 def test_a_database_that_drops_every_connection_is_come_back_to(stack: Stack) -> None:
@@ -88,6 +102,17 @@ def test_guests_that_are_switched_off_with_their_node_go_on_where_they_were(stac
     stack.post(f"machines/{handle}/resume/")
 
     assert stack.await_state(handle, "terminated", seconds=90)["exit_code"] == 0
+
+
+def _help(stack: Stack) -> bool:
+    """A node that dies in the middle of a snapshot leaves a lock for a person: do what its operation says. True."""
+    try:
+        stuck = stack.get("operations/", status="needs_operator")["results"]
+    except (OSError, AssertionError):  # the web process is on its way back
+        return True
+    for operation in stuck:
+        stack.operator.obey(operation["error"])
+    return True
 
 
 def _ended(stack: Stack, handle: str) -> dict[str, object] | None:

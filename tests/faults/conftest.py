@@ -1,6 +1,5 @@
 """Two nodes, machines on them, and whoever carries operations to their end whatever happens."""
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from projects.models import Project, User
 from proxmox import connect
 from proxmox.connect import driver
 from tests.faults.worker import Death, perform
+from tests.node_operator import NodeOperator
 from tests.node_process import NodeProcess, start_node
 
 SECONDS = 60
@@ -137,39 +137,13 @@ class Scene:
                 long_ago = timezone.now() - timedelta(minutes=1)
                 Operation.objects.filter(pk=operation.pk).update(claimed_at=long_ago)
             elif operation.status == Status.NEEDS_OPERATOR:
-                self._obey(operation.error)
+                NodeOperator(self.node.url, self.node.token, self.node.name).obey(operation.error)
                 Operation.objects.filter(pk=operation.pk).update(resume_at=timezone.now())
             elif not operation.upid:  # do not sit out the pause
                 Operation.objects.filter(pk=operation.pk).update(resume_at=timezone.now())
         watcher.reap()
         time.sleep(min(watcher.tick(), 0.1))
         return survived
-
-    def _obey(self, sentence: str) -> None:
-        """Do what an operator is told, to the letter."""
-        commands = re.findall(r"qm (\w+) (\d+)(?: (\S+))?(?: --force)?", sentence)
-        assert commands, f"That does not say what to do: {sentence}"
-        for verb, vmid, name in commands:
-            path = f"{self.node.url}/api2/json/nodes/{self.node.name}/qemu/{vmid}"
-            if verb == "unlock":
-                self.plan(action="unlock", vmid=int(vmid))
-            elif verb == "destroy":
-                self._await(requests.delete(path, headers=self.node.headers, timeout=30))
-            elif verb == "delsnapshot":
-                force = {"force": 1}
-                self._await(
-                    requests.delete(
-                        f"{path}/snapshot/{name}", params=force, headers=self.node.headers, timeout=30
-                    )
-                )
-            else:
-                raise AssertionError(f"An operator does not know: qm {verb}")
-
-    def _await(self, response: requests.Response) -> None:
-        assert response.ok, response.reason
-        upid = response.json()["data"]
-        while not driver().tasks([upid])[0].result:
-            time.sleep(0.02)
 
     # --- truth ---
 

@@ -15,6 +15,7 @@ from events.models import Event
 from gateway import calls
 from gateway.models import Call
 from machines.models import Machine
+from operations.models import Operation, Status
 from tests.gateway import provider as playing
 from tests.gateway.conftest import Call as Calling
 from tests.gateway.provider import STREAM, Provider
@@ -86,6 +87,18 @@ class TestHolding:
         late = Event.objects.get(kind="checkpoint.late")
         assert late.subject == asked_for().subject
         assert Call.objects.get().state == "done"
+
+    def test_nor_for_one_that_waits_for_a_person(
+        self, agent: Machine, provider: Provider, call: Calling
+    ) -> None:
+        """A lock that only `qm unlock` removes: the agent works on, and the checkpoint is known to be late."""
+        with ThreadPoolExecutor(1) as thread:
+            answering = thread.submit(lambda: call(stream=True).content)
+            lock = asked_for().guest.subject
+            Operation.objects.filter(lock=lock).update(status=Status.NEEDS_OPERATOR)
+            assert answering.result(10) == STREAM
+        late = Event.objects.get(kind="checkpoint.late")
+        assert (late.subject, late.data["waited_seconds"] < 9) == (asked_for().subject, True)
 
     def test_an_error_is_not_held(self, agent: Machine, provider: Provider, call: Calling) -> None:
         provider.answer = playing.refusing(529, "overloaded_error")
