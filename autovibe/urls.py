@@ -142,6 +142,7 @@ api = [
     re_path("", NoSuchPath.as_view()),
 ]
 
+handler500 = "autovibe.broken.page"
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 urlpatterns = [
     path("", include("dashboard.urls")),

@@ -12,7 +12,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
-from projects.errors import NotThere
+from projects.errors import NotThere, Refusal
 from projects.models import User
 
 View = Callable[..., HttpResponseBase]
@@ -40,6 +40,8 @@ def page(view: View) -> View:
             response = view(request, *args, **kwargs)
         except NotThere as error:
             raise Http404(str(error)) from None
+        except Refusal as refusal:
+            response = _refused(request, refusal)
         if request.method == "POST" and response.status_code == 302:
             response = _onward(request, response)
         # Page and fragment share an address.
@@ -47,6 +49,12 @@ def page(view: View) -> View:
         return response
 
     return wrapped
+
+
+def _refused(request: PageRequest, refusal: Refusal) -> HttpResponse:
+    if request.htmx:
+        return HttpResponse(str(refusal), status=refusal.status, content_type="text/plain; charset=utf-8")
+    return render(request, "refused.html", {"sentence": str(refusal)}, status=refusal.status)
 
 
 def _onward(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -67,3 +67,18 @@ class TestThePage:
 
         assert "1 of git" in page
         assert page.count("diff-add") == 1
+
+    def test_what_needs_the_list_is_refused_on_a_page(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        made = rows.checkpoint(rows.machine(project, genesis), state=State.BROKEN)
+        address = f"/checkpoints/{made.handle}/?path=hello.py"
+
+        page = browser("bob").get(address)
+        fragment = browser("bob").get(address, headers={"HX-Request": "true"})
+
+        assert (page.status_code, fragment.status_code) == (409, 409)
+        assert "That cannot be done now" in page.content.decode()
+        assert "has no list of files" in page.content.decode()
+        assert fragment["Content-Type"].startswith("text/plain")
+        assert fragment.content.decode().startswith(f"Checkpoint {made.handle} has no list of files")
