@@ -1,9 +1,12 @@
 """Opens pages as a person's browser does, and keeps what was wrong meanwhile."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from django.contrib.auth.models import AnonymousUser
+from django.template.loader import render_to_string
+from django.test import RequestFactory
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.e2e.stack import ROOT
@@ -12,25 +15,40 @@ from tests.scenes.serving import Scene
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# Leaving a page before its socket is open is nobody's fault, and a page that is not there says so itself.
-USUAL = ("WebSocket is closed before the connection is established", "status of 404")
+USUAL = "WebSocket is closed before the connection is established"  # whoever leaves before is not at fault
 _REFUSALS = """
 window.refusals = [];
 document.addEventListener("securitypolicyviolation", event =>
   refusals.push(`${event.effectiveDirective} refuses ${event.blockedURI} in ${event.sourceFile}:${event.lineNumber}`));
 """
+COLOURS = ["color-contrast", "link-in-text-block"]  # what another theme can break
+# Rows and lines after these are made as these are; the first look has all of them.
+ALIKE = ["tr:nth-child(n+13)", "li:nth-child(n+13)", ".log-line:nth-child(n+13)", "section:nth-of-type(n+13)"]
 # Only what is wrong is told, for what is right is long.
-_VIOLATIONS = """async tags => {
-  const asked = { runOnly: { type: "tag", values: tags }, resultTypes: ["violations"] };
-  const { violations } = await axe.run(asked);
+_VIOLATIONS = """async ({ only, exclude }) => {
+  const asked = { runOnly: only, resultTypes: ["violations"], preload: false };
+  const { violations } = await axe.run({ include: [["html"]], exclude: exclude.map(each => [each]) }, asked);
   return violations.flatMap(one => one.nodes.map(node => `${one.id}: ${node.target} ${node.failureSummary}`));
 }"""
+_OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # The page has its socket, its fragments are there, and it was drawn.
 _SETTLED = """() => {
   const live = document.documentElement.dataset.live;
   const waiting = document.body.dataset.subject && document.getElementById("live") && live !== "live";
   return !waiting && !document.querySelector(".htmx-request");
 }"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a page is looked at."""
+
+    theme: str
+    width: int
+    height: int = 900
+
+    def __str__(self) -> str:
+        return f"{self.theme}-{self.width}"
 
 
 @dataclass
@@ -55,7 +73,7 @@ class Visit:
 
     def _hear(self, said: object) -> None:
         kind, text = getattr(said, "type", ""), getattr(said, "text", "")
-        if kind in {"error", "warning"} and not any(usual in text for usual in USUAL):
+        if kind in {"error", "warning"} and USUAL not in text:
             self.complaints.append(text)
 
     def refusals(self) -> list[str]:
@@ -63,19 +81,29 @@ class Visit:
         found: list[str] = self.page.evaluate("refusals")
         return found
 
-    def violations(self) -> list[str]:
-        """What axe finds wrong with the page as it is."""
-        if not self.page.evaluate("'axe' in window"):
-            self.page.evaluate(AXE.read_text())
-        found: list[str] = self.page.evaluate(_VIOLATIONS, TAGS)
+    def look(self, look: Look) -> None:
+        """Resize the window and switch the theme of the page that is open."""
+        self.page.emulate_media(color_scheme=look.theme)  # type: ignore[arg-type]
+        self.page.set_viewport_size({"width": look.width, "height": look.height})
+
+    def findings(self, looks: Iterable[Look]) -> dict[str, list[str]]:
+        """What is wrong in each of the looks: all that axe asks once for each width, colours in both themes."""
+        self.page.evaluate(AXE.read_text())
+        found: dict[str, list[str]] = {}
+        widths: set[int] = set()
+        for look in looks:
+            self.look(look)
+            found[str(look)] = self._violations(
+                COLOURS if look.width in widths else None, ALIKE if widths else []
+            )
+            if (wider := self.page.evaluate(_OVERFLOW)) > 0:
+                found[str(look)].append(f"{wider} px wider than the window")
+            widths.add(look.width)
         return found
 
-    def overflow(self, width: int) -> int:
-        """Pixels that it is wider than a window of that width."""
-        self.page.set_viewport_size({"width": width, "height": 900})
-        found: int = self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
+    def _violations(self, rules: list[str] | None, exclude: list[str]) -> list[str]:
+        only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
+        found: list[str] = self.page.evaluate(_VIOLATIONS, {"only": only, "exclude": exclude})
         return found
 
 
@@ -91,15 +119,23 @@ def context_of(
 
 
 @contextmanager
-def visiting(
-    context: BrowserContext, scene: Scene, address: Address, width: int, height: int = 900
-) -> Iterator[Visit]:
-    """The page, settled, in a window of that size."""
-    page = context.new_page()
-    page.set_viewport_size({"width": width, "height": height})
-    visit = Visit(page)
+def visiting(context: BrowserContext, scene: Scene, address: Address, look: Look) -> Iterator[Visit]:
+    """The page, settled, looked at like that."""
+    visit = Visit(context.new_page())
+    visit.look(look)
+    where = address.at(scene.url, scene.ids)
+    if address.template:
+        provide(visit.page, where, address)
     try:
-        visit.open(address.at(scene.url, scene.ids))
+        visit.open(where)
         yield visit
     finally:
-        page.close()
+        visit.page.close()
+
+
+def provide(page: Page, where: str, address: Address) -> None:
+    """Answer with an error's page, which no scene can be asked for, in the server's place."""
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    body = render_to_string(address.template, {"offline_model": False}, request)
+    page.route(where, lambda route: route.fulfill(response=route.fetch(), status=address.status, body=body))

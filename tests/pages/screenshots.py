@@ -4,11 +4,10 @@ import argparse
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.e2e.stack import ROOT
 from tests.scenes.build import NAMES
@@ -16,6 +15,7 @@ from tests.scenes.serving import Scene, standing_alone
 
 if TYPE_CHECKING:
     from tests.pages.addresses import Page
+    from tests.pages.browsing import Look
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 OUT = ROOT / "var" / "screenshots"
@@ -23,26 +23,12 @@ README = ("fleet", "machine")  # and where they go: docs/<name>.png
 README_BYTES_MAX = 200_000
 
 
-@dataclass(frozen=True)
-class Shot:
-    """How a page is looked at."""
-
-    theme: str
-    width: int
-    height: int = 800
-
-    @property
-    def name(self) -> str:
-        return f"{self.theme}-{self.width}"
-
-
-SHOTS = (Shot("light", 1280), Shot("dark", 1280), Shot("light", 360))
-WALL = (Shot("dark", 1920, 1080),)
-
-
 def main() -> None:
     asked = _asked()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autovibe.settings")
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "autovibe.settings",
+        "DEBUG": "1",
+    }  # no static files are collected
     import django
 
     django.setup()  # addresses are those of the permission tests, which know models
@@ -67,33 +53,41 @@ def _asked() -> argparse.Namespace:
 
 
 def _all(browser: Browser, scene: Scene, pages: list["Page"], out: Path) -> Iterator[Path]:
+    from tests.pages.browsing import Look, context_of
+
+    shots = (Look("light", 1280, 800), Look("dark", 1280, 800), Look("light", 360, 800))
+    contexts = {signed_in: context_of(browser, scene, signed_in=signed_in) for signed_in in (True, False)}
     for page in pages:
         if page.is_in(scene.ids):
-            for shot in WALL if page.name.startswith("wall") else SHOTS:
-                yield _take(browser, scene, page, shot, out / scene.name / f"{page.name}-{shot.name}.png")
+            looks = (Look("dark", 1920, 1080),) if page.name.startswith("wall") else shots
+            taken = {look: out / scene.name / f"{page.name}-{look}.png" for look in looks}
+            yield from _take(contexts[page.signed_in], scene, page, taken)
 
 
 def _readme(browser: Browser, scene: Scene, pages: list["Page"]) -> Iterator[Path]:
+    from tests.pages.browsing import Look, context_of
+
+    context = context_of(browser, scene)
     for page in pages:
-        path = _take(browser, scene, page, SHOTS[0], ROOT / "docs" / f"{page.name}.png", whole=False)
+        path = ROOT / "docs" / f"{page.name}.png"
+        yield from _take(context, scene, page, {Look("light", 1280, 800): path}, whole=False)
         size = path.stat().st_size
         if size > README_BYTES_MAX:
             raise SystemExit(f"{path} has {size:,} bytes; {README_BYTES_MAX:,} is the most.")
-        yield path
 
 
 def _take(
-    browser: Browser, scene: Scene, page: "Page", shot: Shot, path: Path, *, whole: bool = True
-) -> Path:
-    """The whole page, or the first screen of it."""
-    from tests.pages.browsing import context_of, visiting
+    context: BrowserContext, scene: Scene, page: "Page", taken: dict["Look", Path], *, whole: bool = True
+) -> Iterator[Path]:
+    """In each of the looks, the whole page or the first screen of it."""
+    from tests.pages.browsing import visiting
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    context = context_of(browser, scene, signed_in=page.signed_in, color_scheme=shot.theme)
-    with visiting(context, scene, page, shot.width, shot.height) as visit:
-        visit.page.screenshot(path=path, full_page=whole)
-    context.close()
-    return path
+    with visiting(context, scene, page, next(iter(taken))) as visit:
+        for look, path in taken.items():
+            visit.look(look)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            visit.page.screenshot(path=path, full_page=whole)
+            yield path
 
 
 def _report(taken: Iterator[Path]) -> None:

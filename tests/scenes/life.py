@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.db.models import Max, Q, Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from budgets import actions as budgets
@@ -92,7 +94,7 @@ class Life:
             self._operation("terminate", None)
             self.machine.move(State.STOPPING)
             final = {"kind": Checkpoint.Kind.FINAL, "trigger": Checkpoint.Trigger.END, "why": "At its end"}
-            rows.checkpoint(self.machine, FIZZBUZZ | MORE, **final)
+            rows.checkpoint(self.machine, FIZZBUZZ | MORE, **final, **self._books())
             self._rest(State.TERMINATED, "Its agent has done its work.", exit_code=0)
 
         self.script.before(minutes_ago, end)
@@ -187,7 +189,9 @@ class Life:
 
     def _call(self, number: int, *, last: bool) -> None:
         files = FIZZBUZZ if number > 2 else dict(list(FIZZBUZZ.items())[: number - 1])
-        point = rows.checkpoint(self.machine, files, trigger=Checkpoint.Trigger.CALL, call_number=number)
+        point = rows.checkpoint(
+            self.machine, files, trigger=Checkpoint.Trigger.CALL, call_number=number, **self._books()
+        )
         cost = self._luck.randrange(30_000, 620_000)
         under_way = last and self._luck.random() < 0.3
         made = Call.objects.create(
@@ -201,10 +205,16 @@ class Life:
         )  # fmt: skip
         if not under_way:
             self._charge(made)
-        spent = sum(Call.objects.filter(machine=self.machine).values_list("cost_micros", flat=True))
-        Checkpoint.objects.filter(pk=point.pk).update(call_id=made.pk, spent_micros=spent)
+        Checkpoint.objects.filter(pk=point.pk).update(call_id=made.pk)
         at = self._luck.randrange(len(LINES))
         self._print([*LINES[at:], *LINES[:at]])
+
+    def _books(self) -> dict[str, Any]:
+        """Where they stand, as a checkpoint notes it."""
+        own = LedgerEntry.objects.filter(machine_id=self.machine.id)
+        return own.aggregate(
+            ledger_entry=Max("id"), spent_micros=Coalesce(Sum("micros", filter=Q(calls__gt=0)), 0)
+        )
 
     def _charge(self, call: Call) -> None:
         """To every balance of the project and of the machine."""
@@ -232,7 +242,8 @@ class Life:
         )  # fmt: skip
 
     def _rest(self, state: State, sentence: str, **also: Any) -> None:
-        self.machine.move(state, sentence=sentence, **also)
+        heard = {"heard_at": timezone.now()} if self.machine.heard_at else {}
+        self.machine.move(state, sentence=sentence, **heard, **also)
         record(self.machine, f"machine.{state}", sentence=sentence)
         Guest.objects.filter(pk=self.machine.guest_id).update(
             power=Guest.Power.STOPPED, at_rest=True, cpu=0, memory_bytes=0, state=GuestState.PRESENT

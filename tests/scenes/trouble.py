@@ -1,5 +1,6 @@
 """The scene of trouble: Proxmox cannot be reached, work has failed, a limit is used up, and a checkpoint is broken."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.utils import timezone
@@ -77,7 +78,7 @@ def _go_wrong(stage: Stage, machine: Machine) -> None:
     )  # fmt: skip
     diagnosis = diagnoses.ask("admin")
     found = (
-        missing("Connection", AWAY, "systemctl status pveproxy"),
-        unknown("Rights", "They could not be asked."),
+        replace(missing("Connection", AWAY, "systemctl status pveproxy"), section="Connection"),
+        replace(unknown("Token", "It could not be asked."), section="Rights"),
     )
     diagnoses.record(diagnosis.pk, Report(found))
