@@ -41,7 +41,7 @@ def view(user: User, asked: str) -> dict[str, Any]:
         "by_hand": {page.model for page in book.current()},
         "overrides": list(PriceOverride.objects.all()[:HISTORY_SHOWN]),
         "ceiling": settings.PRICE_CEILING,
-        "version": prices.version(),
+        "list": prices.version(),
         "currency": prices.CURRENCY,
     }
 

@@ -11,6 +11,7 @@ from checkpoints.reading.lines import Cost
 from checkpoints.states import Depth, State, Verdict
 from checkpoints.triggers import effects
 from checkpoints.trust import proofs
+from dashboard.words import elapsed
 from machines import actions
 from machines.actions.proof import exporting
 from machines.actions.returning import Fallback
@@ -75,8 +76,8 @@ def verifying(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "checkpoint": checkpoint,
         "depths": DEPTHS,
-        "seconds_left": max(int(proofs.seconds_left(checkpoint.project)), 0),
-        "seconds": settings.CHECKPOINT_PROOF_SECONDS_A_DAY,
+        "left": elapsed(proofs.seconds_left(checkpoint.project)),
+        "a_day": elapsed(settings.CHECKPOINT_PROOF_SECONDS_A_DAY),
     }
 
 

@@ -55,8 +55,8 @@ def money(micros: int, currency: str = "USD", places: int = 2) -> str:
         return f"<{symbol}{smallest / MICROS:.{places}f}"
     if not micros:
         return f"{symbol}0.00"
-    units, rest = divmod(abs(micros), MICROS)
-    return f"{sign}{symbol}{units:,}.{rest // smallest:0{places}d}"
+    units, rest = divmod((abs(micros) + smallest // 2) // smallest, 10**places)
+    return f"{sign}{symbol}{units:,}.{rest:0{places}d}"
 
 
 def price(micros: int, currency: str = "USD") -> str:
