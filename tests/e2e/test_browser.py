@@ -294,23 +294,3 @@ class TestWithoutScripts:
         plain.get_by_role("link", name="Branch from here").click()
         plain.get_by_role("button", name="Write a file here").click()
         expect(plain.get_by_label("Path in the workspace")).to_be_visible()
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        "/",
-        "/machines/new/",
-        "/machines/m1/",
-        "/checkpoints/m1.c2/",
-        "/api/",
-        "/machines/m1/terminate/",
-        "/machines/m1/console/",
-    ],
-)
-def test_no_page_scrolls_sideways(where: str, page: Page, stack: Stack) -> None:
-    for width in (360, 1920):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.goto(stack.url + where)
-
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
