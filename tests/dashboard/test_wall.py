@@ -126,7 +126,7 @@ class TestWhatItShows:
 
     @pytest.mark.parametrize(
         ("micros", "said"),
-        [(0, "$0.00"), (41_209_000, "$41.20"), (412_990_000, "$412"), (12_345_000_000, "$12.3k")],
+        [(0, "$0.00"), (41_209_000, "$41.21"), (412_990_000, "$412"), (12_345_000_000, "$12.3k")],
     )
     def test_its_sums_fit_a_wall(self, micros: int, said: str) -> None:
         assert Sum(micros, "USD").short == said
