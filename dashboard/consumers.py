@@ -1,4 +1,7 @@
-"""The socket of a page: it says that something changed, never what. The page reads it over HTTP, as itself."""
+"""The socket of a page: it says that something changed, and the page reads it over HTTP, as itself.
+
+Only the points of charts come with it: they are a few figures, and come every minute.
+"""
 
 import asyncio
 import contextlib
@@ -12,7 +15,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.exceptions import ValidationError
 
 from checkpoints.models import Checkpoint, CheckpointQuerySet
-from dashboard import version
+from dashboard import series, version
 from events import actions as events
 from guests import diagnoses
 from machines.models import Machine, MachineQuerySet
@@ -30,6 +33,9 @@ MODELS: dict[str, Callable[[], ProjectQuerySet | MachineQuerySet | CheckpointQue
 }
 # Rings that no page of many things shows anything of.
 NOT_FOR_THE_FLEET = frozenset({"log", "operation.step"})
+# After these, a machine's charts go on; its last minutes are sent, in which others may have been lost.
+USAGE, DRAWN = "usage", frozenset({"usage", "call"})
+POINTS_SENT = 5
 
 
 class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untyped
@@ -103,10 +109,12 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         await asyncio.sleep(COALESCE_SECONDS)
         rung, self._rung = self._rung, {}
         for subject, kinds in rung.items():
+            if DRAWN & kinds and (chart := await _chart(self.scope["user"], subject)):
+                await self._tell("point", subject=subject, **chart.as_json(last=POINTS_SENT))
             if subject == events.FLEET:
                 await self._tell("doorbell", subject=subject)
-            else:
-                await self._tell("doorbell", subject=subject, kinds=sorted(kinds))
+            elif said := kinds - {USAGE}:
+                await self._tell("doorbell", subject=subject, kinds=sorted(said))
 
     async def _beat(self) -> None:
         while True:
@@ -146,3 +154,13 @@ def _is_visible(user: User, subject: str) -> bool:
         return bool(MODELS[kind]().permitted(user, "view_project").filter(pk=key).exists())
     except ValidationError:  # the key is no UUID
         return False
+
+
+@database_sync_to_async  # type: ignore[untyped-decorator]
+def _chart(user: User, subject: str) -> series.Chart | None:
+    """Of a machine that they may see; None for anything else."""
+    kind, _, key = subject.partition(":")
+    if kind != "machine":
+        return None
+    machine = Machine.objects.permitted(user, "view_project").filter(pk=key).first()
+    return series.of(machine) if machine else None

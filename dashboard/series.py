@@ -1,8 +1,10 @@
 """What a machine's guest used over time and the tokens of its calls, as series to draw; at most so many points."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from django.db.models import Sum
@@ -15,10 +17,13 @@ from gateway.models import Call
 from guests.models import Usage
 from machines.models import Machine
 
-HOUR = timedelta(hours=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POINTS = 240
+ROWS = 60
 WIDTH, HEIGHT = 300, 72
 TOKENS = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
+
+Measured = Mapping[datetime, float]
 
 
 def _cores(value: float) -> str:
@@ -44,69 +49,116 @@ SERIES: dict[str, tuple[str, Callable[[float], str], Callable[[Usage], float]]] 
 
 @dataclass(frozen=True)
 class Series:
-    """One line, with its text: `values` at `times` (seconds since 1970), `line` in units of the viewBox."""
+    """One line, with its text: a value for each time, None where nobody measured; `lines` in units of the viewBox."""
 
     name: str
     title: str
-    times: list[int]
-    values: list[float]
+    values: list[float | None]
     said: str
-    line: str
+    lines: list[str]
     rows: list[tuple[datetime, str]]
 
 
-def of(machine: Machine, *, run: bool = False) -> list[Series]:
+@dataclass(frozen=True)
+class Chart:
+    """All series over the same `times`, which are `step` apart. `measured` and `called`: whether there is any of it."""
+
+    times: list[datetime]
+    step: timedelta
+    series: list[Series]
+    measured: bool
+    called: bool
+
+    def as_json(self, last: int = 0) -> dict[str, Any]:
+        """As the page's script takes it, times in seconds since 1970; only the `last` points, if that is given."""
+        return {
+            "times": [int(at.timestamp()) for at in self.times[-last:]],
+            "step": self.step // timedelta(seconds=1),
+            "series": {
+                one.name: {"values": one.values[-last:], "said": one.said} for one in self.series if one.said
+            },
+        }
+
+
+def of(machine: Machine, *, run: bool = False) -> Chart:
     """Over the last hour up to its end or now, or over the whole run. Two queries."""
     until = machine.ended_at or timezone.now()
-    since = machine.created_at if run else until - HOUR
-    usage = list(Usage.objects.filter(guest=machine.guest_id, at__gte=since, at__lte=until).order_by("at"))
+    since = machine.created_at if run else max(machine.created_at, until - HOUR)
+    usage = list(Usage.objects.filter(guest=machine.guest_id, at__gte=_minute(since), at__lte=until))
+    called = _token_rate(machine, since, until)
+    times, step = _grid(since, until)
     made = [
-        _series(name, title, say, [(row.at, value(row)) for row in usage])
+        _series(name, title, say, {row.at: value(row) for row in usage}, times, step)
         for name, (title, say, value) in SERIES.items()
     ]
-    return [*made, _series("tokens", "Tokens", _tokens, _token_rate(machine, since, until))]
+    rates = {at: called.get(at, 0.0) for at in _minutes(since, until)} if called else {}
+    made.append(_series("tokens", "Tokens", _tokens, rates, times, step))
+    return Chart(times, step, made, bool(usage), bool(called))
 
 
-def as_json(found: Sequence[Series]) -> dict[str, Any]:
-    """As the page's script takes them."""
-    return {one.name: {"times": one.times, "values": one.values, "said": one.said} for one in found}
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
 
 
-def _token_rate(machine: Machine, since: datetime, until: datetime) -> list[tuple[datetime, float]]:
-    """Of each minute in which a call began; zero at the minutes beside it, where there was none."""
-    calls = Call.objects.filter(machine=machine, started_at__gte=since, started_at__lte=until).order_by()
-    by_minute = calls.annotate(minute=TruncMinute("started_at")).values("minute")
+def _minutes(since: datetime, until: datetime) -> list[datetime]:
+    first = _minute(since)
+    return [first + at * MINUTE for at in range((_minute(until) - first) // MINUTE + 1)]
+
+
+def _grid(since: datetime, until: datetime) -> tuple[list[datetime], timedelta]:
+    minutes = _minutes(since, until)
+    every = math.ceil(len(minutes) / POINTS)
+    return minutes[::every], every * MINUTE
+
+
+def _token_rate(machine: Machine, since: datetime, until: datetime) -> dict[datetime, float]:
+    """Of each minute in which a call began."""
+    calls = Call.objects.filter(machine=machine, started_at__gte=_minute(since), started_at__lte=until)
+    by_minute = calls.order_by().annotate(minute=TruncMinute("started_at")).values("minute")
     found = by_minute.annotate(**{f"sum_{name}": Sum(name) for name in TOKENS})
-    sums = {row["minute"]: float(sum(row[f"sum_{name}"] for name in TOKENS)) for row in found}
-    minute = timedelta(minutes=1)
-    beside = {at + step for at in sums for step in (-minute, minute) if since <= at + step <= until}
-    return sorted((dict.fromkeys(beside, 0.0) | sums).items())
+    return {row["minute"]: float(sum(row[f"sum_{name}"] for name in TOKENS)) for row in found}
 
 
 def _series(
-    name: str, title: str, say: Callable[[float], str], found: list[tuple[datetime, float]]
+    name: str,
+    title: str,
+    say: Callable[[float], str],
+    found: Measured,
+    times: list[datetime],
+    step: timedelta,
 ) -> Series:
-    every = -(-len(found) // POINTS) or 1
-    kept = found[::-1][::every][::-1]
-    values = [round(value, 3) for _, value in kept]
+    values = _averages(found, times, step)
+    ordered = sorted(found.items())
     said = ""
-    if found:
-        everything = [value for _, value in found]
-        said = f"last {say(everything[-1])}, lowest {say(min(everything))}, highest {say(max(everything))}"
-    return Series(
-        name,
-        title,
-        [int(at.timestamp()) for at, _ in kept],
-        values,
-        said,
-        _line(kept),
-        [(at, say(value)) for at, value in kept[-60:]][::-1],
-    )
+    if ordered:
+        last, low, high = ordered[-1][1], min(found.values()), max(found.values())
+        said = f"last {say(last)}, lowest {say(low)}, highest {say(high)}"
+    rows = [(at, say(value)) for at, value in ordered[-ROWS:]][::-1]
+    return Series(name, title, values, said, _lines(values), rows)
 
 
-def _line(kept: list[tuple[datetime, float]]) -> str:
-    if len(kept) < 2:
-        return ""
-    x = onto(kept[0][0].timestamp(), kept[-1][0].timestamp(), 2, WIDTH - 2)
-    y = onto(0, max(value for _, value in kept), HEIGHT - 2, 4)
-    return points((x(at.timestamp()), y(value)) for at, value in kept)
+def _averages(found: Measured, times: list[datetime], step: timedelta) -> list[float | None]:
+    """Of what was measured from each time to the next."""
+    slots: dict[int, list[float]] = {}
+    for at, value in found.items():
+        slots.setdefault((at - times[0]) // step, []).append(value)
+    return [round(sum(slots[at]) / len(slots[at]), 3) if at in slots else None for at in range(len(times))]
+
+
+def _lines(values: Sequence[float | None]) -> list[str]:
+    """A line for each stretch without a gap."""
+    known = [value for value in values if value is not None]
+    x = onto(0, max(len(values) - 1, 1), 2, WIDTH - 2)
+    y = onto(0, max(known, default=0), HEIGHT - 2, 4)
+    stretches = groupby(enumerate(values), key=lambda numbered: numbered[1] is not None)
+    return [
+        _line((x(at), y(value)) for at, value in stretch if value is not None)
+        for there, stretch in stretches
+        if there
+    ]
+
+
+def _line(places: Iterable[tuple[float, float]]) -> str:
+    """One point alone is a line of no length, which is drawn as a dot."""
+    found = list(places)
+    return points(found if len(found) > 1 else found * 2)

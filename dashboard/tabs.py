@@ -46,7 +46,7 @@ def _now(found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint
     if shown:
         return made | scrubber.past(found, shown)
     run = query.get("span") == "run"
-    return made | {"series": series.of(found, run=run), "whole_run": run, "uplot": _uplot()}
+    return made | {"chart": series.of(found, run=run), "whole_run": run, "uplot": _uplot()}
 
 
 def _timeline(

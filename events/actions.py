@@ -10,7 +10,7 @@ from events.scrub import scrub
 
 FLEET = "fleet"
 
-__all__ = ["FLEET", "SYSTEM", "group", "record", "ring"]
+__all__ = ["FLEET", "SYSTEM", "group", "record", "ring", "ring_page"]
 
 
 def group(subject: str) -> str:
@@ -49,3 +49,8 @@ def ring(kind: str, *, subject: str, project_id: UUID | None = None) -> None:
     if project_id:
         groups.append(f"project.{project_id}")
     doorbell.ring(groups, {"subject": subject, "kind": kind})
+
+
+def ring_page(kind: str, *, subject: str) -> None:
+    """Tell only the pages of `subject` itself: nothing that pages of many things show has changed."""
+    doorbell.ring([group(subject)], {"subject": subject, "kind": kind})

@@ -1,6 +1,8 @@
 """Observation: what Proxmox reports of our guests, copied with its date. It never decides anything."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import F, Q
 from django.utils import timezone
@@ -17,8 +19,15 @@ FIELDS = ["power", "power_since", "observed_at", "cpu", "memory_bytes", "node", 
 FORGET_AFTER = timedelta(seconds=60)
 
 
-def observe() -> list[Guest]:
-    """Copy the cluster's view onto our guests; return those whose power is not what it was.
+class Seen(NamedTuple):
+    """What a look has brought: guests whose power is not what it was, and those of which a minute's use was written."""
+
+    changed: list[Guest]
+    measured: list[UUID]
+
+
+def observe() -> Seen:
+    """Copy the cluster's view onto our guests.
 
     Guests on a node that is away become *unknown since …*, and so do all when the cluster does not answer for a while.
     """
@@ -26,8 +35,8 @@ def observe() -> list[Guest]:
     try:
         inventory = driver().inventory()
     except errors.ProxmoxError:
-        return _forget(now)
-    usage.record(inventory, now)
+        return Seen(_forget(now), [])
+    measured = usage.record(inventory, now)
     seen = {vm.vmid: vm for vm in inventory}
     # One that was destroyed is looked at until it is seen to be gone.
     guests = list(Guest.objects.filter(~Q(power=Guest.Power.ABSENT) | Q(state__in=EXISTING)))
@@ -36,7 +45,7 @@ def observe() -> list[Guest]:
     # Not among the fields: actions write it meanwhile.
     on = [Guest.Power.RUNNING, Guest.Power.PAUSED]
     Guest.objects.filter(at_rest=True, power__in=on).update(at_rest=False)
-    return changed
+    return Seen(changed, measured)
 
 
 def _copy(guest: Guest, seen: Observed | None, now: datetime) -> bool:

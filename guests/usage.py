@@ -28,10 +28,10 @@ PRUNED_AT_ONCE = 5_000
 ON = {Power.RUNNING, Power.PAUSED, Power.IO_ERROR}
 
 
-def record(observed: Iterable[Observed], now: datetime) -> int:
-    """Write the minute that ended, once per minute, for each guest that is on; returns how many rows."""
+def record(observed: Iterable[Observed], now: datetime) -> list[UUID]:
+    """Write the minute that ended, once per minute, for each guest that is on; returns whose it was written."""
     if Meter.objects.filter(at__gte=_minute(now)).exists():
-        return 0
+        return []
     on = {vm.vmid: vm for vm in observed if vm.power in ON}
     guests = dict(Guest.objects.filter(vmid__in=on, template=False).values_list("vmid", "pk"))
     before = Meter.objects.in_bulk(list(guests.values()))
@@ -40,7 +40,7 @@ def record(observed: Iterable[Observed], now: datetime) -> int:
     with transaction.atomic():
         Usage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
         _save([meter for meter, _ in pairs])
-    return len(rows)
+    return [row.guest_id for row in rows]
 
 
 def measure(before: Meter | None, vm: Observed, guest: UUID, now: datetime) -> tuple[Meter, Usage | None]:

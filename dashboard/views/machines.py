@@ -48,7 +48,7 @@ def shown(request: PageRequest, found: Machine, *, draft: str = "", status: int 
 def charts(request: PageRequest, handle: str) -> JsonResponse:
     """What its guest used, and its tokens, for the page's script; `?span=run` for the whole of it."""
     found = actions.find(handle, user=request.user)
-    return JsonResponse(series.as_json(series.of(found, run=request.GET.get("span") == "run")))
+    return JsonResponse(series.of(found, run=request.GET.get("span") == "run").as_json())
 
 
 @require_safe

@@ -3,6 +3,7 @@
 import contextlib
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.utils import timezone
@@ -11,10 +12,11 @@ from events import actions as events
 from guests import actions as guests
 from guests import work
 from guests.models import Guest
+from guests.observe import Seen
 from guests.states import State as GuestState
 from machines import actions
 from machines.models import Machine, MachineQuerySet
-from machines.states import ENDED, State
+from machines.states import ENDED, LIVE, State
 from operations.models import Operation
 from projects.errors import Conflict
 
@@ -98,7 +100,13 @@ def is_silent(machine: Machine) -> bool:
     )
 
 
-def ring_for(changed: list[Guest]) -> None:
-    """Have the pages of machines look again whose guests' power changed."""
-    for machine in Machine.objects.filter(guest__in=changed):
+def ring_for(seen: Seen) -> None:
+    """Have the pages of machines look again whose guests' power changed, and draw on where a minute was measured."""
+    for machine in Machine.objects.filter(guest__in=seen.changed):
         events.ring("guest.power", subject=machine.subject, project_id=machine.project_id)
+    if not seen.measured:
+        return
+    measured = Machine.objects.filter(guest__in=seen.measured, state__in=LIVE).only("pk")
+    with transaction.atomic():  # so that hundreds are sent at once
+        for machine in measured:
+            events.ring_page("usage", subject=machine.subject)

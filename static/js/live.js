@@ -41,6 +41,7 @@ const messages = {
   },
   beat: () => {},
   resync,
+  point: found => document.body.dispatchEvent(new CustomEvent("point", { detail: found })),
   doorbell: ({ kinds = ["changed"] }) => {
     if (kinds.includes("log")) tell("log");
     if (kinds.some(kind => kind !== "log")) tell("doorbell");

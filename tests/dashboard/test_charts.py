@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
+from checkpoints.models import Checkpoint
 from dashboard import series
 from guests.models import Usage
 from machines.models import Machine
+from projects.models import Project
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
@@ -23,27 +26,45 @@ def used(machine: Machine, minutes: int) -> None:
     )  # fmt: skip
 
 
+def since(machine: Machine, minutes: int) -> None:
+    """Spawned so many minutes ago."""
+    machine.created_at = timezone.now() - timedelta(minutes=minutes)
+    machine.save(update_fields=["created_at"])
+
+
 class TestTheFigures:
     def test_they_are_told_by_the_minute_as_rates(self, machine: Machine) -> None:
+        since(machine, minutes=30)
         used(machine, 3)
 
-        found = {one.name: one for one in series.of(machine)}
+        found = {one.name: one for one in series.of(machine).series}
 
         assert found["cpu"].said == "last 1.50 cores, lowest 0.50 cores, highest 1.50 cores"
-        assert found["network"].values == [1000.0] * 3
+        assert found["network"].values[-3:] == [1000.0] * 3
         assert found["memory"].said.startswith("last 2.0 GB")
-        assert max(found["tokens"].values) == 5400
+        assert max(value or 0 for value in found["tokens"].values) == 5400
+
+    def test_what_nobody_measured_is_a_gap(self, machine: Machine) -> None:
+        since(machine, minutes=30)
+        used(machine, 20)
+        Usage.objects.filter(cpu_seconds__range=(60, 240)).delete()
+
+        cpu = series.of(machine).series[0]
+
+        assert cpu.values[-20:].count(None) == 7
+        assert len(cpu.lines) == 2
 
     def test_a_long_run_is_thinned_and_its_extremes_are_still_told(self, machine: Machine) -> None:
         used(machine, 600)
-        Machine.objects.filter(pk=machine.pk).update(created_at=timezone.now() - timedelta(hours=11))
-        machine.refresh_from_db()
+        since(machine, minutes=660)
 
-        cpu = series.of(machine, run=True)[0]
+        chart = series.of(machine, run=True)
+        cpu = chart.series[0]
 
-        assert len(cpu.values) <= series.POINTS
+        assert len(cpu.values) == len(chart.times) <= series.POINTS
         assert cpu.said.endswith("lowest 0.50 cores, highest 300.00 cores")
-        assert len(series.of(machine)[0].values) <= 61
+        assert cpu.values[-2] == pytest.approx(298.5, abs=2)
+        assert len(series.of(machine).times) == 61
 
 
 class TestThePage:
@@ -56,22 +77,36 @@ class TestThePage:
         assert "CPU: last 1.50 cores" in page
         assert "CPU, the latest first" in page
 
-    def test_without_figures_it_says_why(self, browser: Browser, machine: Machine) -> None:
-        rows.call(machine)
+    def test_without_figures_it_says_why_in_one_sentence(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        fresh = rows.machine(project, genesis)
 
+        page = browser("bob").get(f"/machines/{fresh.handle}/").content.decode()
+
+        assert page.count("Nothing was measured yet") == 1
+        assert "No model was called in this time." in page
+        assert 'class="plot"' not in page
+
+    def test_what_there_is_none_of_has_no_empty_picture(self, browser: Browser, machine: Machine) -> None:
         page = browser("bob").get(f"/machines/{machine.handle}/").content.decode()
 
-        assert "Nothing was measured yet" in page
+        assert page.count("Nothing was measured yet") == 1
+        assert [name for name in ("cpu", "memory", "disk", "tokens") if f'id="plot-{name}"' in page] == [
+            "tokens"
+        ]
 
 
 class TestTheJson:
     def test_the_script_gets_what_the_page_shows(self, browser: Browser, machine: Machine) -> None:
+        since(machine, minutes=30)
         used(machine, 3)
 
         answer = browser("bob").get(f"/machines/{machine.handle}/charts.json").json()
 
-        assert answer["cpu"]["values"] == [0.5, 1.0, 1.5]
-        assert set(answer) == {"cpu", "memory", "disk", "network", "tokens"}
+        assert answer["series"]["cpu"]["values"][-3:] == [0.5, 1.0, 1.5]
+        assert answer["times"][-1] - answer["times"][-2] == answer["step"] == 60
+        assert set(answer["series"]) == {"cpu", "memory", "disk", "network", "tokens"}
 
     def test_outsiders_get_none(self, browser: Browser, machine: Machine) -> None:
         assert browser("charlie").get(f"/machines/{machine.handle}/charts.json").status_code == 404

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,14 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
 
 from checkpoints.models import Checkpoint
 from dashboard import consumers, version
 from events import actions as events
+from guests.models import Usage
+from guests.observe import Seen
+from machines.limits import enforce
 from machines.models import Machine
 from projects.models import Project, User
 from tests.dashboard import rows
@@ -179,3 +184,50 @@ class TestWhatItSays:
 
         left = {task for task in asyncio.all_tasks() - before if "Doorbell" in repr(task)}
         assert not left
+
+
+class TestPoints:
+    async def test_the_charts_go_on_when_a_minute_was_measured(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+        used = {"guest_id": running.guest_id, "at": minute, "cpu_seconds": 30, "memory_bytes": 2_000_000_000}
+        await sync_to_async(Machine.objects.filter(pk=running.pk).update)(
+            created_at=minute - timedelta(hours=2)
+        )
+        await sync_to_async(Usage.objects.create)(**used)
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+
+            await sync_to_async(enforce.ring_for)(Seen([], [running.guest_id]))
+
+            heard = await socket.hears()
+            assert (heard["type"], heard["subject"]) == ("point", running.subject)
+            assert len(heard["times"]) == consumers.POINTS_SENT
+            assert heard["series"]["cpu"]["values"][heard["times"].index(int(minute.timestamp()))] == 0.5
+            assert heard["series"]["memory"]["said"].startswith("last 2.0 GB")
+            assert await socket.receive_nothing(timeout=0.5)
+
+    async def test_a_call_brings_its_tokens_beside_the_doorbell(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+            await sync_to_async(rows.call)(running)
+
+            await ring(running, "call")
+
+            point, doorbell = await socket.hears(), await socket.hears()
+            assert point["series"]["tokens"]["values"][-1] == 5400
+            assert doorbell["kinds"] == ["call"]
+
+    async def test_pages_of_many_machines_hear_of_no_points(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        project = await sync_to_async(lambda: running.project)()
+        async with page(people["bob"], "fleet", project.subject) as socket:
+            await socket.hears()
+
+            await sync_to_async(enforce.ring_for)(Seen([], [running.guest_id]))
+
+            assert await socket.receive_nothing(timeout=0.8)

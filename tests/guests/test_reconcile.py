@@ -60,7 +60,7 @@ class TestPower:
         observe.observe()
         fault(action="node-down")
 
-        changed = observe.observe()
+        changed = observe.observe().changed
 
         guest = fresh(machine.guest)
         assert guest in changed
@@ -86,7 +86,7 @@ class TestPower:
         observe.observe()
         elsewhere(settings, monkeypatch)
 
-        assert observe.observe() == []
+        assert observe.observe().changed == []
         assert fresh(machine.guest).power == Guest.Power.RUNNING
 
 
