@@ -76,9 +76,9 @@ def asked(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:
     return after(machine, number(query.get("after", ""))).as_json()
 
 
-def latest(machine: Machine) -> Window:
+def latest(machine: Machine, most: int = LINES_AT_FIRST) -> Window:
     """The last lines."""
-    return _ending(machine.log.all(), newer=False)
+    return _ending(machine.log.all(), newer=False, most=most)
 
 
 def before(machine: Machine, first: int) -> Window:
@@ -104,9 +104,9 @@ def around(machine: Machine, line: int) -> Window:
     )
 
 
-def _ending(lines: QuerySet[LogLine], *, newer: bool) -> Window:
-    last = list(lines.order_by("-id")[: LINES_AT_FIRST + 1])
-    return Window(shown(last[:LINES_AT_FIRST][::-1]), older=len(last) > LINES_AT_FIRST, newer=newer)
+def _ending(lines: QuerySet[LogLine], *, newer: bool, most: int = LINES_AT_FIRST) -> Window:
+    last = list(lines.order_by("-id")[: most + 1])
+    return Window(shown(last[:most][::-1]), older=len(last) > most, newer=newer)
 
 
 def found(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:

@@ -84,6 +84,10 @@ class Line:
     passage: Passage | None
 
     @property
+    def broken(self) -> bool:
+        return self.place == "broken"
+
+    @property
     def took(self) -> str:
         """How long it lasted, in words; "" for one that lasts, or was not entered."""
         ended = self.passage.ended_at if self.passage else None

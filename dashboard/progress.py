@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from checkpoints import work as checkpoints
 from checkpoints.keeping import pruning
+from dashboard import words
 from guests import work as guests
 from machines.models import Machine
+from machines.states import State
 from machines.work import export, message, pause, restore_file, rollback, spawn, survey, terminate, verify
+from operations import trail, usual
 from operations.engine import Plan
 from operations.models import Operation, Status
+from operations.trail import Passage
 
 # Only their step titles are read here; carrying them out is the workers' part.
 PLANS: dict[str, Plan[Any]] = {
@@ -55,10 +59,23 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step: `place` is done, now, broken or later."""
+    """One step: `place` is done, now, broken or later. `usual` is the median in seconds, where there is one."""
 
     title: str
     place: str
+    passage: Passage | None = None
+    usual: float | None = None
+
+    @property
+    def took(self) -> str:
+        """How long it lasted, in words; "" for one that lasts, or was not noted."""
+        ended = self.passage.ended_at if self.passage else None
+        return _lasted((ended - self.passage.began_at).total_seconds()) if self.passage and ended else ""
+
+    @property
+    def usually(self) -> str:
+        """How long it usually takes, in words; "" while there are too few runs."""
+        return "" if self.usual is None else _lasted(self.usual)
 
 
 @dataclass(frozen=True)
@@ -74,12 +91,23 @@ class Progress:
     operation: Operation
     needs_operator: bool = False
 
+    @property
+    def at(self) -> Step | None:
+        """The step that it is at, or broke at."""
+        return next((step for step in self.steps if step.place in {"now", "broken"}), None)
 
-def under_way(machine: Machine) -> Progress | None:
-    """What is being done to the machine. Automatic checkpoints are told in their own list, unless one is stuck."""
+
+def of(machine: Machine) -> Progress | None:
+    """What is being done to the machine, or what a failed one failed at. One query.
+
+    Automatic checkpoints are told in their own list, unless one is stuck.
+    """
     quiet = Q(verb="checkpoint") & ~Q(status=Status.NEEDS_OPERATOR)
-    active = Operation.objects.filter(subject=machine.subject).active().exclude(quiet)
-    operation = active.order_by("created_at").first()
+    found = Operation.objects.filter(subject=machine.subject).exclude(quiet)
+    if machine.state == State.FAILED:
+        last = found.order_by(F("finished_at").desc(nulls_first=True), "-created_at").first()
+        return tell(last) if last and last.status != Status.SUCCEEDED else None
+    operation = found.active().order_by("created_at").first()
     return tell(operation) if operation else None
 
 
@@ -110,10 +138,21 @@ def _steps(operation: Operation) -> list[Step]:
     names = [step.name for step in plan.steps]
     at = names.index(operation.step) if operation.step in names else -1
     here = "broken" if operation.status in {Status.FAILED, Status.NEEDS_OPERATOR} else "now"
+    gone_through = {passage.step: passage for passage in trail.passages(operation)}
+    medians = {} if operation.ended else usual.steps(operation.verb)
     return [
-        Step(step.title, "done" if number < at else here if number == at else "later")
+        Step(
+            step.title,
+            "done" if number < at else here if number == at else "later",
+            gone_through.get(step.name),
+            medians.get(step.name),
+        )
         for number, step in enumerate(plan.steps)
     ]
+
+
+def _lasted(seconds: float) -> str:
+    return words.milliseconds(round(seconds * 1000))
 
 
 def _waiting(operation: Operation) -> str:

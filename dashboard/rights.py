@@ -7,14 +7,23 @@ from projects.models import Project, User
 from projects.roles import Right
 
 
+def of(project: Project, user: User) -> frozenset[Right]:
+    """The rights that `user` holds in it with the token in use. One query."""
+    found = Project.objects.filter(pk=project.pk).annotate(**_held(user)).values(*Right).first()
+    return frozenset(right for right in Right if found and found[right.value])
+
+
 def find(slug: str, user: User) -> tuple[Project, frozenset[Right]]:
     """The project, and the rights that `user` holds in it with the token in use. One query. Raises `NotThere`."""
-    held = {
-        right.value: Exists(Project.objects.permitted(user, right).filter(pk=OuterRef("pk")))
-        for right in Right
-    }
-    if found := Project.objects.filter(slug=slug).annotate(**held).first():
+    if found := Project.objects.filter(slug=slug).annotate(**_held(user)).first():
         rights = frozenset(right for right in Right if getattr(found, right.value))
         if Right.VIEW in rights:
             return found, rights
     raise NotThere(f"There is no project {slug!r} that you may see.")
+
+
+def _held(user: User) -> dict[str, Exists]:
+    return {
+        right.value: Exists(Project.objects.permitted(user, right).filter(pk=OuterRef("pk")))
+        for right in Right
+    }

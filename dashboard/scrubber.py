@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max, Q
+from django.db.models import Count, Max, Q
 
-from checkpoints.models import Checkpoint
+from checkpoints.models import Checkpoint, CheckpointQuerySet
 from dashboard import checkpoint as pages
 from gateway.models import Call
 from machines.keeping import moments
@@ -16,8 +16,9 @@ LINES_SHOWN, CALLS_SHOWN = 300, 100
 
 @dataclass(frozen=True, slots=True)
 class Scrubber:
-    """`at` is the number of the checkpoint shown; `live`, one more than the last, stands for now."""
+    """`at` is the number of the checkpoint shown; `live`, one more than the last of `count`, stands for now."""
 
+    count: int
     live: int
     at: int
     shown: Checkpoint | None
@@ -31,16 +32,19 @@ class Scrubber:
 def of(machine: Machine, asked: str) -> Scrubber | None:
     """At the number that was asked for, or its handle's; now, where there is no such checkpoint. None without any."""
     own = Checkpoint.objects.of(machine.subject)
-    last = own.aggregate(last=Max("number"))["last"]
-    if not last:
+    known = own.aggregate(count=Count("pk"), last=Max("number"))
+    if not known["count"]:
         return None
+    shown, live = _asked(own, asked), known["last"] + 1
+    return Scrubber(known["count"], live, at=shown.number if shown else live, shown=shown)
+
+
+def _asked(own: CheckpointQuerySet, asked: str) -> Checkpoint | None:
     digits = asked.rpartition("c")[2]
-    number = int(digits) if digits.isdecimal() and len(digits) < 9 else last + 1
-    found = own.select_related("manifest", "parent__manifest", "shares", "guest", "project").filter(
-        number=number
-    )
-    shown = found.first()
-    return Scrubber(live=last + 1, at=number if shown else last + 1, shown=shown)
+    if not (digits.isdecimal() and len(digits) < 9):
+        return None
+    found = own.select_related("manifest", "parent__manifest", "shares", "guest", "project")
+    return found.filter(number=int(digits)).first()
 
 
 def until(shown: Checkpoint) -> Q:

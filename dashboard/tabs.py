@@ -1,6 +1,7 @@
 """The views of a machine's page, and the context of each. The scrubber's moment holds on all of them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +9,12 @@ from django.contrib.staticfiles import finders
 from django.templatetags.static import static
 
 from checkpoints.models import Checkpoint
-from dashboard import checkpoint, history, machine, scrubber, series, timeline, waterfall
+from dashboard import checkpoint, history, logs, machine, scrubber, series, timeline, waterfall
+from dashboard.scrubber import Scrubber
 from machines.models import Machine
 from projects.models import User
-from projects.roles import Right
+
+Context = dict[str, Any]
 
 UPLOT = "vendor/uplot/uPlot.esm.js"
 TABS = {
@@ -29,65 +32,83 @@ def chosen(asked: str) -> str:
     return asked if asked in TABS else "now"
 
 
-def context(
-    tab: str, found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None
-) -> dict[str, Any]:
-    """Of one tab, at the checkpoint that is `shown`, or now. The head comes with it."""
-    head = machine.head(found, user)
-    make = _TABS[tab]
-    return {"tab": tab, "tabs": TABS, **head, **make(found, user, query, shown, head)}
+@dataclass(frozen=True)
+class Asked:
+    """What somebody looks at: the machine now, or at one of its checkpoints. `whole`: as a page, with its log."""
+
+    machine: Machine
+    user: User
+    query: Mapping[str, str]
+    scrubbing: Scrubber | None
+    whole: bool
+
+    @property
+    def shown(self) -> Checkpoint | None:
+        return self.scrubbing.shown if self.scrubbing else None
+
+    @property
+    def count(self) -> int:
+        """Of its checkpoints."""
+        return self.scrubbing.count if self.scrubbing else 0
+
+    @property
+    def moment(self) -> datetime | None:
+        return self.shown.created_at if self.shown else None
 
 
-Head = dict[str, Any]
+def context(tab: str, asked: Asked) -> Context:
+    """Of one tab. The head comes with it."""
+    head = machine.head(asked.machine, asked.user)
+    return {"tab": tab, "tabs": TABS, **head, **_TABS[tab](asked, head)}
 
 
-def _now(found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None, head: Head) -> Head:
-    made = machine.now(found, user, operable=head["operable"])
-    if shown:
-        return made | scrubber.past(found, shown)
-    run = query.get("span") == "run"
-    return made | {"chart": series.of(found, run=run), "whole_run": run, "uplot": _uplot()}
+def _now(asked: Asked, head: Context) -> Context:
+    found, live = asked.machine, not asked.shown
+    printed = logs.card(found, asked.query) if live and asked.whole else {}
+    made = machine.now(
+        found,
+        asked.user,
+        head["totals"],
+        operable=head["operable"],
+        count=asked.count,
+        log=printed.get("log"),
+    )
+    if asked.shown:
+        return made | scrubber.past(found, asked.shown)
+    run = asked.query.get("span") == "run"
+    return made | printed | {"chart": series.of(found, run=run), "whole_run": run, "uplot": _uplot()}
 
 
-def _timeline(
-    found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None, head: Head
-) -> Head:
-    before = timeline.until(found, query.get("before", ""), _moment(shown))
-    spans, older = timeline.of(found, before)
-    compact = query.get("view") == "compact"
+def _timeline(asked: Asked, head: Context) -> Context:
+    before = timeline.until(asked.machine, asked.query.get("before", ""), asked.moment)
+    spans, older = timeline.of(asked.machine, before)
+    compact = asked.query.get("view") == "compact"
     fall = waterfall.draw(spans, compact=compact)
-    return {"fall": fall, "compact": compact, "older": older, "newer": "before" in query}
+    return {"fall": fall, "compact": compact, "older": older, "newer": "before" in asked.query}
 
 
-def _checkpoints(
-    found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None, head: Head
-) -> Head:
-    limit = None if "every" in query else machine.CHECKPOINTS_SHOWN
-    return machine.line(found, operable=head["operable"], shown=limit)
+def _checkpoints(asked: Asked, head: Context) -> Context:
+    limit = None if "every" in asked.query else machine.CHECKPOINTS_SHOWN
+    return machine.line(asked.machine, operable=head["operable"], shown=limit, count=asked.count)
 
 
-def _files(
-    found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None, head: Head
-) -> Head:
-    kept = shown or found.present
+def _files(asked: Asked, head: Context) -> Context:
+    kept = asked.shown or asked.machine.present
     return {"kept": kept, "listing": checkpoint.listing(kept) if kept else None}
 
 
-def _cost(found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None, head: Head) -> Head:
-    until = scrubber.until(shown) if shown else None
-    sums = machine.totals(found, until)
-    return {"totals": sums, **machine.spent(found, user, sums, until)}
+def _cost(asked: Asked, head: Context) -> Context:
+    until = scrubber.until(asked.shown) if asked.shown else None
+    sums = machine.totals(asked.machine, until) if until else head["totals"]
+    return {"totals": sums, **machine.spent(asked.machine, sums, until)}
 
 
-def _events(
-    found: Machine, user: User, query: Mapping[str, str], shown: Checkpoint | None, head: Head
-) -> Head:
-    told, more = history.of(found, before=query.get("before", ""), until=_moment(shown))
-    audits = user.has_perm(f"projects.{Right.READ_AUDIT}", found.project)
-    return {"events": told, "events_before": more, "audits": audits}
+def _events(asked: Asked, head: Context) -> Context:
+    told, more = history.of(asked.machine, before=asked.query.get("before", ""), until=asked.moment)
+    return {"events": told, "events_before": more}
 
 
-_TABS: dict[str, Callable[..., Head]] = {
+_TABS: dict[str, Callable[[Asked, Context], Context]] = {
     "now": _now,
     "timeline": _timeline,
     "checkpoints": _checkpoints,
@@ -95,10 +116,6 @@ _TABS: dict[str, Callable[..., Head]] = {
     "cost": _cost,
     "events": _events,
 }
-
-
-def _moment(shown: Checkpoint | None) -> datetime | None:
-    return shown.created_at if shown else None
 
 
 def _uplot() -> str:

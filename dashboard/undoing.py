@@ -1,4 +1,4 @@
-"""The way back from the end of a machine: its last checkpoint, to go on from there or to branch from it."""
+"""The ways on from the end of a machine: from its last checkpoint, itself or as a branch, or from the start."""
 
 from typing import Any, NamedTuple
 
@@ -6,10 +6,9 @@ from django.template import Context
 
 from checkpoints.models import Checkpoint
 from checkpoints.states import State
-from machines import actions
+from machines.actions.returning import require_return
 from machines.models import Machine
-from projects.permissions import operates
-from projects.roles import Right
+from projects.errors import Conflict
 
 
 class WayBack(NamedTuple):
@@ -20,26 +19,33 @@ class WayBack(NamedTuple):
     sentence: str
 
 
-def of(machine: Machine) -> WayBack | None:
-    """None for a machine that has not ended, or left nothing to go on from."""
-    left = Checkpoint.objects.of(machine.subject).filter(state=State.CAPTURED)
-    last = left.order_by("-number").first() if machine.ended else None
-    if last is None:
+def of(machine: Machine, last: Checkpoint | None = None) -> WayBack | None:
+    """None for a machine that has not ended, or left nothing to go on from. `last`: its last good one, if known."""
+    if not machine.ended or not (last := last or _last(machine)):
         return None
+    if last.guest_id == machine.guest_id:
+        last.guest = machine.guest
     if machine.exit_code == 0:
         return WayBack(last, False, "Its agent was done. A branch goes on with its files and conversation.")
-    preview = actions.rollback_preview(machine, last)
-    return WayBack(last, preview.possible, preview.sentence)
+    try:
+        require_return(machine, last)
+    except Conflict as conflict:
+        return WayBack(last, False, str(conflict))
+    return WayBack(last, True, "")
+
+
+def _last(machine: Machine) -> Checkpoint | None:
+    left = Checkpoint.objects.of(machine.subject).filter(state=State.CAPTURED)
+    return left.order_by("-number").first()
 
 
 def go_on(context: Context, machine: Machine) -> dict[str, Any]:
     """Template tag, of parts/undo.html: what whoever looks at an ended machine may do to have it go on."""
-    user = context["request"].user
-    operable = machine.ended and operates(user, machine)
-    spawns = machine.ended and user.has_perm(f"projects.{Right.SPAWN}", machine.project)
+    operable, spawns = context["operable"], context["spawns"]
+    good = [point.checkpoint for point in context["points"] if point.checkpoint.state == State.CAPTURED]
     return {
         "machine": machine,
-        "way": of(machine) if operable or spawns else None,
+        "way": of(machine, good[-1] if good else None) if operable or spawns else None,
         "operable": operable,
         "spawns": spawns,
         "csrf_token": context.get("csrf_token"),

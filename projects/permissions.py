@@ -1,5 +1,6 @@
 """The one check behind pages, API and sockets: the project is visible, so is the right held?"""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from django.contrib.auth.models import AnonymousUser
@@ -33,6 +34,12 @@ def operates(user: User | AnonymousUser, made: Made) -> bool:
         return True
     own = made.creator_id is not None and made.creator_id == user.pk
     return own and user.has_perm(f"projects.{Right.SPAWN}", made.project)
+
+
+def operates_with(rights: Collection[str], user: User, made: Made) -> bool:
+    """The same for somebody whose rights in its project are known."""
+    own = made.creator_id is not None and made.creator_id == user.pk
+    return Right.OPERATE in rights or (own and Right.SPAWN in rights)
 
 
 def require_operating(user: User | AnonymousUser, made: Made) -> None:

@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from dashboard import consequences, copying, logs, scrubber, series, tabs
+from dashboard import consequences, copying, scrubber, series, tabs
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from machines.models import Machine
@@ -38,8 +38,6 @@ def shown(request: PageRequest, found: Machine, *, draft: str = "", status: int 
     context = _context(request, found) | {"draft": draft}
     if draft:
         context["here"] = reverse("dashboard:machine", args=[found.handle])
-    if not request.htmx and context["tab"] == "now" and not context["scrubber_past"]:
-        context |= logs.card(found, request.GET)
     return show(request, "dashboard/machine.html", "machine", context, status)
 
 
@@ -68,7 +66,8 @@ def _context(request: PageRequest, found: Machine) -> dict[str, Any]:
     past = scrubbing.shown if scrubbing else None
     address = reverse("dashboard:machine", args=[found.handle])
     tab = tabs.chosen(request.GET.get("tab", ""))
-    context = tabs.context(tab, found, request.user, request.GET, past)
+    asked = tabs.Asked(found, request.user, request.GET, scrubbing, whole=not request.htmx)
+    context = tabs.context(tab, asked)
     view = "" if tab == "now" else f"tab={tab}&"
     return context | {
         "scrubber": scrubbing,

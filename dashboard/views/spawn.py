@@ -117,15 +117,31 @@ def _spawned(
 
 
 def _initial(request: PageRequest, offered: Iterable[Project], *, type: str = "") -> dict[str, Any]:
-    """What the address asks for: `?project=`, `?type=`, `?prompt=` and `?checkpoint=` fill the form."""
-    asked = {name: request.GET.get(name, "") for name in ("prompt", "checkpoint")}
+    """What the address asks for: `?project=`, `?type=`, `?prompt=` and `?checkpoint=` fill the form.
+
+    `?like=` is a machine whose own they are else.
+    """
+    asked = _like(request) | request.GET.dict()
     slugs = [project.slug for project in offered]
-    slug = request.GET.get("project", "")
+    slug = asked.get("project", "")
     return {
-        **asked,
+        **{name: asked.get(name, "") for name in ("prompt", "checkpoint")},
         "op": forms.fresh_op(),
         "project": slug if slug in slugs else next(iter(slugs), ""),
-        "type": spawning.preferred(request.GET.get("type", type), offered),
+        "type": spawning.preferred(asked.get("type", type), offered),
+    }
+
+
+def _like(request: PageRequest) -> dict[str, str]:
+    handle = request.GET.get("like", "")
+    if not handle:
+        return {}
+    machine = actions.find(handle, user=request.user)
+    return {
+        "project": machine.project.slug,
+        "type": machine.type,
+        "prompt": machine.prompt,
+        "checkpoint": machine.source.handle,
     }
 
 

@@ -16,7 +16,7 @@ def find(reference: str, *, user: User | AnonymousUser, permission: str = "view_
     visible = (
         Machine.objects.permitted(user, permission)
         .with_spending()
-        .select_related("project", "guest", "source", "present", "replays", "created_by")
+        .select_related("project__checkpoint_rules", "guest", "source", "present", "replays", "created_by")
     )
     if machine := visible.filter(_reference(reference)).first():
         return machine

@@ -20,17 +20,18 @@ function colour(token) {
 
 const short = (value, digits) => String(Number(value.toFixed(digits)));
 function bytes(value) {
+  if (!value) return "0";
   let at = 0;
   for (; value >= 1000 && at < 4; at++) value /= 1000;
   return `${short(value, 1)} ${["B", "kB", "MB", "GB", "TB"][at]}`;
 }
-const rate = value => `${bytes(value)}/s`;
+const rate = value => value ? `${bytes(value)}/s` : "0";
 const amounts = { cpu: value => short(value, 2), memory: bytes, disk: rate, network: rate, tokens: value => Math.round(value).toLocaleString("en") };
 
 // A round amount that is no less: the axis ends there, and half of it is marked as well.
 function round(high) {
   const power = 10 ** Math.floor(Math.log10(high || 1));
-  return power * [1, 2, 4, 5, 10].find(factor => factor * power >= (high || 1));
+  return power * [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find(factor => factor * power >= (high || 1));
 }
 
 function clock(options) {

@@ -2,8 +2,10 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import actions as budgets
@@ -14,6 +16,8 @@ from operations.models import Operation
 from projects.models import Project, User
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
+
+MOST = 18  # queries
 
 
 def page_of(browser: Browser, machine: Machine, who: str = "alice", tab: str = "") -> str:
@@ -77,6 +81,56 @@ class TestThePage:
 
         assert "Spawning failed" in page
         assert "step-broken" in page
+        assert "<strong>Cloning</strong>: Cloning: no space is left." in page
+
+    def test_what_led_to_a_failure_stands_beside_the_step_that_broke(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        upid = f"UPID:embedded:0000A:0000B:65000000:qmstart:{machine.guest.vmid}:autovibe@pve!local:"
+        task = {"upid": upid, "result": "start failed", "log": "kvm: cannot allocate memory"}
+        failed = operation(
+            machine, status="failed", step="start", error="It did not start.", finished_at=timezone.now(),
+            trail=[passed("clone", 60), passed("start") | {"tasks": [task]}],
+        )  # fmt: skip
+        Machine.objects.filter(pk=machine.pk).update(state=State.FAILED, ended_at=timezone.now())
+        last = machine.log.order_by("-id").first()
+
+        page = page_of(browser, machine)
+        card = page[page.index('id="progress"') : page.index('id="go-on"')]
+
+        assert f'<a class="operation-upid" href="/operations/{failed.pk}/"><code>{upid}</code></a>' in card
+        assert "kvm: cannot allocate memory" in card
+        assert last is not None
+        assert f"{last.text}</span>" in card
+        assert f"?line={last.pk - 1}#L{last.pk - 1}" in card
+        assert f"Branch from {machine.handle}.c2" in page
+        assert f'href="/machines/new/?like={machine.handle}"' in page
+
+    def test_steps_are_told_with_how_long_they_take_and_usually_take(
+        self, browser: Browser, project: Project, genesis: Checkpoint
+    ) -> None:
+        caches["process"].clear()
+        machine = rows.machine(project, genesis, State.PROVISIONING)
+        now = timezone.now()
+        for _ in range(5):
+            operation(
+                machine, status="succeeded", finished_at=now - timedelta(seconds=50),
+                trail=[passed("clone", 100), passed("start", 60)],
+            )  # fmt: skip
+        operation(
+            machine, status="waiting", step="start", step_began_at=now - timedelta(seconds=7),
+            trail=[passed("clone", 19), passed("start", 7)],
+        )  # fmt: skip
+
+        page = page_of(browser, machine)
+        steps = page[page.index('<ol class="steps">') :].split("</li>")
+
+        clone = next(step for step in steps if "Cloning" in step)
+        start = next(step for step in steps if "Starting the VM" in step)
+        assert "12.0 s" in clone
+        assert "data-tick" in start
+        assert "usually 10.0 s" in start
+        assert f'href="/operations/?machine={machine.handle}"' in page
 
     def test_sums_are_those_of_all_calls(self, browser: Browser, machine: Machine) -> None:
         rows.call(machine, cost_micros=1_000_000)
@@ -110,22 +164,44 @@ class TestThePage:
         self, browser: Browser, machine: Machine, django_assert_max_num_queries
     ) -> None:
         alice = browser("alice")
-        with django_assert_max_num_queries(30) as few:
+        with django_assert_max_num_queries(MOST) as few:
             alice.get(f"/machines/{machine.handle}/")
         for number in range(20):
             rows.checkpoint(machine, {"a": str(number)})
             rows.call(machine)
-        with django_assert_max_num_queries(30) as many:
+        with django_assert_max_num_queries(MOST) as many:
             alice.get(f"/machines/{machine.handle}/")
 
         assert len(many) == len(few)
+
+    @pytest.mark.parametrize("state", [State.PROVISIONING, State.RUNNING, State.PAUSED, State.FAILED])
+    def test_it_costs_few_queries_in_every_state(
+        self,
+        state: State,
+        browser: Browser,
+        project: Project,
+        genesis: Checkpoint,
+        django_assert_max_num_queries,
+    ) -> None:
+        machine = rows.machine(project, genesis, state)
+        rows.checkpoint(machine, {"hello.py": "print('hello')\n"})
+        rows.log(machine, "hello")
+        rows.call(machine, state="streaming", duration_ms=None)
+        if state in {State.PROVISIONING, State.FAILED}:
+            status = "failed" if state == State.FAILED else "waiting"
+            operation(machine, status=status, step="agent", trail=[passed("agent")])
+        alice = browser("alice")
+        alice.get(f"/machines/{machine.handle}/")  # what is kept in the process for a minute is known now
+
+        with django_assert_max_num_queries(MOST):
+            alice.get(f"/machines/{machine.handle}/")
 
     @pytest.mark.parametrize("tab", ["timeline", "checkpoints", "files", "cost", "events"])
     def test_every_view_holds_its_own_and_costs_few_queries(
         self, tab: str, browser: Browser, machine: Machine, django_assert_max_num_queries
     ) -> None:
         alice = browser("alice")
-        with django_assert_max_num_queries(30):
+        with django_assert_max_num_queries(MOST):
             page = alice.get(f"/machines/{machine.handle}/?tab={tab}").content.decode()
         past = alice.get(f"/machines/{machine.handle}/?tab={tab}&at=1").content.decode()
 
@@ -304,6 +380,15 @@ class TestTheLog:
 
         assert answer["more"] is True
         assert len(answer["lines"]) + len(rest["lines"]) == 2502
+
+
+def passed(step: str, seconds_ago: float = 0) -> dict[str, Any]:
+    """A step of a trail, entered so long ago."""
+    return {
+        "step": step,
+        "at": (timezone.now() - timedelta(seconds=seconds_ago)).isoformat(),
+        "tasks": [],
+    }
 
 
 def operation(machine: Machine, **fields: object) -> Operation:

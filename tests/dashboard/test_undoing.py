@@ -56,5 +56,21 @@ def test_one_that_runs_has_no_way_back(browser: Browser, machine: Machine) -> No
     assert offered(browser, machine) == ""
 
 
-def test_nor_has_one_that_left_nothing(browser: Browser, project: Project, genesis: Checkpoint) -> None:
-    assert offered(browser, rows.machine(project, genesis, State.FAILED)) == ""
+def test_one_that_left_nothing_can_only_be_spawned_again(
+    browser: Browser, project: Project, genesis: Checkpoint
+) -> None:
+    card = offered(browser, rows.machine(project, genesis, State.FAILED))
+
+    assert "It left no checkpoint to go on from." in card
+    assert "Branch from" not in card
+    assert "Spawn it again" in card
+
+
+def test_spawning_again_begins_with_what_was_asked_for_then(browser: Browser, ended: Machine) -> None:
+    Machine.objects.filter(pk=ended.pk).update(prompt="Count to ten", type="shell")
+
+    form = browser("alice").get(f"/machines/new/?like={ended.handle}").content.decode()
+
+    assert "Count to ten" in form
+    assert f'value="{ended.source.handle}"' in form
+    assert browser("charlie").get(f"/machines/new/?like={ended.handle}").status_code == 404

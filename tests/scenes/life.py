@@ -22,6 +22,7 @@ from machines.actions.begin import begin, record
 from machines.forecast.predict import record_truth
 from machines.models import LogLine, Machine
 from machines.states import State
+from operations import trail
 from operations.models import Operation, Status
 from projects.models import Project, User
 from tests.dashboard import rows
@@ -162,14 +163,16 @@ class Life:
     def _progress(self, step: str) -> None:
         """Of the operation that starts it: at `step`, or done."""
         spawning = Operation.objects.filter(subject=self.machine.subject, verb="spawn")
-        began = spawning.get().started_at or timezone.now()
+        operation = spawning.get()
+        began = operation.started_at or timezone.now()
         if step:
             upid = (
                 f"UPID:pve1:0001A2B3:0C4D5E6F:68F0A1B2:qmclone:{self.machine.guest.vmid}:autovibe@pve!local:"
             )
             spawning.update(
-                status=Status.WAITING, step=step, step_began_at=timezone.now(), started_at=began, upid=upid
-            )
+                status=Status.WAITING, step=step, step_began_at=timezone.now(), started_at=began, upid=upid,
+                trail=trail.entered(operation, step),
+            )  # fmt: skip
         else:
             spawning.update(
                 status=Status.SUCCEEDED, finished_at=timezone.now(), upid="", task_result="OK", step=""
