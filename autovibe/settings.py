@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "autovibe.security.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "autovibe.compression.PagesGZipMiddleware",
     "autovibe.requests.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -116,7 +117,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "autovibe.bundles.BundlingStorage"
     },
 }
 

@@ -34,5 +34,5 @@ function hear(count) {
   if (known === null || !document.hidden || count <= known) known = count;
   else timer = setTimeout(() => tell(count), SETTLED_MS);
 }
-document.addEventListener("needs", ({ detail }) => hear(detail));
+if ("notifies" in root.dataset) document.addEventListener("needs", ({ detail }) => hear(detail));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) clearTimeout(timer); });

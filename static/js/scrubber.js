@@ -14,6 +14,6 @@ document.addEventListener("htmx:after:swap", () => {
       slider.dispatchEvent(new Event("input", { bubbles: true }));
     }
   }
-  const { address } = document.getElementById("machine").dataset;
+  const address = document.getElementById("machine")?.dataset.address;
   if (address && address !== location.pathname + location.search) history.replaceState(null, "", address);
 });

@@ -1,4 +1,4 @@
-"""What is asked of every page: accessible, quiet, no wider than its window, one socket, few requests, one headline."""
+"""What is asked of every page: accessible, quiet, no wider than its window, one socket, one headline."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,6 @@ from tests.pages.conftest import Contexts, Scenes
 # A width's first look has every rule, the second one those of colours.
 LOOKS = tuple(Look(theme, width) for width in (1280, 360, 1920, 768) for theme in ("light", "dark"))
 SAMPLE = (Look("light", 360), Look("dark", 1280))
-# The page, its styles, its scripts, and the fragments that it fetches again when it is live.
-REQUESTS_MAX = 27
 HEAVY = (".woff", ".woff2", ".ttf", ".png", ".jpg")
 
 
@@ -31,7 +29,6 @@ def wrong_with(
         found = visit.findings(looks) | {
             "headlines": [] if (count := visit.page.locator("h1").count()) == 1 else count,
             "sockets": visit.sockets[1:],
-            "requests": asked if len(asked) > REQUESTS_MAX else [],
             "heavy": [url for url in asked if url.endswith(HEAVY)],
             "refused by the policy": visit.refusals(),
             "console": [said for said in visit.complaints if f"status of {page.status}" not in said],
