@@ -1,6 +1,7 @@
 """What waits for a person, and why: machines, requests for more, and transfers."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import (
@@ -113,10 +114,9 @@ def transfers(user: User | AnonymousUser) -> QuerySet[Transfer]:
     return pending.exclude(proposed_for__in=managed).select_related("giver", "taker").order_by("pk")
 
 
-def count(user: User | AnonymousUser) -> int:
-    """How many things wait for this person."""
-    machines = attention(Machine.objects.permitted(user, "view_project"))
-    return machines.count() + requests(user).count() + transfers(user).count()
+def waiting(user: User | AnonymousUser) -> list[QuerySet[Any]]:
+    """Everything that waits for this person, by kind."""
+    return [attention(Machine.objects.permitted(user, "view_project")), requests(user), transfers(user)]
 
 
 def why(machine: Machine) -> str:

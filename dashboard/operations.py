@@ -84,10 +84,10 @@ def one(user: User, operation: Operation) -> Row:
     return _rows([operation], user, {operation.project_id: operation.project.slug})[0]
 
 
-def count(user: User | AnonymousUser) -> int:
-    """How many are under way that somebody may want to hear of."""
+def under_way(user: User | AnonymousUser) -> OperationQuerySet:
+    """Those under way that somebody may want to hear of."""
     seen = Operation.objects.active().noteworthy()
-    return seen.filter(project__in=Project.objects.permitted(user, "view_project")).count()
+    return seen.filter(project__in=Project.objects.permitted(user, "view_project"))
 
 
 def _subjects(handle: str) -> list[str]:

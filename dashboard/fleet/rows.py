@@ -1,10 +1,11 @@
 """The machines of one page of the list, with what other tables know of them, in a fixed number of queries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import CharField, Count, Exists, OuterRef, Subquery, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from checkpoints.models import Checkpoint
 from dashboard.fleet import sparks
@@ -33,25 +34,23 @@ class Row:
 def known(machines: MachineQuerySet) -> MachineQuerySet:
     """With what `of` needs to know of each."""
     offline = Call.objects.filter(machine=OuterRef("pk"), offline=True)
-    return machines.with_spending().annotate(offline=Exists(offline)).select_related("project")
+    subject = Concat(Value("machine:"), Cast(OuterRef("pk"), CharField()))
+    left = Checkpoint.objects.filter(origin=subject).order_by().values("origin")
+    counted = Coalesce(Subquery(left.annotate(many=Count("pk")).values("many")), 0)
+    found = machines.with_spending().annotate(offline=Exists(offline), left=counted)
+    return found.select_related("project")
 
 
 def of(machines: Sequence[Machine]) -> list[Row]:
     """`machines` come from `known`."""
-    left = _checkpoints(machines)
     drawn = sparks.of(machine.guest_id for machine in machines if not machine.ended)
     return [
         Row(
             machine=machine,
-            checkpoints=left.get(machine.subject, 0),
+            checkpoints=getattr(machine, "left", 0),
             offline=getattr(machine, "offline", False),
             silent=enforce.is_silent(machine),
             spark=drawn.get(machine.guest_id),
         )
         for machine in machines
     ]
-
-
-def _checkpoints(machines: Iterable[Machine]) -> dict[str, int]:
-    left = Checkpoint.objects.filter(origin__in=[machine.subject for machine in machines])
-    return dict(left.values_list("origin").annotate(Count("pk")).order_by())

@@ -1,5 +1,6 @@
 """First run: what is needed before a machine can run, looked at rather than remembered, and what mends it."""
 
-from dashboard.start.page import DEMO, DISMISSED, dismiss, strip, view
+from dashboard.start.facts import DISMISSED
+from dashboard.start.page import DEMO, dismiss, strip, view
 
 __all__ = ["DEMO", "DISMISSED", "dismiss", "strip", "view"]

@@ -3,14 +3,11 @@ and from what machines have shown since; Proxmox itself is asked nothing here.
 """
 
 from django.conf import settings
-from django.db.models import Max, Q
-from django.utils import timezone
 
 from dashboard import words
+from dashboard.start.facts import Facts
 from dashboard.start.step import Step
 from guests import diagnoses
-from guests.models import Guest
-from machines.models import Machine
 from proxmox.diagnosis.findings import Finding, Report, Status
 
 BAD = (Status.MISSING, Status.UNKNOWN)
@@ -18,36 +15,32 @@ CONNECTING = "It is where machines run: each is a VM of its own on it."
 TEMPLATING = "Machines are clones of it: it holds a Linux, the guest agent, and the agents' programs."
 
 
-def steps() -> list[Step]:
-    """Three queries."""
-    last = diagnoses.latest()
-    done = last if last is None or last.finished_at else diagnoses.latest(finished=True)
-    report = Report.read(done.findings) if done else None
-    busy = last is not None and diagnoses.is_under_way(last)
-    checked = f", checked {words.ago(done.finished_at)}" if done and done.finished_at else ""
-    return [_connected(report, busy, checked), _template(report)]
+def steps(facts: Facts) -> list[Step]:
+    report = Report.read(facts.checked.findings) if facts.checked else None
+    return [_connected(facts, report), _template(facts, report)]
 
 
-def _connected(report: Report | None, busy: bool, checked: str) -> Step:
+def _connected(facts: Facts, report: Report | None) -> Step:
     title, link = "Proxmox VE", ("The whole check", "dashboard:settings")
-    if busy:
+    if facts.asked and diagnoses.is_under_way(facts.asked):
         return Step("proxmox", title, "busy", "It is being checked.", CONNECTING, link=link)
     if report is None:
-        seen = Guest.objects.aggregate(seen=Max("observed_at"))["seen"]
         said = "Nobody has checked the connection yet."
-        if seen:
-            said = f"It told of a guest {words.ago(seen, timezone.now())}, but nobody has checked the connection yet."
+        if facts.observed_at:
+            said = f"It told of a guest {words.ago(facts.observed_at)}, but nobody has checked the connection yet."
         return Step("proxmox", title, "open", said, CONNECTING, form="check", link=link)
     wrong = [one for one in report.findings if one.status in BAD and one.section != "Template"]
     if wrong:
         return _failed("proxmox", title, wrong, CONNECTING, form="check", link=link)
     version = next((one.sentence for one in report.findings if one.name == "Version"), "It answers.")
+    at = facts.checked.finished_at if facts.checked else None
+    checked = f", checked {words.ago(at)}" if at else ""
     return Step("proxmox", title, "done", f"{version.rstrip('.')}{checked}.", CONNECTING, link=link)
 
 
-def _template(report: Report | None) -> Step:
+def _template(facts: Facts, report: Report | None) -> Step:
     title, build = "A template", ("bin/manage template build claude-code",)
-    if Machine.objects.exclude(run_started_at=None).exists():
+    if facts.ran:
         return Step("template", title, "done", "Machines have been cloned from one and have run.", TEMPLATING)
     found = [one for one in report.findings if one.section == "Template"] if report else []
     wrong = [one for one in found if one.status in BAD]
@@ -55,11 +48,11 @@ def _template(report: Report | None) -> Step:
         return _failed("template", title, wrong, TEMPLATING)
     if found:
         return Step("template", title, "done", f"{found[0].name}: {found[0].sentence}", TEMPLATING)
-    known = Guest.objects.filter(Q(template=True) & Q(vmid=settings.PROXMOX_TEMPLATE)).first()
-    if known:
-        said = f"VM {known.vmid} on node {known.node} was one when autovibe was set up. Check Proxmox to look again."
+    template = settings.PROXMOX_TEMPLATE
+    if facts.node:
+        said = f"VM {template} on node {facts.node} was one when autovibe was set up. Check Proxmox to look again."
         return Step("template", title, "enough", said, TEMPLATING)
-    said = f"VM {settings.PROXMOX_TEMPLATE} is to be it, and nobody has seen it yet."
+    said = f"VM {template} is to be it, and nobody has seen it yet."
     return Step("template", title, "open", said, TEMPLATING, commands=build)
 
 

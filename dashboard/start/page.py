@@ -1,28 +1,22 @@
 """The steps of a first run, for whoever looks at them. That somebody set them aside is an event of theirs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from django.core.cache import caches
 
-from budgets.models import Window
-from budgets.resources import Resource
-from checkpoints.models import Checkpoint
-from checkpoints.states import State as CheckpointState
 from dashboard.forms import fresh_op
 from dashboard.look import Look
 from dashboard.start import cluster
+from dashboard.start.facts import DISMISSED, Facts, gather
 from dashboard.start.step import Step
 from events import actions as events
-from events.models import Event
 from gateway.upstreams import registry
-from machines.models import Machine
 from machines.states import BUSY, State
-from projects.models import ApiToken, Project, User
+from projects.models import Project, User
 from projects.roles import Right
 
-DISMISSED = "start.dismissed"
 REMEMBERED_SECONDS = 24 * 3600
 SUGGESTED = "10"  # money a day
 DEMO = "Write a fizzbuzz with tests and make them pass"
@@ -59,7 +53,7 @@ class Row:
 
 def view(user: User) -> dict[str, Any]:
     """The context of the page."""
-    found = steps(user)
+    found = steps(user, gather(user))
     needed = [step for step in found if not step.optional]
     return {
         "rows": [Row(step) for step in found],
@@ -74,22 +68,24 @@ def view(user: User) -> dict[str, Any]:
     }
 
 
-def steps(user: User) -> list[Step]:
+def steps(user: User, facts: Facts) -> list[Step]:
     """Everything that this person can see to, in order."""
-    projects = list(Project.objects.permitted(user, Right.VIEW))
-    ids = [project.pk for project in projects]
-    own = [_project(projects, user), _budget(ids, user), _machine(ids)]
+    own = [_project(facts.projects, user), _budget(facts), _machine(facts)]
     if user.administers:
-        return [_account(user), *cluster.steps(), _model(), *own]
-    return [*own, _token(user)]
+        return [_account(user), *cluster.steps(facts), _model(), *own]
+    return [*own, _token(facts)]
 
 
-def strip(user: User) -> dict[str, Any] | None:
-    """What the fleet page shows of it; None once all is ready, or it was set aside. Costs nothing from then on."""
+def strip(user: User, projects: Iterable[Project]) -> dict[str, Any] | None:
+    """What the fleet page shows of it; None once all is ready, or it was set aside. Costs nothing from then on.
+
+    `projects` are those that the user sees.
+    """
     remembered, key = caches["process"], f"start:{user.pk}"
     if remembered.get(key):
         return None
-    needed = [] if _is_dismissed(user) else [step for step in steps(user) if not step.optional]
+    facts = gather(user, projects)
+    needed = [] if facts.dismissed else [step for step in steps(user, facts) if not step.optional]
     waiting = [step for step in needed if not step.ready]
     if not waiting:
         remembered.set(key, True, REMEMBERED_SECONDS)
@@ -99,12 +95,8 @@ def strip(user: User) -> dict[str, Any] | None:
 
 def dismiss(user: User) -> None:
     """Leave it off the fleet page from now on, for this person."""
-    if not _is_dismissed(user):
+    if not gather(user, []).dismissed:
         events.record(DISMISSED, subject=user.subject, by=user.username)
-
-
-def _is_dismissed(user: User) -> bool:
-    return Event.objects.filter(kind=DISMISSED, subject=user.subject).exists()
 
 
 def _account(user: User) -> Step:
@@ -147,30 +139,23 @@ def _project(projects: list[Project], user: User) -> Step:
     return Step("project", title, "open", said, why)
 
 
-def _budget(ids: list[UUID], user: User) -> Step:
-    limits = Window.objects.open().filter(
-        budget__project__in=ids, holder__startswith="project:", budget__resource=Resource.MONEY
-    )
+def _budget(facts: Facts) -> Step:
     why = "Nothing can be spent without one, and nothing beyond it."
-    slugs = list(limits.values_list("budget__project__slug", flat=True).distinct()[:5])
-    if slugs:
-        said = f"There is a limit on money in {', '.join(sorted(slugs))}."
+    if facts.limited:
+        said = f"There is a limit on money in {', '.join(facts.limited)}."
         return Step("budget", "A first budget", "done", said, why, link=("Budgets", "dashboard:budgets"))
-    manages = Project.objects.permitted(user, Right.BUDGETS).exists()
-    whose = "" if manages else " An owner of the project can set one."
+    whose = "" if facts.manages else " An owner of the project can set one."
     said = f"No project has a limit on money yet.{whose}"
-    return Step("budget", "A first budget", "open", said, why, form="budget" if manages else "")
+    return Step("budget", "A first budget", "open", said, why, form="budget" if facts.manages else "")
 
 
-def _machine(ids: list[UUID]) -> Step:
+def _machine(facts: Facts) -> Step:
     title = "A first machine"
     why = f"It shows that everything works together: “{DEMO}” takes about two minutes and leaves checkpoints."
-    taken = Checkpoint.objects.filter(project__in=ids, state=CheckpointState.CAPTURED)
-    kept = taken.exclude(kind=Checkpoint.Kind.GENESIS).order_by().values_list("handle", flat=True)[:1]
-    for handle in kept:
-        said = f"A machine has run, and left {handle} to go back to."
-        return Step("machine", title, "done", said, why, thing=("checkpoint", handle))
-    last = Machine.objects.filter(project__in=ids).order_by("-number").first()
+    if facts.kept:
+        said = f"A machine has run, and left {facts.kept} to go back to."
+        return Step("machine", title, "done", said, why, thing=("checkpoint", facts.kept))
+    last = facts.last
     if last is None:
         return Step("machine", title, "open", "None has run yet.", why, form="machine")
     if last.state in BUSY or last.state in {State.REQUESTED, State.RUNNING}:
@@ -181,8 +166,8 @@ def _machine(ids: list[UUID]) -> Step:
     return Step("machine", title, state, said, why, form="machine", thing=("machine", last.handle))
 
 
-def _token(user: User) -> Step:
-    has = ApiToken.objects.alive().filter(user=user).exists()
+def _token(facts: Facts) -> Step:
+    has = facts.has_token
     said = "You have one." if has else "You have none."
     why = "The command line and your programs act with it, and can do no more than you."
     link = ("API tokens", "dashboard:tokens")

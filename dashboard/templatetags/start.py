@@ -5,12 +5,12 @@ from typing import Any
 from django import template
 
 from dashboard import start
-from projects.models import User
+from projects.models import Project, User
 
 register = template.Library()
 
 
 @register.simple_tag
-def start_strip(user: User) -> dict[str, Any] | None:
+def start_strip(user: User, projects: list[Project]) -> dict[str, Any] | None:
     """What is to be done next before machines can run; None where nothing is."""
-    return start.strip(user)
+    return start.strip(user, projects)

@@ -1,9 +1,12 @@
 """One verb for many machines: exactly those that were listed, each with its own permission."""
 
 import re
+from itertools import pairwise
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from checkpoints.models import Checkpoint
 from dashboard.fleet import bulk
@@ -180,3 +183,22 @@ class TestActing:
         Machine.objects.filter(pk=three[0].pk).update(created_by=people["bob"])
 
         assert tokens(listed(browser("bob"), "pause", *three)) == [f"{three[0].handle}:running"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_machine_is_a_transaction_of_its_own(browser: Browser, three: list[Machine]) -> None:
+    """None waits for the locks of 500 others, and what was done stays done if the process dies on the way."""
+    alice = browser("alice")
+    card = listed(alice, "terminate", *three)
+    once = re.search(r'name="once" value="([^"]+)"', card)
+    assert once
+
+    with CaptureQueriesContext(connection) as asked:
+        alice.post(PAGE, {"verb": "terminate", "machine": tokens(card), "count": "3", "once": once[1]})
+
+    log = [query["sql"] for query in asked]
+    changes = [at for at, sql in enumerate(log) if sql.startswith('UPDATE "machines_machine"')]
+    between = [log[before:after].count("COMMIT") for before, after in pairwise(changes)]
+    assert states(three) == [State.STOPPING] * 3
+    assert len(between) >= 2
+    assert sum(count > 0 for count in between) >= 2

@@ -10,7 +10,7 @@ from django.utils import timezone
 from budgets import requests, transfers
 from checkpoints.models import Checkpoint
 from dashboard.fleet import picture, sparks
-from guests.models import Guest, Node, Usage
+from guests.models import Diagnosis, Guest, Node, Usage
 from machines.models import Machine
 from machines.states import State
 from operations.models import Operation, Status
@@ -95,6 +95,23 @@ class TestTheList:
             alice.get("/")
 
         assert len(many) == len(few)
+
+    def test_it_costs_no_more_while_first_steps_are_to_be_done(
+        self,
+        browser: Browser,
+        alice: User,
+        project: Project,
+        genesis: Checkpoint,
+        django_assert_max_num_queries,
+    ) -> None:
+        User.objects.filter(pk=alice.pk).update(is_superuser=True)
+        rows.machine(project, genesis)
+        Diagnosis.objects.create(asked_by="alice")  # the cluster is being checked
+        client = browser("alice")
+        client.get("/")
+
+        with django_assert_max_num_queries(15):
+            assert "first steps" in client.get("/").content.decode().lower()
 
     def test_a_page_of_fifty_is_not_heavy(
         self, browser: Browser, project: Project, genesis: Checkpoint

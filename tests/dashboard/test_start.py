@@ -211,11 +211,17 @@ class TestTheStrip:
         assert Event.objects.filter(kind="start.dismissed").count() == 1
 
     def test_once_all_is_ready_it_costs_nothing(
-        self, browser: Browser, machine: Machine, alice: User, django_assert_num_queries: Any
+        self, machine: Machine, alice: User, project: Project, django_assert_num_queries: Any
     ) -> None:
-        assert start.strip(alice) is None
+        assert start.strip(alice, [project]) is None
         with django_assert_num_queries(0):
-            assert start.strip(alice) is None
+            assert start.strip(alice, [project]) is None
+
+    def test_until_then_it_costs_one_query(
+        self, project: Project, admin: User, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(1):
+            assert start.strip(admin, [project])
 
 
 def test_the_page_costs_few_queries(

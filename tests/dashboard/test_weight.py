@@ -24,7 +24,7 @@ FETCHED = re.compile(
 
 def fetched(page: str) -> set[str]:
     """The files that the page is shown with."""
-    return set(FETCHED.findall(page))
+    return {name for name in FETCHED.findall(page) if not name.startswith("vendor/uplot/")}
 
 
 def weight(name: str) -> float:
