@@ -7,7 +7,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
+from dashboard import ansi
 from machines import printed
 from machines.models import LogLine, Machine
 from machines.printed import plain
@@ -20,15 +22,21 @@ _SAID = "say"  # numbered apart from what the agent prints
 
 @dataclass(frozen=True)
 class Line:
-    """`missing`: lines printed just before it that never came."""
+    """`pieces`: the text by its colours, if it has any. `missing`: lines printed just before it that never came."""
 
     id: int
     at: str
     clock: str
     stream: str
     text: str
+    pieces: list[ansi.Piece]
     bad: bool
     missing: int
+
+    @property
+    def html(self) -> SafeString:
+        """The text as the page has it."""
+        return ansi.html(self.text, self.pieces)
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,7 @@ def _shown(line: LogLine, previous: int | None) -> Line:
         clock=f"{timezone.localtime(line.at):%H:%M:%S}",
         stream=line.stream,
         text=plain(line.text),
+        pieces=ansi.pieces(line.text),
         bad=printed.sounds_bad(line.stream, line.text),
         missing=max(line.number - (previous or 0) - 1, 0) if known else 0,
     )

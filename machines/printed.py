@@ -32,7 +32,12 @@ _NAMED = "WITH found AS MATERIALIZED ({lines}) SELECT at, id FROM found LIMIT %s
 
 def plain(printed: str) -> str:
     """Without what only a terminal understands; of a line drawn over itself (`\\r`), the last state."""
-    return _CONTROL.sub("", printed.rstrip("\r").rpartition("\r")[2])
+    return _CONTROL.sub("", last_state(printed))
+
+
+def last_state(printed: str) -> str:
+    """Of a line drawn over itself, what was drawn last."""
+    return printed.rstrip("\r").rpartition("\r")[2]
 
 
 def words(text: str) -> list[str]:
@@ -53,7 +58,7 @@ def is_bad() -> Q:
 
 def sounds_bad(stream: str, text: str) -> bool:
     """The same of one line."""
-    return stream == "err" or bool(_SAYS_BAD.search(text))
+    return stream == "err" or bool(_SAYS_BAD.search(plain(text)))
 
 
 def named(lines: QuerySet[LogLine]) -> list[tuple[datetime, int]] | None:

@@ -50,12 +50,17 @@ async function ask(question) {
 function element(name, className, text) {
   return Object.assign(document.createElement(name), { className, textContent: text });
 }
-function elementsOf({ id, at, clock, stream, text, bad, missing }) {
+function textOf(text, pieces) { // by its colours, if it has any
+  const all = element("span", "", pieces.length ? "" : text);
+  all.append(...pieces.map(([piece, look]) => look ? element("span", look, piece) : piece));
+  return all;
+}
+function elementsOf({ id, at, clock, stream, text, pieces, bad, missing }) {
   const line = element("div", `log-line log-${stream}${bad ? " log-bad" : ""}`, "");
   line.id = `L${id}`;
   const time = element("time", "", clock);
   time.dateTime = at;
-  line.append(time, element("span", "", text));
+  line.append(time, textOf(text, pieces));
   if (picked && id >= picked.from && id <= picked.to) line.classList.add("log-picked");
   return missing ? [element("div", "log-gap", `${missing.toLocaleString("en")} line${missing === 1 ? "" : "s"} not kept`), line] : [line];
 }

@@ -13,7 +13,11 @@ GROUNDS = ("canvas", "surface", "sunken")
 TEXT = [
     *product(("text", "muted"), GROUNDS),
     *product(("link",), ("canvas", "surface", "sunken", "info-bg")),
-    *((f"{tone}-fg", ground) for tone in TONES for ground in ("surface", "canvas", f"{tone}-bg")),
+    *product((f"{tone}-fg" for tone in TONES), ("surface", "canvas")),
+    # What agents print may have any colour on any ground.
+    *product(
+        ("text", "muted", *(f"{tone}-fg" for tone in TONES)), (*(f"{tone}-bg" for tone in TONES), "sunken")
+    ),
     ("on-ink", "ink"),
     ("on-ink", "ink-hover"),
 ]
