@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                     template="to_tsvector('simple', regexp_replace(regexp_replace(%(expressions)s, '\\u001B\\[[0-?]*[ -/]*[@-~]|[^[:alnum:]]+', ' ', 'g'), '([a-z])([A-Z])', '\\1 \\2', 'g'))",
                 ),
                 name="log_line_by_words",
+                gin_pending_list_limit=1024,
             ),
         ),
     ]

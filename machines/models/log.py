@@ -33,7 +33,8 @@ class LogLine(models.Model):
             models.Index(
                 fields=["stream", "at", "id"], condition=~models.Q(stream="out"), name="log_line_by_stream"
             ),
-            GinIndex(WORDS, name="log_line_by_words"),
+            # Of the newest lines words are sought one by one: so short a list is quick to read, and to be sorted in.
+            GinIndex(WORDS, name="log_line_by_words", gin_pending_list_limit=1024),
         ]
 
     def __str__(self) -> str:
