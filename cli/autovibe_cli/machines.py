@@ -30,11 +30,15 @@ def add(commands: Commands) -> None:
         "--tail", metavar="N", type=formats.count, default=TAIL, help=f"begin with the last N lines ({TAIL})"
     )
     logs = commands.verb(
-        "logs", _logs, "What the agent printed.", examples=["logs m12 --tail 50", "logs -f m12"]
+        "logs",
+        _logs,
+        "What the agent printed.",
+        examples=["logs m12 --tail 50", "logs -f m12", "logs m12 --search 'exit code'"],
     )
     logs.add_argument("reference", metavar="MACHINE")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the machine ended")
     logs.add_argument("--tail", metavar="N", type=formats.count, help="only the last N lines")
+    logs.add_argument("--search", metavar="WORDS", help="only lines that say these words, in this order")
     inspecting.add_machine(machine)
     _add_verbs(commands)
 
@@ -178,7 +182,7 @@ def _watch(session: Session, args: Namespace) -> int:
 
 
 def _logs(session: Session, args: Namespace) -> int:
-    log = Log(session, args.reference, tail=args.tail)
+    log = Log(session, args.reference, tail=args.tail, search=args.search)
     try:
         while not (complete := log.advance()) or (args.follow and log.state not in ENDED):
             if complete:

@@ -32,12 +32,18 @@ def watch(session: Session, reference: str, *, operation: str | None = None, tai
 
 
 class Log:
-    """A machine's log, from the beginning or the last `tail` lines, in order and without gaps."""
+    """A machine's log, from the beginning or the last `tail` lines, in order and without gaps.
 
-    def __init__(self, session: Session, reference: str, *, tail: int | None = None) -> None:
+    With `search`, only the lines that say those words.
+    """
+
+    def __init__(
+        self, session: Session, reference: str, *, tail: int | None = None, search: str | None = None
+    ) -> None:
         self._session = session
         self._reference = reference
         self._tail = tail
+        self._search = search
         self._after: int | None = None
         self.state = ""
 
@@ -59,6 +65,7 @@ class Log:
         query: Json = {"after": self._after, "limit": LINES_MAX}
         if first and self._tail is not None:
             query = {"tail": 1, "limit": max(self._tail, 1)}
+        query["q"] = self._search
 
         def ask() -> Json:
             page: Json = client.get("machines", self._reference, "log", **query)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Count, QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -128,7 +128,10 @@ class MachineLog(APIView):
             OpenApiParameter("limit", int, description=f"At most this many, up to {LOG_LINES_MAX}."),
             OpenApiParameter("tail", bool, description="The last lines instead of the first."),
             OpenApiParameter(
-                "q", str, description="Only lines that say these words, in this order and in any case."
+                "q",
+                str,
+                description="Only lines that say these words, in this order and in any case; the last may go on.",
+                examples=[OpenApiExample("words", "exit code")],
             ),
         ],
         responses=LogSerializer,

@@ -184,6 +184,12 @@ class TestLogs:
         assert server.asked[0].query == {"tail": "1", "limit": "1"}
         assert server.asked[1].query["after"] == "2"
 
+    def test_only_the_lines_that_say_something(self, server: Recorded, cli: Cli) -> None:
+        server.answer("GET machines/m12/log/", page("running", "exit code 1"))
+        done = cli("logs", "m12", "--search", "exit code", "--tail", "5")
+        assert done.stdout == "exit code 1\n"
+        assert server.asked[0].query == {"tail": "1", "limit": "5", "q": "exit code"}
+
     def test_a_reader_that_has_enough_is_no_error(self, server: Recorded, env: dict[str, str]) -> None:
         server.answer("GET machines/m12/log/", page("terminated", *["a line of some length"] * 1999))
         command = f'"{PROGRAM}" logs m12 | head -n 1'
