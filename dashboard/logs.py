@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -69,6 +70,16 @@ def card(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:
     """The context of the log on the machine's page: around `?line=`, else its end."""
     line = number(query.get("line", ""))
     return {"log": around(machine, line) if line else latest(machine), "log_line": line}
+
+
+def since(machine: Machine, moment: str) -> LogLine | None:
+    """The first line that was printed at that time or after it, or else the last; None where nothing was."""
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    later = machine.log.filter(at__gte=at).order_by("id").first() if at.tzinfo else None
+    return later or machine.log.order_by("id").last()
 
 
 def asked(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Span:
     same: str = ""
     said: str = ""
     lasts: bool = False
+    links: tuple[tuple[str, str], ...] = ()  # what belongs to it: words and addresses
 
     @property
     def began(self) -> datetime:
@@ -61,16 +62,17 @@ class Span:
 def of(machine: Machine, before: datetime) -> tuple[list[Span], bool]:
     """The latest spans that began before that time, oldest first, and whether there are older ones. Five queries."""
     calls = _calls(machine, before)
+    kept = _kept(machine, before)
     until = min(before, machine.ended_at or before)  # a call that nobody closed ended with its machine
     waits = _pauses(machine, before)
     spans = [
         *_operations(machine, before),
-        *(_call(machine, call, until) for call in calls),
-        *_checkpoints(machine, before),
+        *(_call(machine, call, until, kept) for call in calls),
+        *(_checkpoint(machine, one, before) for one in kept),
         *waits,
         *_messages(machine, before),
     ]
-    spans += _tools(calls, [span for span in spans if span.kind in {"machine", "wait"}], until)
+    spans += _tools(machine, calls, [span for span in spans if span.kind in {"machine", "wait"}], until)
     spans.sort(key=lambda span: (span.began, span.ended))
     return spans[-ROWS:], len(spans) > ROWS
 
@@ -105,7 +107,7 @@ def _end(call: Call, before: datetime) -> datetime:
     return min(call.started_at + timedelta(milliseconds=call.duration_ms), before)
 
 
-def _call(machine: Machine, call: Call, before: datetime) -> Span:
+def _call(machine: Machine, call: Call, before: datetime, kept: Iterable[Checkpoint]) -> Span:
     end = _end(call, before)
     held = timedelta(milliseconds=call.stall_ms)
     first = call.started_at + timedelta(milliseconds=call.first_byte_ms or 0) if call.first_byte_ms else end
@@ -119,14 +121,23 @@ def _call(machine: Machine, call: Call, before: datetime) -> Span:
         "model",
         f"Call {call.number}",
         tuple(part for part in parts if part.ended > part.began) or (parts[0],),
-        f"{reverse('dashboard:machine', args=[machine.handle])}?tab=cost#call-{call.number}",
+        _address(machine, call.number),
         same=f"{call.model} {call.state}",
         said=call.error or call.model,
         lasts=call.state in OPEN and not machine.ended_at,
+        links=tuple(
+            (f"c{one.number}", reverse("dashboard:checkpoint", args=[one.handle]))
+            for one in kept
+            if one.call_number == call.number
+        ),
     )
 
 
-def _tools(calls: list[Call], others: Iterable[Span], before: datetime) -> Iterator[Span]:
+def _address(machine: Machine, call: int) -> str:
+    return f"{reverse('dashboard:machine', args=[machine.handle])}?tab=cost#call-{call}"
+
+
+def _tools(machine: Machine, calls: list[Call], others: Iterable[Span], before: datetime) -> Iterator[Span]:
     """Between the end of an answer and the next call the agent is at work, unless the machine was held up."""
     busy = [(span.began, span.ended) for span in others]
     for call, following in pairwise(calls):
@@ -138,23 +149,28 @@ def _tools(calls: list[Call], others: Iterable[Span], before: datetime) -> Itera
                 "Tools",
                 (Part("work", began, ended),),
                 said=f"between calls {call.number} and {following.number}",
+                links=((f"Call {call.number}", _address(machine, call.number)),),
             )
 
 
-def _checkpoints(machine: Machine, before: datetime) -> Iterator[Span]:
+def _kept(machine: Machine, before: datetime) -> list[Checkpoint]:
     found = Checkpoint.objects.of(machine.subject).filter(created_at__lt=before).order_by("-number")
-    for one in found.only("handle", "number", "name", "why", "state", "created_at", "captured_at", "error")[
-        : ROWS + 1
-    ]:
-        end = min(one.captured_at or (before if one.state == "requested" else one.created_at), before)
-        yield Span(
-            "checkpoint",
-            f"Checkpoint c{one.number}",
-            (Part("work", one.created_at, max(end, one.created_at)),),
-            reverse("dashboard:checkpoint", args=[one.handle]),
-            said=one.error or one.name or one.why,
-            lasts=one.state == "requested",
-        )
+    needed = ("handle", "number", "name", "why", "state", "created_at", "captured_at", "error", "call_number")
+    return list(found.only(*needed)[: ROWS + 1])
+
+
+def _checkpoint(machine: Machine, one: Checkpoint, before: datetime) -> Span:
+    end = min(one.captured_at or (before if one.state == "requested" else one.created_at), before)
+    call = one.call_number
+    return Span(
+        "checkpoint",
+        f"Checkpoint c{one.number}",
+        (Part("work", one.created_at, max(end, one.created_at)),),
+        reverse("dashboard:checkpoint", args=[one.handle]),
+        said=one.error or one.name or one.why,
+        lasts=one.state == "requested",
+        links=((f"Call {call}", _address(machine, call)),) if call else (),
+    )
 
 
 def _pauses(machine: Machine, before: datetime) -> list[Span]:

@@ -44,6 +44,7 @@ class Row:
     said: str
     address: str
     lasts: bool
+    links: tuple[tuple[str, str], ...]
     bars: list[Bar]
 
 
@@ -144,6 +145,7 @@ def _row(axis: Axis, numbered: list[tuple[int, Span]]) -> Row:
         said=first.said,
         address=first.address,
         lasts=last.lasts,
+        links=first.links,
         bars=[axis.bar(part.look, part.began, part.ended) for span in spans for part in span.parts],
     )
 

@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
-from dashboard import consequences, copying, scrubber, series, tabs
+from dashboard import consequences, copying, logs, scrubber, series, tabs
 from dashboard.pages import PageRequest, page, show
 from machines import actions
 from machines.models import Machine
@@ -29,8 +29,12 @@ ASK: dict[str, Callable[..., object]] = {
 @require_safe
 @page
 def detail(request: PageRequest, handle: str) -> HttpResponse:
-    """`?at=` is the number of a checkpoint: the machine as it was then."""
-    return shown(request, actions.find(handle, user=request.user))
+    """`?at=` is the number of a checkpoint: the machine as it was then. `?since=` is a time: the log from there on."""
+    found = actions.find(handle, user=request.user)
+    if "since" in request.GET and (line := logs.since(found, request.GET["since"])):
+        address = reverse("dashboard:machine", args=[found.handle])
+        return redirect(f"{address}?line={line.pk}#L{line.pk}")
+    return shown(request, found)
 
 
 def shown(request: PageRequest, found: Machine, *, draft: str = "", status: int = 200) -> HttpResponse:

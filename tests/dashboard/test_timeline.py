@@ -133,6 +133,36 @@ class TestThePage:
         assert "before=" in page
         assert "Older" in page
 
+    def test_rows_lead_to_the_call_the_checkpoint_the_operations_and_the_log_of_that_time(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        now = timezone.now()
+        machine.log.update(at=now - timedelta(hours=1))
+        rows.log(machine, "later")
+        rows.call(machine, started_at=now)
+        rows.checkpoint(machine, call_number=2)
+        client, here = browser("bob"), f"/machines/{machine.handle}/"
+
+        page = client.get(f"{here}?tab=timeline").content.decode()
+        table = page[page.index("<tbody>") :]
+
+        assert f'<a href="{here}?tab=cost#call-2">Call 2</a>' in table
+        assert (
+            table.count(f'<a href="/checkpoints/{machine.handle}.c3/">') == 2
+        )  # its own row's, and the call's
+        assert f'href="/operations/?machine={machine.handle}">Operations</a>' in page
+        since = table.partition(f"{here}?since=")[2].partition('"')[0]
+        line = machine.log.get(text="later").pk
+        assert client.get(f"{here}?since={since}").headers["Location"] == f"{here}?line={line}#L{line}"
+
+    @pytest.mark.parametrize("asked", ["", "x", "2031", "2999-01-01T00:00:00Z"])
+    def test_a_time_that_is_none_or_yet_to_come_leads_somewhere(
+        self, asked: str, browser: Browser, machine: Machine
+    ) -> None:
+        page = browser("bob").get(f"/machines/{machine.handle}/", {"since": asked}, follow=True)
+
+        assert page.status_code == 200
+
     @pytest.mark.parametrize(
         "query", ["before=x", "before=2031", "view=compact", "before=1999-01-01T00:00:00Z"]
     )
