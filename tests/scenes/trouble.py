@@ -41,7 +41,7 @@ def build() -> Stage:
     stage.script.play()
     stage.ids |= {
         "machine": failed.machine.handle,
-        "done": refused.machine.handle,
+        "done": failed.machine.handle,
         "failed": refused.machine.handle,
         "checkpoint": f"{failed.machine.handle}.c2",
         "first": f"{failed.machine.handle}.c1",
