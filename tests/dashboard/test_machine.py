@@ -17,7 +17,7 @@ from projects.models import Project, User
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
-MOST = 18  # queries
+MOST = 15  # queries
 
 
 def page_of(browser: Browser, machine: Machine, who: str = "alice", tab: str = "") -> str:
@@ -406,5 +406,5 @@ def test_the_log_answers_json(browser: Browser, machine: Machine) -> None:
     response = browser("bob").get(f"/machines/{machine.handle}/log.json")
 
     assert set(json.loads(response.content)["lines"][0]) == {
-        *("id", "at", "clock", "stream", "text", "bad", "missing")
+        *("id", "at", "clock", "stream", "text", "pieces", "bad", "missing")
     }

@@ -125,7 +125,7 @@ class TestThePage:
         for _ in range(60):
             rows.call(machine)
             rows.checkpoint(machine)
-        with django_assert_max_num_queries(30):
+        with django_assert_max_num_queries(15):
             page = client.get(f"/machines/{machine.handle}/?tab=timeline").content.decode()
 
         assert 'role="img" aria-labelledby="timeline-said"' in page
