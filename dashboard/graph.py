@@ -11,6 +11,7 @@ from datetime import datetime
 from checkpoints.reading.tree import Fold, Lane, Node
 
 COLUMN = 18  # pixels
+COLUMNS_MAX = 12  # lines of more than that nobody can follow, and they leave no room for words
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,9 @@ def rows(nodes: Iterable[Node], folds: Iterable[Fold], lanes: Iterable[Lane]) ->
 
 
 def width(found: Iterable[Row]) -> int:
-    """Of the gutter, in pixels."""
-    return (
-        _x(max((column for row in found for column in (row.column, *row.passing, *row.begun)), default=0)) + 9
-    )
+    """Of the gutter, in pixels; 0 where there are too many lanes to draw."""
+    last = max((column for row in found for column in (row.column, *row.passing, *row.begun)), default=0)
+    return _x(last) + 9 if last < COLUMNS_MAX else 0
 
 
 def _rows(items: Iterable[Node | Fold], lanes: dict[str, Lane]) -> Iterator[Row]:

@@ -46,6 +46,15 @@ class TestTheGutter:
         assert [row.passing for row in drawn] == [(), (0,), (1,), ()]
         assert [row.begun for row in drawn] == [(), (), (), (1,)]
 
+    def test_more_lanes_than_can_be_followed_are_not_drawn(self) -> None:
+        def width(many: int) -> int:
+            branches = [node(f"b{at}", f"b{at}", at + 1) for at in range(many)]
+            lanes = [lane("a", None), *(lane(f"b{at}", "a") for at in range(many))]
+            return graph.width(graph.rows([node("a", "a", 0), *branches], [], lanes))
+
+        assert width(graph.COLUMNS_MAX) > 0
+        assert width(graph.COLUMNS_MAX + 1) == 0
+
     def test_a_column_is_used_again_once_its_lane_has_ended(self) -> None:
         nodes = [
             node("a1", "a1", 1),
