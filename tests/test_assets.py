@@ -32,7 +32,8 @@ def run(checkout: Path, npm: str) -> subprocess.CompletedProcess[str]:
 
 # What npm leaves behind, as far as bin/assets looks.
 LEAVES_MODULES = r"""
-for file in htmx.org/dist/htmx.min.js htmx.org/LICENSE uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css uplot/LICENSE \
+for file in htmx.org/dist/htmx.min.js htmx.org/LICENSE \
+    uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css uplot/LICENSE \
     @xterm/xterm/lib/xterm.mjs @xterm/xterm/css/xterm.css @xterm/xterm/LICENSE \
     @xterm/addon-fit/lib/addon-fit.mjs @xterm/addon-fit/LICENSE; do
     mkdir -p "$(dirname "node_modules/$file")" && echo "$*" >"node_modules/$file"
