@@ -4,7 +4,8 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from audit import grammar
 from audit.grammar import TEXT, Term
 from dashboard import log_terms, logs
 from dashboard.log_terms import FIELDS, OF_CALLS, OF_LINES, RANGES
+from dashboard.log_windows import Found, Place, Wanted, earlier, newest
 from gateway.models import Call
 from machines import printed
 from machines.models import LogLine
@@ -25,7 +27,7 @@ from projects.roles import Right
 ROWS = 50
 CALLS = 10
 COUNTED_MAX = 10_000
-LOOKED_THROUGH = 1_000  # of the newest lines: frequent words stand there, and need no index
+LEVEL = "level"
 SHOWN_CHARACTERS = 1000
 
 
@@ -38,8 +40,9 @@ class Asked:
     slugs: dict[UUID, str]
     terms: list[Term]
     problems: list[str]
-    conditions: Q = field(default_factory=Q)  # of fields; and of words
+    conditions: Q = field(default_factory=Q)  # of fields; of words; and ways of which one is enough
     says: Q = field(default_factory=Q)
+    ways: tuple[Q, ...] = ()
 
     @classmethod
     def of(cls, user: User, query: Mapping[str, str]) -> "Asked":
@@ -53,6 +56,7 @@ class Asked:
             problems += [problem] if problem else []
             terms += [] if problem else [Term(name, value)]
         conditions, says = Q(), Q()
+        ways: tuple[Q, ...] = ()
         for term in terms:
             try:
                 condition = OF_LINES[term.field](user, slugs, term.value)
@@ -60,10 +64,13 @@ class Asked:
                 problems.append(str(error))
                 continue
             condition = ~condition if term.negated else condition
-            says, conditions = (
-                (says & condition, conditions) if term.field == TEXT else (says, conditions & condition)
-            )
-        return cls(user, query, slugs, terms, problems, conditions, says)
+            if term.field == LEVEL and not term.negated:
+                ways = printed.bad_ways()
+            elif term.field in (TEXT, LEVEL):
+                says &= condition
+            else:
+                conditions &= condition
+        return cls(user, query, slugs, terms, problems, conditions, says, ways)
 
     @property
     def words(self) -> list[str]:
@@ -77,42 +84,51 @@ class Asked:
             return LogLine.objects.none()
         return LogLine.objects.filter(self.conditions, machine__project_id__in=list(self.slugs)).order_by()
 
+    @property
+    def wanted(self) -> Wanted | None:
+        """What has to be said, for those who seek it; None where fields alone are asked for."""
+        asked = [term for term in self.terms if term.field in (TEXT, LEVEL)]
+        if not asked:
+            return None
+        said = printed.says_all(self.words) if self.words else Q()
+        exact = not any(term.negated or len(printed.words(term.value)) > 1 for term in asked)
+        ways = [said & way for way in self.ways] or [said] * bool(self.words)
+        return Wanted(self.says & reduce(or_, self.ways, Q()), ways, exact)
+
     @cached_property
     def lines(self) -> QuerySet[LogLine]:
         """The lines that they see and ask for. Without order."""
-        return self.within.filter(self.says)
+        return self.within.filter(self.wanted.condition) if self.wanted else self.within
 
-    @cached_property
-    def named(self) -> list[tuple[datetime, int]] | None:
-        """Time and id of all of them, where words make them few enough."""
-        return printed.named(self.lines) if self.words else None
+    def newest(self, before: Place | None) -> "Page":
+        """A page of lines before that place."""
+        if self.wanted is None:
+            found = _newest_first(self.within.filter(earlier(before)), ROWS + 1)
+            return Page(found[:ROWS], _last(found), "" if before else self._count())
+        sought = newest(self.within, self.wanted, before or self._end, ROWS)
+        found = _newest_first(LogLine.objects.filter(pk__in=sought.keys[: ROWS + 1]), ROWS + 1)
+        return Page(found[:ROWS], _last(found) or sought.rest, _count_of(sought), sought.rest)
 
-    def newest(self, before: tuple[datetime, int] | None) -> tuple[list[LogLine], bool]:
-        """One more than a page of lines, those before that one; and whether their words were soon met."""
-        earlier = Q()
-        if before is not None:
-            at, key = before
-            earlier = Q(at__lte=at) & (Q(at__lt=at) | Q(pk__lt=key))
-        if self.words:
-            some = self.within.filter(earlier).order_by("-at", "-id").values("pk")[:LOOKED_THROUGH]
-            found = _page(LogLine.objects.filter(self.says, pk__in=some))
-            if len(found) > ROWS:
-                return found, True
-            if self.named is not None:
-                keys = [key for at, key in self.named if before is None or (at, key) < before]
-                return _page(LogLine.objects.filter(pk__in=keys[-ROWS - 1 :])), False
-        return _page(self.lines.filter(earlier)), False
+    @property
+    def _end(self) -> Place | None:
+        """Where the search begins, on its way back."""
+        ends = [log_terms.at(term) for term in self.terms if term.field == "until" and not term.negated]
+        return (min(ends), 0) if ends else None
 
-    def count(self, shown: int, soon: bool) -> str:
-        """How many there are, in words; counting stops where nobody would go on reading."""
-        if soon:
-            return f"more than {ROWS} lines"
-        if self.words:
-            return f"more than {printed.NAMED_MAX:,} lines" if self.named is None else _lines(len(self.named))
-        if any(term.field == TEXT for term in self.terms):
-            return _lines(shown) if shown <= ROWS else f"more than {ROWS} lines"
-        counted = self.lines[: COUNTED_MAX + 1].count()
+    def _count(self) -> str:
+        """Counting stops where nobody would go on reading."""
+        counted = self.within[: COUNTED_MAX + 1].count()
         return _lines(counted) if counted <= COUNTED_MAX else f"more than {COUNTED_MAX:,} lines"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Lines, newest first, where to go on, and how many there are. `rest`: older ones were not searched yet."""
+
+    lines: list[LogLine]
+    older: Place | None
+    count: str
+    rest: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +149,7 @@ def view(user: User, query: Mapping[str, str]) -> dict[str, Any]:
     """The context of the page."""
     asked = Asked.of(user, query)
     before = _place(query.get("before", ""))
-    found, soon = asked.newest(before)
-    last = found[ROWS - 1] if len(found) > ROWS else None
+    page = asked.newest(before)
     return {
         "asked": asked,
         "q": query.get("q", ""),
@@ -146,13 +161,14 @@ def view(user: User, query: Mapping[str, str]) -> dict[str, Any]:
         "begins": query.get("from", ""),
         "ends": query.get("to", ""),
         "fields": FIELDS,
-        "rows": [_row(line, asked) for line in found[:ROWS]],
-        "older": f"{last.at.isoformat()},{last.pk}" if last else "",
+        "rows": [_row(line, asked) for line in page.lines],
+        "older": f"{page.older[0].isoformat()},{page.older[1]}" if page.older else "",
+        "rest": page.rest,
         "older_than": before,
-        "count": "" if before else asked.count(len(found), soon),
+        "count": page.count,
         "calls": [] if before else failed_calls(asked),
         "follows": "follow" in query and not before,
-        "anything": found or asked.terms or asked.problems or before,
+        "anything": page.lines or asked.terms or asked.problems or before,
     }
 
 
@@ -189,7 +205,7 @@ async def written(asked: Asked, *, as_json: bool) -> AsyncIterator[str]:
             yield f"{line.at:%Y-%m-%dT%H:%M:%S}Z {line.machine.handle} {line.stream} {line.text}\n"
 
 
-def _place(given: str) -> tuple[datetime, int] | None:
+def _place(given: str) -> Place | None:
     """Time and id of the line where a page ended."""
     at, _, key = given.rpartition(",")
     when = log_terms.local(at)
@@ -235,8 +251,19 @@ def _record(line: LogLine, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _page(lines: QuerySet[LogLine]) -> list[LogLine]:
-    return list(lines.select_related("machine").order_by("-at", "-id")[: ROWS + 1])
+def _newest_first(lines: QuerySet[LogLine], count: int) -> list[LogLine]:
+    return list(lines.select_related("machine").order_by("-at", "-id")[:count])
+
+
+def _last(found: list[LogLine]) -> Place | None:
+    """The last one of a full page; None where no page follows."""
+    return (found[ROWS - 1].at, found[ROWS - 1].pk) if len(found) > ROWS else None
+
+
+def _count_of(sought: Found) -> str:
+    if sought.whole:
+        return _lines(len(sought.keys))
+    return f"{_lines(len(sought.keys))} so far" if sought.rest else f"more than {ROWS} lines"
 
 
 def _lines(count: int) -> str:

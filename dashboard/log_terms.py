@@ -97,6 +97,13 @@ def local(given: str) -> datetime | None:
     return at if timezone.is_aware(at) else timezone.make_aware(at)
 
 
+def at(term: Term) -> datetime:
+    """The moment that a term for times names, which nothing is wrong with."""
+    found = moment(term.value)
+    assert found
+    return found
+
+
 def wider(range: str) -> tuple[str, str] | None:
     """The next wider range, and its name."""
     names = list(RANGES)

@@ -51,9 +51,21 @@ def says(text: str) -> Q:
     return _matching(f"{' <-> '.join(found)}:*") if found else Q(pk=None)
 
 
+def says_all(texts: Sequence[str]) -> Q:
+    """Lines that say all words of these texts, in any order. An index tells them without reading any."""
+    found = [[*said[:-1], f"{said[-1]}:*"] for said in map(words, texts) if said]
+    return _matching(" & ".join(word for said in found for word in said)) if found else Q(pk=None)
+
+
 def is_bad() -> Q:
-    """Lines that tell of trouble: those of stderr, and those that say so."""
-    return Q(stream="err") | _matching(" | ".join(f"{word}:*" for word in _BAD))
+    """Lines that tell of trouble."""
+    of_stderr, saying_so = bad_ways()
+    return of_stderr | saying_so
+
+
+def bad_ways() -> tuple[Q, Q]:
+    """The lines of stderr, and those that say so: an index knows either, and no planner both."""
+    return Q(stream="err"), _matching(" | ".join(f"{word}:*" for word in _BAD))
 
 
 def sounds_bad(stream: str, text: str) -> bool:

@@ -12,8 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from dashboard import log_search
-from machines import printed
+from dashboard import log_windows
 from machines.models import LogLine, Machine
 from machines.printed import marked
 from projects.models import Project
@@ -100,20 +99,69 @@ class TestWhatWordsFind:
         assert "needle" in shown
         assert len(shown) < 1100
 
+
+class TestAmongManyLines:
+    """The newest of a hundred lines are read; the others are found by the index, in windows."""
+
+    @pytest.fixture(autouse=True)
+    def _few_are_read(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(log_windows, "LOOKED_THROUGH", 10)
+        monkeypatch.setattr(log_windows, "WINDOWS", (60, 0))
+        rows.log(
+            machine, "rare bird", "bird rare", "ValueError: no", *(f"step {at} of it" for at in range(97))
+        )
+
     @pytest.mark.parametrize(
-        ("looked_through", "said"), [(1000, "More than 50 lines"), (5, "More than 10 lines")]
+        ("asked", "found", "said"),
+        [
+            ("step", 50, "More than 50 lines"),
+            ("step it -hello", 50, "More than 50 lines"),
+            ("rare", 2, "2 lines"),
+            ('"rare bird"', 1, "1 line"),
+            ("rare -bird", 0, "No line was found"),
+            ("level:error", 1, "1 line"),
+            ("level:error no", 1, "1 line"),
+            ("level:error -no", 0, "No line was found"),
+            ("nothing", 0, "No line was found"),
+            ("until:1h rare", 0, "No line was found"),
+            ("since:1h rare", 2, "2 lines"),
+        ],
     )
-    def test_a_frequent_word_is_found_too(
-        self, bob: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch, looked_through: int, said: str
+    def test_they_are_all_found(self, bob: Client, asked: str, found: int, said: str) -> None:
+        page = search(bob, asked)
+
+        assert (len(lines(page)), said in page) == (found, True)
+
+    def test_what_the_index_cannot_tell_is_sought_in_parts(
+        self, bob: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(printed, "NAMED_MAX", 10)
-        monkeypatch.setattr(log_search, "LOOKED_THROUGH", looked_through)
-        rows.log(machine, *(f"step {number}" for number in range(60)))
+        monkeypatch.setattr(log_windows, "NAMED_MAX", 60)
 
-        page = search(bob, "step")
+        page = search(bob, '"it step"')
+        older = re.search(r'href="([^"]*before=[^"]*)"', page)
 
-        assert said in page
-        assert lines(page)[0] == "step 59"
+        assert "No line was found yet" in page
+        assert older
+        assert (
+            "No line was found yet"
+            not in bob.get(PAGE + unescape(older[1]).removeprefix(PAGE)).content.decode()
+        )
+
+    def test_what_is_only_left_out_is_sought_in_parts_too(self, bob: Client) -> None:
+        page = search(bob, "-step")
+        found = lines(page)
+        assert "No line was found yet" in page
+        while older := re.search(r'href="([^"]*before=[^"]*)"', page):
+            page = bob.get(unescape(older[1])).content.decode()
+            found += lines(page)
+
+        assert found == ["ValueError: no", "bird rare", "rare bird", "world", "hello"]
+
+    def test_it_asks_few_queries(self, bob: Client, machine: Machine) -> None:
+        with CaptureQueriesContext(connection) as queries:
+            search(bob, f'machine:{machine.handle} project:demo "it step" level:error -zebra')
+
+        assert len(queries) <= 15
 
 
 @pytest.mark.parametrize(
