@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 BASELINE = "a page of nothing"
@@ -35,7 +36,7 @@ def cost(requests: int) -> dict[str, dict[str, float]]:
         if page.signed_in and page.is_in(ids) and page.status == 200
     }
     paths = {BASELINE: SMALLEST, **asked}
-    return {name: _cost(lambda path=path: browser.get(path), requests) for name, path in paths.items()}
+    return {name: _cost(partial(browser.get, path), requests) for name, path in paths.items()}
 
 
 def _cost(ask: Callable[[], Any], requests: int) -> dict[str, float]:
@@ -56,7 +57,7 @@ def _cost(ask: Callable[[], Any], requests: int) -> dict[str, float]:
         "status": answer.status_code,
         "queries": queries,
         "p50_ms": statistics.median(took),
-        "p95_ms": statistics.quantiles(took, n=20)[-1],
+        "p95_ms": statistics.quantiles(took, n=20, method="inclusive")[-1],
         "kib": len(answer.content) / 1024,
     }
 
@@ -65,7 +66,7 @@ def write() -> None:
     """Carry out what is asked, one line after the other."""
     for line in sys.stdin:
         asked = json.loads(line)
-        {"tick": _tick, "burst": _burst}[asked.pop("do")](**asked)
+        VERBS[asked.pop("do")](**asked)
         print(json.dumps(time.time() * 1000), flush=True)
 
 
@@ -102,6 +103,9 @@ def _burst(handle: str, lines: int) -> None:
             for at in range(lines)
         )
         events.ring("log", subject=machine.subject, project_id=machine.project_id)
+
+
+VERBS: dict[str, Callable[..., None]] = {"tick": _tick, "burst": _burst}
 
 
 def main() -> None:
