@@ -57,7 +57,7 @@ class TestThePage:
         assert 'data-density="compact"' in page
         assert "data-no-keys" in page
         assert "data-sounds" in page
-        assert "js/notify" in page
+        assert "data-notifies" in page
 
     def test_a_zone_that_there_is_not_is_refused_and_kept_in_the_field(self, alice: Client) -> None:
         answer = alice.post("/settings/appearance/", {**CHOSEN, "zone": "Mars/Olympus"})
