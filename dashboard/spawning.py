@@ -10,6 +10,7 @@ from budgets.resources import Resource, of_project
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
 from dashboard import suggesting
+from dashboard.fleet import cluster
 from guests.models import Node
 from machines import actions, types
 from machines.models import Machine
@@ -31,7 +32,8 @@ def context(offered: list[Project], source: Checkpoint | None, prompt: str) -> d
         "projects": offered,
         "purses": _purses(offered),
         "found": [] if source else checkpoints(offered),
-        "room": room(),
+        "ahead": ahead(),
+        "room": cluster.rooms().on(source.guest.node) if source else cluster.rooms().here,
     }
 
 
@@ -51,15 +53,15 @@ def checkpoints(offered: Iterable[Project], typed: str = "") -> list[Checkpoint]
     return list(usable.only("handle", "why", "name", "created_at").order_by("-created_at")[:FOUND_MAX])
 
 
-def room() -> str:
+def ahead() -> str:
     """What is ahead of a machine that is spawned now."""
     nodes = dict(Node.objects.values_list("name", "online"))
     if nodes and not any(nodes.values()):
         return "No node is online: it waits until one is back."
-    ahead = Machine.objects.filter(state__in=SPAWNING).count()
+    starting = Machine.objects.filter(state__in=SPAWNING).count()
     away = ", ".join(name for name, online in nodes.items() if not online)
     said = {0: "Nothing is ahead of it: it starts at once.", 1: "One other machine is starting now."}
-    return said.get(ahead, f"{ahead} other machines are starting now.") + (
+    return said.get(starting, f"{starting} other machines are starting now.") + (
         f" Node {away} is away." if away else ""
     )
 

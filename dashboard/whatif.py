@@ -13,6 +13,7 @@ from budgets.models import Window
 from dashboard import budget, burndown, outlook
 from dashboard.budget import Line
 from dashboard.burndown import Chart
+from dashboard.fleet import cluster
 from dashboard.outlook import Outlook
 from machines.models import Machine
 from projects.models import Project
@@ -48,6 +49,7 @@ def view(charted: Line | None, present: int, asked: str) -> dict[str, Any]:
     found = imagined(charted.window, charted.outlook.burn, present, machines)
     said = outlook.tell(found, rate=_rate(machines, present))
     return {
+        "room": cluster.rooms().here,
         "what_if": WhatIf(charted, present, machines, most, said, burndown.draw(found, said.sentence)),
     }
 

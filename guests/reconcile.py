@@ -19,6 +19,7 @@ from operations.models import Operation
 from proxmox import errors
 from proxmox.connect import driver
 from proxmox.driver import MARK, VM, Observed, Power
+from proxmox.driver import Node as Seen
 
 # A lock that is seen for so long without a task is one that a dead task has left.
 LOCKED_FOR = timedelta(seconds=60)
@@ -33,7 +34,7 @@ def reconcile() -> None:
         driver().ensure_pool(settings.PROXMOX_POOL)
     now = timezone.now()
     _nodes(now)
-    _storages()
+    _storages(now)
     inventory = {vm.vmid: vm for vm in driver().inventory()}
     busy = set(Operation.objects.active().values_list("lock", flat=True))
     for guest in Guest.objects.filter(state__in=EXISTING):
@@ -48,20 +49,42 @@ def reconcile() -> None:
 def _nodes(now: datetime) -> None:
     for seen in driver().nodes():
         node, _ = Node.objects.get_or_create(name=seen.name, defaults={"online": seen.online})
-        if node.online != seen.online:
+        turned = node.online != seen.online
+        if turned:
             node.online, node.since = seen.online, now
-            node.save()
+        _measure(node, seen, now)
+        node.save()
+        if turned:
             events.record("node.back" if seen.online else "node.away", subject=f"node:{node.name}")
 
 
-def _storages() -> None:
+def _measure(node: Node, seen: Seen, now: datetime) -> None:
+    """What Proxmox does not tell it leaves out, or gives as nothing; no node has no memory."""
+    told = bool(seen.memory_bytes)
+    node.processors = seen.processors or None
+    node.cpu = seen.cpu if told else None
+    node.memory_bytes = seen.memory_bytes or None
+    node.memory_used_bytes = seen.memory_used_bytes if told else None
+    node.seen_at = now
+
+
+def _storages(now: datetime) -> None:
     """Storages that are not shown, because they or their node are away, are remembered."""
     rows = [
-        Storage(node=seen.node, name=seen.name, kind=seen.kind, chain=seen.chain)
+        Storage(
+            node=seen.node,
+            name=seen.name,
+            kind=seen.kind,
+            chain=seen.chain,
+            total_bytes=seen.total_bytes or None,
+            available_bytes=seen.available_bytes if seen.total_bytes else None,
+            seen_at=now,
+        )
         for seen in driver().storages()
     ]
+    changing = ["kind", "chain", "total_bytes", "available_bytes", "seen_at"]
     Storage.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["node", "name"], update_fields=["kind", "chain"]
+        rows, update_conflicts=True, unique_fields=["node", "name"], update_fields=changing
     )
 
 

@@ -86,12 +86,17 @@ def _add_verbs(commands: Commands) -> None:
     )
 
 
+def _show_counts(session: Session, rows: list[tuple[str, int]], room: str) -> None:
+    session.out.table(["STATE", "MACHINES"], rows)
+    session.out.line(room)
+
+
 def _list(session: Session, args: Namespace) -> None:
     if args.counts:
         filters = {"project": args.project, "state": args.state, "type": args.type}
         counted = session.client.get("machines", "counts", **filters)
         rows = [(state, number) for state, number in counted["states"].items() if number]
-        session.out.show(counted, lambda all: session.out.table(["STATE", "MACHINES"], rows))
+        session.out.show(counted, lambda all: _show_counts(session, rows, all["room"]["sentence"]))
         return
     found = session.client.get_all(
         "machines", limit=args.limit, project=args.project, state=args.state, type=args.type

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.core.paginator import Page, Paginator
-from django.db.models import BooleanField, Count, ExpressionWrapper, Max, Q, Sum
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
 
 from dashboard import waiting
 from dashboard.fleet import cluster, picture, purses, rows
-from dashboard.fleet.cluster import Nodes
 from dashboard.fleet.groups import GROUPS, Group, Tile
 from dashboard.fleet.search import FIELDS, Filter
 from machines import types
 from machines.models import Machine, MachineQuerySet
-from machines.states import LIVE
 from projects.models import Project, User
 from projects.roles import Right
 
@@ -47,7 +45,7 @@ def view(user: User, asked: Filter, shown: str = "") -> dict[str, Any]:
     Of a list that somebody filters, sorts or chooses from, the fragment has the same machines in the same order.
     """
     machines = Machine.objects.permitted(user, "view_project")
-    counts, nodes = _counted(machines)
+    counts = _counted(machines)
     total = sum(counts.values())
     projects, operates = _projects(user)
     found = asked.apply(machines)
@@ -56,6 +54,7 @@ def view(user: User, asked: Filter, shown: str = "") -> dict[str, Any]:
         page.count = total  # which is known
     listed = _listed(page.get_page(asked.page), machines, shown.split())
     first = waiting.first(user, machines, NEEDS_SHOWN)
+    rooms = cluster.rooms()
     return {
         "asked": asked,
         "groups": GROUPS,
@@ -68,8 +67,9 @@ def view(user: User, asked: Filter, shown: str = "") -> dict[str, Any]:
         "more_waiting": first.total > len(first.items),
         "needing": first.total,  # which the frame shows, too
         "purses": purses.of(projects),
-        "nodes": nodes,
-        "map": picture.of(found, asked.grouping),
+        "nodes": cluster.seen(),
+        "room": rooms.here,
+        "map": picture.of(found, asked.grouping, rooms),
         "listed": listed,
         "page": listed.page,
         "rows": rows.of(listed.machines),
@@ -117,14 +117,9 @@ def _projects(user: User) -> tuple[list[Project], bool]:
     return found, any(getattr(project, "spawns", False) for project in found)
 
 
-def _counted(machines: MachineQuerySet) -> tuple[dict[str, int], Nodes]:
-    """How many there are in each state, and what their guests take of the nodes."""
-    of_guests = {"memory": Sum("guest__memory_bytes"), "seen": Max("guest__observed_at")}
-    found = list(machines.order_by().values("state").annotate(Count("pk"), **of_guests))
-    live = [row for row in found if row["state"] in LIVE]
-    seen = max((row["seen"] for row in live if row["seen"]), default=None)
-    memory = sum(row["memory"] or 0 for row in live)
-    return {row["state"]: row["pk__count"] for row in found}, cluster.seen(memory, seen)
+def _counted(machines: MachineQuerySet) -> dict[str, int]:
+    """How many there are in each state."""
+    return dict(machines.order_by().values_list("state").annotate(Count("pk")))
 
 
 def _listed(page: Page[Machine], machines: MachineQuerySet, shown: list[str]) -> Listed:

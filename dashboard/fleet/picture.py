@@ -15,6 +15,7 @@ from dashboard.fleet.groups import GROUPS, Group
 from dashboard.look import Look
 from machines.limits.enforce import SILENT_AFTER
 from machines.models import MachineQuerySet
+from machines.room import Cluster, Room
 from machines.states import LIVE, State
 
 HEXAGONS_MAX = 400
@@ -37,11 +38,12 @@ class Hexagon(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """A node or a project."""
+    """A node, with its room for more, or a project."""
 
     name: str
     counts: Counter[str]  # by state
     columns: list[list[Hexagon]]
+    room: Room | None = None
 
     @property
     def total(self) -> int:
@@ -92,16 +94,26 @@ def _word(group: Group) -> str:
     return "failed within a day" if State.FAILED in group.states else group.name.lower()
 
 
-def of(machines: MachineQuerySet, grouping: str) -> Map:
-    """Of those that have not ended, and what failed within the day. One query; one more where they are too many."""
+def of(machines: MachineQuerySet, grouping: str, rooms: Cluster | None = None) -> Map:
+    """Of those that have not ended, and what failed within the day. One query; one more where they are too many.
+
+    `rooms` says how many more each node bears.
+    """
+    places = _places(machines, grouping)
+    if rooms and not grouping:
+        places = [replace(place, room=rooms.on(place.name)) for place in places]
+    return Map(places, grouping)
+
+
+def _places(machines: MachineQuerySet, grouping: str) -> list[Place]:
     key = KEYS[grouping]
     fresh = timezone.now() - needs.FAILURE_FRESH_FOR
     there = machines.filter(Q(state__in=LIVE) | Q(state=State.FAILED, ended_at__gt=fresh))
     columns = there.order_by(key, "number").values_list(key, "number", "state", "heard_at", "project__slug")
     found = list(columns[: HEXAGONS_MAX + 1])
     if len(found) > HEXAGONS_MAX:
-        return Map(_counted(there, key), grouping)
-    return Map([_place(name, rows) for name, rows in groupby(found, lambda row: row[0])], grouping)
+        return _counted(there, key)
+    return [_place(name, rows) for name, rows in groupby(found, lambda row: row[0])]
 
 
 def _place(name: str, rows: Iterable[tuple[str, int, str, datetime | None, str]]) -> Place:

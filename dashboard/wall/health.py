@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from django.db.models import Max
 from django.utils import timezone
 
+from dashboard.fleet import cluster
 from guests.models import Guest, Node
+from machines.room import Room
 from operations import processes
 
 LATE_AFTER = timedelta(minutes=1)
@@ -37,6 +39,7 @@ def look() -> Health:
     return Health([name for name in processes.PROCESSES if name not in alive], seen_at)
 
 
-def nodes() -> list[Node]:
-    """Those that are away first. One query."""
-    return list(Node.objects.order_by("online", "name"))
+def nodes() -> list[tuple[Node, Room]]:
+    """Those that are away first, each with its room for more machines. One query, and what the rooms take."""
+    rooms = cluster.rooms()
+    return [(node, rooms.on(node.name)) for node in Node.objects.order_by("online", "name")]

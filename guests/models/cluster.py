@@ -7,11 +7,17 @@ from proxmox.storage_kinds import Abilities, abilities
 
 
 class Node(models.Model):
-    """A node of the cluster, and since when it is there or away."""
+    """A node of the cluster, since when it is there or away, and how large and how full it was when last looked at."""
 
     name = models.CharField(max_length=60, primary_key=True)
     online = models.BooleanField(default=True)
     since = models.DateTimeField(default=timezone.now)
+    # None where Proxmox does not tell: for a while after a boot, and to a token without Sys.Audit.
+    processors = models.PositiveIntegerField(null=True)
+    cpu = models.FloatField(null=True)  # the share of them that was busy, 0–1
+    memory_bytes = models.BigIntegerField(null=True)
+    memory_used_bytes = models.BigIntegerField(null=True)
+    seen_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["name"]
@@ -27,6 +33,9 @@ class Storage(models.Model):
     node = models.CharField(max_length=60)
     kind = models.CharField(max_length=30)
     chain = models.BooleanField(default=False)
+    total_bytes = models.BigIntegerField(null=True)  # None where Proxmox does not tell
+    available_bytes = models.BigIntegerField(null=True)
+    seen_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["node", "name"]

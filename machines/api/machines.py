@@ -17,7 +17,7 @@ from budgets.reports import of_holders
 from checkpoints import actions as checkpoints
 from checkpoints.api.effects import not_undone
 from checkpoints.models import Checkpoint
-from machines import actions, modifications, printed, types
+from machines import actions, modifications, printed, room, types
 from machines.api.filters import MachineFilters, asked_for
 from machines.api.serializers import (
     BranchedSerializer,
@@ -81,7 +81,7 @@ class Machines(ListAPIView[Machine]):
 
 
 class MachineCounts(APIView):
-    """How many machines there are that you may see, in each state; with the filters of the list."""
+    """How many machines there are that you may see, in each state, with the filters of the list; and room for more."""
 
     @extend_schema(
         parameters=[MachineFilters],
@@ -92,7 +92,9 @@ class MachineCounts(APIView):
     def get(self, request: Request) -> Response:
         counted = asked_for(request).order_by().values_list("state").annotate(Count("pk"))
         states = dict.fromkeys(State.values, 0) | dict(counted)
-        return Response(CountsSerializer({"total": sum(states.values()), "states": states}).data)
+        found = room.look()
+        counts = {"total": sum(states.values()), "states": states}
+        return Response(CountsSerializer({**counts, "room": found.here, "nodes": found.rooms.values()}).data)
 
 
 class Branch(APIView):

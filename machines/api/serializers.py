@@ -275,9 +275,22 @@ class LogSerializer(serializers.Serializer[Any]):
     lines = LogLineSerializer(many=True)
 
 
+class RoomSerializer(serializers.Serializer[Any]):
+    node = serializers.CharField()
+    machines = serializers.IntegerField(
+        allow_null=True, help_text="How many more fit there, about. Null: nobody knows."
+    )
+    binds = serializers.CharField(
+        help_text="What they use up first: `memory`, or a storage. Empty: nobody knows."
+    )
+    sentence = serializers.CharField(help_text="The same in words, or what is missing to know it.")
+
+
 class CountsSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     states = serializers.DictField(child=serializers.IntegerField(), help_text="By state, every one of them.")
+    room = RoomSerializer(help_text="For more machines, on the node where new ones begin.")
+    nodes = RoomSerializer(many=True, help_text="The room of every node.")
 
 
 class MachineTypeSerializer(serializers.Serializer[Any]):

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from budgets import actions as budgets
 from checkpoints.models import Checkpoint
+from guests.models import Guest, Node, Storage
 from operations.models import Operation
 from projects.models import Project, User
 from tests.api import examples
@@ -28,6 +29,14 @@ def answered(
     second = rows.checkpoint(machine, {"fizzbuzz.py": "print('fizz')\nprint('buzz')\n"})
     rows.log(machine, "Writing fizzbuzz.py", "4 tests passed")
     rows.call(machine)
+    seen = {"seen_at": timezone.now()}
+    gib = 1024**3
+    Guest.objects.filter(template=True).update(storage="local-lvm", disk_bytes=8 * gib)
+    Node.objects.create(name=genesis.guest.node, memory_bytes=64 * gib, memory_used_bytes=30 * gib, **seen)
+    Storage.objects.create(
+        node=genesis.guest.node, name="local-lvm", kind="lvmthin", total_bytes=900 * gib,
+        available_bytes=400 * gib, **seen,
+    )  # fmt: skip
     operation = Operation.objects.create(
         verb="checkpoint", subject=machine.subject, project=project, lock=machine.guest.subject,
         task="checkpoints.tasks.take", status="succeeded", started_at=timezone.now(), finished_at=timezone.now(),

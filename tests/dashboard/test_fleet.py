@@ -348,13 +348,30 @@ class TestSparklines:
 
 class TestNodes:
     def test_one_that_is_away_is_named(self, browser: Browser, machine: Machine) -> None:
-        caches["process"].delete("fleet:nodes")
+        for key in ("fleet:nodes", "fleet:room"):
+            caches["process"].delete(key)
         Node.objects.create(name="pve1")
         Node.objects.create(name="pve2", online=False)
 
         page = browser("alice").get("/").content.decode()
 
         assert "pve2 is away since" in page
+
+    def test_room_for_more_is_said_on_the_map_and_before_spawning(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        seen = {"memory_bytes": 32 * 1024**3, "memory_used_bytes": 12 * 1024**3, "seen_at": timezone.now()}
+        Node.objects.create(name="embedded", **seen)
+        for key in ("fleet:nodes", "fleet:room"):
+            caches["process"].delete(key)
+        alice = browser("alice")
+
+        page = alice.get("/").content.decode()
+        form = alice.get("/machines/new/").content.decode()
+
+        assert "9 <small>more machines, about</small>" in page
+        assert "room for 9</span>" in page
+        assert "Room for about 9 more machines. Memory binds on embedded" in form
 
 
 class TestNeedsYou:

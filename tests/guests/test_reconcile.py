@@ -41,6 +41,19 @@ class TestCluster:
 
         assert storage.abilities("raw").links_snapshots
 
+    def test_how_large_and_how_full_nodes_and_storages_are_is_known(self):
+        node, storage = Node.objects.get(), Storage.objects.get(name="local-lvm")
+
+        assert node.memory_bytes > node.memory_used_bytes > 0
+        assert node.processors > 0
+        assert storage.total_bytes >= storage.available_bytes > 0
+
+    def test_of_a_node_that_is_away_nobody_knows_how_full_it_is(self, fault):
+        fault(action="node-down")
+        reconcile.reconcile()
+
+        assert Node.objects.get().memory_bytes is None
+
     def test_a_node_that_goes_away_is_told_once_and_again_when_it_is_back(self, fault, connected):
         fault(action="node-down")
         reconcile.reconcile()

@@ -20,6 +20,7 @@ from tests.e2e.stack import PASSWORD
 from tests.scenes.script import Script
 
 DOLLAR = 1_000_000
+GIB = 1024**3
 FIRST_LIMIT = 20 * DOLLAR
 DAYS = 6  # that a scene looks back
 
@@ -56,11 +57,21 @@ def _made(script: Script) -> Stage:
     demo = projects.create(slug="demo", name="Demo", by=admin)
     template = Guest.objects.create(
         vmid=settings.PROXMOX_TEMPLATE, node="pve1", template=True, state=State.PRESENT, storage="local-lvm",
-        image_format="raw", disk_bytes=8 * 1024**3, observed_at=script.now - timedelta(seconds=4),
+        image_format="raw", disk_bytes=8 * GIB, observed_at=script.now - timedelta(seconds=4),
     )  # fmt: skip
     for name in ("pve1", "pve2"):
-        Node.objects.create(name=name)
-        Storage.objects.create(name="local-lvm", node=name, kind="lvmthin")
+        Node.objects.create(
+            name=name,
+            seen_at=script.now,
+            processors=32,
+            cpu=0.23,
+            memory_bytes=128 * GIB,
+            memory_used_bytes=44 * GIB,
+        )
+        Storage.objects.create(
+            name="local-lvm", node=name, kind="lvmthin", seen_at=script.now, total_bytes=1800 * GIB,
+            available_bytes=910 * GIB,
+        )  # fmt: skip
     genesis = checkpoints.genesis(demo, template)
     budgets.set_limit(demo, "money", FIRST_LIMIT, by=admin)
     return Stage(script, admin, demo, genesis, {"slug": demo.slug})
