@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, QuerySet, Value
 
-from dashboard import needs, operations
+from dashboard import needs, operations, snoozing
 from projects.models import User
 
 
@@ -18,9 +18,9 @@ class Counts:
 
     @cached_property
     def needing(self) -> int:
-        """How many things wait for this person."""
+        """How many things wait for this person, but for what that person has snoozed."""
         *waiting, self.operating = tally(*needs.waiting(self._user), operations.under_way(self._user))
-        return sum(waiting)
+        return sum(waiting) - len(snoozing.of(self._user).put) if any(waiting) else 0
 
     @cached_property
     def operating(self) -> int:

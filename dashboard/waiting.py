@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.db.models import Count, QuerySet, Window
 
-from budgets.models import BudgetRequest
-from dashboard import needs, operable
+from budgets.models import BudgetRequest, Transfer
+from dashboard import needs, operable, snoozing
+from dashboard.snoozing import Aside
 from machines.limits import enforce, spending
 from machines.models import Machine, MachineQuerySet
 from machines.states import State
@@ -33,6 +34,11 @@ class Item:
     operable: bool = False
     manages: bool = False
     request: BudgetRequest | None = None
+    until: datetime | None = None  # for how long it is snoozed; None too where that is until it changes
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.kind, str(self.thing.pk)
 
     @property
     def acknowledgeable(self) -> bool:
@@ -41,37 +47,57 @@ class Item:
 
 
 class First(NamedTuple):
-    """The first items, and how many there are."""
+    """The first items, how many there are, and what is snoozed and not among them."""
 
     items: list[Item]
     total: int
+    aside: Aside
 
 
 def first(user: User, machines: MachineQuerySet, most: int = SHOWN_MAX) -> First:
-    """The `most` that wait longest. `machines` are those that the user may see."""
+    """The `most` that wait longest, but for what is snoozed. `machines` are those that the user may see."""
+    aside = snoozing.of(user)
     related = ("project", "guest", "source", "present")
-    stuck, count = _some(needs.attention(machines).select_related(*related), most)
-    asked, asked_count = _some(needs.requests(user), most)
-    offered, offered_count = _some(needs.transfers(user), most)
-    handles = spending.handles(one.machine_id for one in asked if one.machine_id)
-    items = [
-        *(_machine(one) for one in stuck),
-        *(_request(one, handles) for one in asked),
-        *(Item("transfer", f"needs-transfer-{one.pk}", one.created_at, one, manages=True) for one in offered),
-    ]
+    attention = needs.attention(machines).exclude(pk__in=aside.keys("machine"))
+    stuck, count = _some(attention.select_related(*related), most)
+    asked, asked_count = _some(needs.requests(user).exclude(pk__in=aside.keys("request")), most)
+    offered, offered_count = _some(needs.transfers(user).exclude(pk__in=aside.keys("transfer")), most)
+    items = _items([*stuck, *asked, *offered])
     items.sort(key=lambda item: item.at)
-    return First(items[:most], count + asked_count + offered_count)
+    return First(items[:most], count + asked_count + offered_count, aside)
 
 
 def view(user: User) -> dict[str, Any]:
-    """The context of the page: the items with their acts, and what goes on without anybody."""
+    """The context of the page: the items with their acts, what is snoozed, and what goes on without anybody."""
     machines = Machine.objects.permitted(user, "view_project")
     found = first(user, machines)
     return {
         "items": with_acts(user, found.items),
         "needing": found.total,
+        "spans": snoozing.FOR.items(),
+        "snoozed": _snoozed(found.aside),
         "running": machines.filter(state=State.RUNNING).count() if not found.items else None,
     }
+
+
+def _snoozed(aside: Aside) -> list[Item]:
+    """What comes back first is first; what has to change for that is last."""
+    items = [replace(item, until=aside.put[item.key].until) for item in _items(aside.things)]
+    return sorted(items, key=lambda item: (item.until is None, item.until or item.at))
+
+
+def _items(things: list[Machine | BudgetRequest | Transfer]) -> list[Item]:
+    asking = (one.machine_id for one in things if isinstance(one, BudgetRequest) and one.machine_id)
+    handles = spending.handles(asking)
+    return [_item(one, handles) for one in things]
+
+
+def _item(thing: Machine | BudgetRequest | Transfer, handles: dict[UUID, str]) -> Item:
+    if isinstance(thing, Machine):
+        return _machine(thing)
+    if isinstance(thing, BudgetRequest):
+        return _request(thing, handles)
+    return Item("transfer", f"needs-transfer-{thing.pk}", thing.created_at, thing, manages=True)
 
 
 def with_acts(user: User, items: Iterable[Item]) -> list[Item]:

@@ -2,5 +2,6 @@
 
 from dashboard.models.preferences import Preferences
 from dashboard.models.screen import Screen
+from dashboard.models.snooze import Snooze
 
-__all__ = ["Preferences", "Screen"]
+__all__ = ["Preferences", "Screen", "Snooze"]

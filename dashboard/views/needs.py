@@ -5,10 +5,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import needs, waiting
+from dashboard import needs, snoozing, waiting, words
 from dashboard.pages import PageRequest, page, show
 from machines import actions
-from projects.errors import Refusal
+from projects.errors import Conflict, Refusal
 from projects.permissions import require_operating
 
 
@@ -30,4 +30,26 @@ def acknowledge(request: PageRequest, handle: str) -> HttpResponse:
         messages.error(request, str(refusal))
     else:
         messages.success(request, f"{found.handle} needs nobody any more. It stays in the list of machines.")
+    return redirect("dashboard:needs")
+
+
+@require_POST
+@page
+def snooze(request: PageRequest) -> HttpResponse:
+    """Something leaves the list of whoever asks, for a while."""
+    try:
+        until = snoozing.snooze(request.user, request.POST.get("item", ""), request.POST.get("for", ""))
+    except Conflict as refusal:
+        messages.error(request, str(refusal))
+    else:
+        when = f"at {words.clock(until)}, or before if it changes" if until else "when it changes"
+        messages.success(request, f"Snoozed, for you alone. It comes back {when}.")
+    return redirect("dashboard:needs")
+
+
+@require_POST
+@page
+def wake(request: PageRequest) -> HttpResponse:
+    """What was snoozed is listed again."""
+    snoozing.wake(request.user, request.POST.get("item", ""))
     return redirect("dashboard:needs")

@@ -15,6 +15,8 @@ NO_AUDIT = ("olga", "mia", "bob", "wall")
 PAGES: dict[str, Row] = {
     "fleet": Row("GET", "", "anyone"),
     "needs": Row("GET", "needs-you/", "anyone"),
+    "snooze": Row("POST", "needs-you/snooze/", "anyone", 302, {"item": "machine:{machine}", "for": "hour"}),
+    "wake": Row("POST", "needs-you/snooze/undo/", "anyone", 302, {"item": "machine:{machine}"}),
     "many": Row("GET", "machines/many/?verb=pause&machine={machine}", "anyone"),
     "acknowledge": Row("POST", MACHINE + "acknowledge/", OPERATE, 302),
     "spawn": Row("GET", "machines/new/", "anyone"),
