@@ -94,8 +94,9 @@ api = [
     path("machines/<str:reference>/restore-file/", past.MachineRestoreFile.as_view()),
     *[
         path(f"machines/<str:reference>/{verb}/", machines.MachineVerb.as_view(verb=verb))
-        for verb in ("pause", "resume", "terminate")
+        for verb in ("pause", "resume")
     ],
+    path("machines/<str:reference>/terminate/", machines.MachineTermination.as_view()),
     path("events/", audit.Events.as_view()),
     path("events/stream/", audit.EventsStream.as_view()),
     path("events/export/", audit.EventsExport.as_view()),

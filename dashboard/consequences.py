@@ -17,12 +17,13 @@ from machines.states import SPAWNING, State
 from machines.types import UnknownType
 from projects.errors import Conflict
 
+GRACE_SECONDS = 10  # before a machine that somebody terminates here begins to end
 # What is said once a verb was accepted. The work begins then; the page tells when it is done.
 SAID = {
     "checkpoint": "A checkpoint of {handle} is being taken.",
     "pause": "{handle} is being paused.",
     "resume": "{handle} is being resumed.",
-    "terminate": "{handle} is being terminated. Once it has ended, it can go on from its last checkpoint.",
+    "terminate": f"{{handle}} ends in {GRACE_SECONDS} s. Until then that can be undone.",
 }
 
 
@@ -159,6 +160,7 @@ def _terminate(machine: Machine) -> list[str]:
         f"The agent is stopped, a final checkpoint is taken, and VM {machine.guest.vmid} is switched off.",
         f"{kept}: you can branch from them, or roll {machine.handle} back to one of them and let it go on.",
         _freed(machine),
+        f"That begins {GRACE_SECONDS} seconds after you say so; until then it can be undone.",
     ]
 
 

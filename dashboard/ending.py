@@ -18,8 +18,11 @@ _ENDS: dict[str, str] = {
     "prune": "The snapshot stays where it is, and keeps its room on the storage.",
     "drop_snapshot": "The snapshot stays where it is, and keeps its room on the storage.",
     "destroy": "{name} stays on its node, with its disk.",
+    "terminate_soon": "{name} is not terminated: it goes on.",
     "halt": "{name} stays as it is, and may still be running.",
 }
+# What is said once that was asked for, where it is more than that it ends.
+SAID = {"terminate_soon": "{name} is not terminated: it goes on."}
 
 
 def loses(operation: Operation) -> bool:

@@ -86,6 +86,7 @@ def head(machine: Machine, user: User) -> dict[str, Any]:
         "verbs": [verb for verb in BUTTONS if verb in machine.verbs] if operable else [],
         "asks": asking.of(machine) if operable else [],
         "totals": totals(machine),
+        "ending_soon": progress.ending_soon(machine) if operable and not machine.ended else None,
     }
 
 

@@ -186,6 +186,6 @@ def _queued(operation: Operation, holder: Operation | None) -> str:
 def _act(operation: Operation) -> str:
     if operation.given_up_by:
         return ""
-    if operation.status == Status.QUEUED and operation.started_at is None:
+    if operation.status in {Status.QUEUED, Status.WAITING} and operation.started_at is None:
         return "cancel"
     return "give_up" if operation.status == Status.NEEDS_OPERATOR else ""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F, Q
+from django.utils import timezone
 
 from checkpoints import work as checkpoints
 from checkpoints.keeping import pruning
@@ -28,6 +29,7 @@ PLANS: dict[str, Plan[Any]] = {
     "restore_file": restore_file.PLAN,
     "terminate": terminate.PLAN,
     "cancel": terminate.CANCEL,
+    "terminate_soon": terminate.SOON,
     "checkpoint": checkpoints.TAKE,
     "verify": verify.PLAN,
     "survey": survey.PLAN,
@@ -46,6 +48,7 @@ TITLES = {
     "restore_file": "Bringing a file back",
     "terminate": "Ending",
     "cancel": "Calling off",
+    "terminate_soon": "Ending soon",
     "checkpoint": "Taking a checkpoint",
     "verify": "Verifying",
     "survey": "Looking after checkpoints",
@@ -100,15 +103,22 @@ class Progress:
 def of(machine: Machine) -> Progress | None:
     """What is being done to the machine, or what a failed one failed at. One query.
 
-    Automatic checkpoints are told in their own list, unless one is stuck.
+    Automatic checkpoints are told in their own list, unless one is stuck. That it is to end soon is told by
+    `ending_soon`: nothing is being done about that yet.
     """
-    quiet = Q(verb="checkpoint") & ~Q(status=Status.NEEDS_OPERATOR)
+    quiet = Q(verb="checkpoint") & ~Q(status=Status.NEEDS_OPERATOR) | Q(verb="terminate_soon")
     found = Operation.objects.filter(subject=machine.subject).exclude(quiet)
     if machine.state == State.FAILED:
         last = found.order_by(F("finished_at").desc(nulls_first=True), "-created_at").first()
         return tell(last) if last and last.status != Status.SUCCEEDED else None
     operation = found.active().order_by("created_at").first()
     return tell(operation) if operation else None
+
+
+def ending_soon(machine: Machine) -> Operation | None:
+    """What will begin the machine's end, while that can still be undone."""
+    asked = Operation.objects.active().filter(subject=machine.subject, verb="terminate_soon", given_up_by="")
+    return asked.filter(started_at=None, resume_at__gt=timezone.now()).first()
 
 
 def tell(operation: Operation) -> Progress:

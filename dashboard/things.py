@@ -30,7 +30,9 @@ def of(subjects: Iterable[str], slugs: Mapping[UUID, str]) -> dict[str, Thing]:
         **{f"machine:{key}": _at("machine", name) for key, name in _machines(by_kind).items()},
         **{f"checkpoint:{key}": _at("checkpoint", name) for key, name in _checkpoints(by_kind)},
         **{f"guest:{key}": Thing(f"VM {vmid}") for key, vmid in _guests(by_kind)},
-        **{f"project:{key}": _at("tree", slugs[key]) for key in by_kind.get("project", ()) if key in slugs},
+        **{
+            f"project:{key}": _at("project", slugs[key]) for key in by_kind.get("project", ()) if key in slugs
+        },
     }
 
 

@@ -43,6 +43,10 @@ def cancel(operation_id: str) -> None:
     engine.perform(operation_id, ending.CANCEL)
 
 
+def terminate_soon(operation_id: str) -> None:
+    engine.perform(operation_id, ending.SOON)
+
+
 def terminate(operation_id: str) -> None:
     engine.perform(operation_id, ending.PLAN)
 

@@ -52,6 +52,13 @@ def begin(
     return operation
 
 
+def put_off(operation: Operation, seconds: float) -> None:
+    """Have no worker take it before, in the transaction that begins it; until then it can be cancelled."""
+    until = timezone.now() + timedelta(seconds=seconds)
+    operation.move(Status.WAITING, expect=(Status.QUEUED,), resume_at=until)
+    wake_watcher()
+
+
 def find(operation_id: UUID, *, user: User | AnonymousUser) -> Operation:
     """The operation, if `user` may see its project. Raises `NotThere`."""
     visible = Operation.objects.filter(project__in=Project.objects.permitted(user, "view_project"))
@@ -186,12 +193,14 @@ def give_up(operation: Operation, *, by: User) -> None:
 @transaction.atomic
 def cancel(operation: Operation, *, by: User) -> None:
     """Have an operation end that no worker has begun, or that waits for an operator. Raises `Conflict`."""
-    # A worker that is about to claim it finds another number of claims, and leaves it to the next.
-    waiting = Operation.objects.filter(pk=operation.pk, status=Status.QUEUED, started_at=None, given_up_by="")
+    # A worker that is about to claim it, or the watcher, finds another number of claims, and leaves it alone.
+    unbegun = Operation.objects.filter(pk=operation.pk, started_at=None, given_up_by="")
+    waiting = unbegun.filter(status__in=[Status.QUEUED, Status.WAITING])
     if not waiting.update(given_up_by=by.username, claims=F("claims") + 1):
         give_up(operation, by=by)
         return
     operation.refresh_from_db()
+    operation.move(Status.QUEUED, expect=(Status.WAITING,), resume_at=None)
     _end_early(operation, "operation.cancelled", by)
 
 

@@ -1,6 +1,7 @@
 """One machine: its page, and the verbs that may be asked of it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -22,7 +23,7 @@ from projects.permissions import require_operating
 ASK: dict[str, Callable[..., object]] = {
     "pause": actions.pause,
     "resume": actions.resume,
-    "terminate": actions.terminate,
+    "terminate": partial(actions.terminate_soon, grace_seconds=consequences.GRACE_SECONDS),
 }
 
 

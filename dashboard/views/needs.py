@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import needs, snoozing, waiting, words
 from dashboard.pages import PageRequest, page, show
 from machines import actions
-from projects.errors import Conflict, Refusal
+from projects.errors import Conflict, Invalid, Refusal
 from projects.permissions import require_operating
 
 
@@ -39,7 +39,7 @@ def snooze(request: PageRequest) -> HttpResponse:
     """Something leaves the list of whoever asks, for a while."""
     try:
         until = snoozing.snooze(request.user, request.POST.get("item", ""), request.POST.get("for", ""))
-    except Conflict as refusal:
+    except (Conflict, Invalid) as refusal:
         messages.error(request, str(refusal))
     else:
         when = f"at {words.clock(until)}, or before if it changes" if until else "when it changes"

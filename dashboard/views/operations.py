@@ -61,7 +61,8 @@ def _end(request: PageRequest, operation_id: UUID, act: str, ask: Callable[..., 
         asked = {"typed": wrong is not None, "mistyped": wrong}
         status = 422 if request.method == "POST" else 200
         return show(request, "dashboard/operation_end.html", "card", context | asked, status)
-    said = f"{row.title} {row.thing.name} ends as soon as a worker comes to it."
+    said = ending.SAID.get(found.verb, "{title} {name} ends as soon as a worker comes to it.")
+    said = said.format(title=row.title, name=row.thing.name)
     _ask(request, found, request.user, ask, said)
     return redirect(row.thing.address or "dashboard:operations")
 

@@ -11,7 +11,7 @@ from dashboard.wall.sight import Sight
 ASPECT = 64 / 34  # of the room that it usually has
 LABEL, GAP = 34, 24  # above the hexagons of a place, and between places
 LETTER = 10  # the width of one, in labels
-NARROWEST = 420  # so that few machines are not drawn gigantic
+NARROWEST = 300  # so that few machines are not drawn gigantic
 ROWS_MAX = 24
 BARS_MAX = 10
 

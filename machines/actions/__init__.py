@@ -23,6 +23,7 @@ from machines.actions.verbs import (
     rollback,
     switched_off,
     terminate,
+    terminate_soon,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "switched_off",
     "taken_before_tool",
     "terminate",
+    "terminate_soon",
     "turn_ended",
     "verify",
 ]

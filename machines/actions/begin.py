@@ -22,12 +22,13 @@ def require(machine: Machine, verb: str) -> None:
     )
 
 
-def begin(verb: str, machine: Machine, *, by: User | None, **arguments: object) -> Operation:
+def begin(verb: str, machine: Machine, *, by: User | None, lock: str = "", **arguments: object) -> Operation:
+    """`lock`: what one of it at a time excludes others from, where that is not the guest."""
     return operations.begin(
         verb,
         subject=machine.subject,
         project=machine.project,
-        lock=machine.guest.subject,
+        lock=lock or machine.guest.subject,
         task=f"machines.tasks.{verb}",
         by=by,
         machine=str(machine.id),

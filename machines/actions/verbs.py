@@ -18,6 +18,7 @@ from machines.actions.keeping import prepare
 from machines.actions.returning import require_return, way_out
 from machines.models import Machine, Message
 from machines.states import CALLING, SPAWNING, State
+from operations import actions as operations
 from operations.models import Operation
 from projects.errors import Conflict
 from projects.models import User
@@ -135,6 +136,23 @@ def terminate(machine: Machine, *, by: User) -> Operation:
     machine.move(State.STOPPING, sentence=sentence)
     record(machine, "machine.stopping", by=by, sentence=sentence)
     return begin("cancel", machine, by=by)
+
+
+@transaction.atomic
+def terminate_soon(machine: Machine, *, by: User, grace_seconds: int) -> Operation:
+    """Have the machine terminated after that many seconds. Until then it runs on, and the operation can be cancelled.
+
+    Asked again meanwhile, the first one is returned.
+    """
+    require(machine, "terminate")
+    lock = f"grace:{machine.pk}"
+    Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)  # one at a time asks this
+    if asked := Operation.objects.active().filter(lock=lock, given_up_by="").first():
+        return asked
+    record(machine, "machine.ending_soon", by=by, seconds=grace_seconds)
+    operation = begin("terminate_soon", machine, by=by, lock=lock)
+    operations.put_off(operation, grace_seconds)
+    return operation
 
 
 @transaction.atomic

@@ -33,6 +33,7 @@ from machines.api.serializers import (
     RollbackPreviewSerializer,
     RollbackSerializer,
     SpawnSerializer,
+    TerminateSerializer,
 )
 from machines.limits.payer import holder_of
 from machines.models import LogLine, Machine
@@ -190,16 +191,36 @@ class MachineRollback(APIView):
 
 
 class MachineVerb(APIView):
-    """Pause, resume or terminate it."""
+    """Pause or resume it."""
 
     verb = ""
 
     @extend_schema(request=None, responses={202: OperationSerializer}, tags=["machines"])
     def post(self, request: Request, reference: str) -> Response:
         machine = _operable(request, reference)
-        operation = {"pause": actions.pause, "resume": actions.resume, "terminate": actions.terminate}[
-            self.verb
-        ](machine, by=acting(request.user))
+        operation = {"pause": actions.pause, "resume": actions.resume}[self.verb](
+            machine, by=acting(request.user)
+        )
+        return Response(OperationSerializer(operation).data, status=202)
+
+
+class MachineTermination(APIView):
+    """Terminate it: a final checkpoint, then its guest is switched off."""
+
+    @extend_schema(
+        request=TerminateSerializer,
+        responses={202: OperationSerializer},
+        tags=["machines"],
+        operation_id="machines_terminate",
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        """At once; with `grace_seconds` it runs on for so long, and cancelling the operation undoes it."""
+        machine, by = _operable(request, reference), acting(request.user)
+        grace = _checked(TerminateSerializer, request)["grace_seconds"]
+        if grace:
+            operation = actions.terminate_soon(machine, by=by, grace_seconds=grace)
+        else:
+            operation = actions.terminate(machine, by=by)
         return Response(OperationSerializer(operation).data, status=202)
 
 

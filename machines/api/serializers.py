@@ -229,6 +229,15 @@ class RollbackSerializer(serializers.Serializer[Any]):
     checkpoint = serializers.CharField(help_text="One of this machine's own: handle or id.")
 
 
+class TerminateSerializer(serializers.Serializer[Any]):
+    grace_seconds = serializers.IntegerField(
+        default=0,
+        min_value=0,
+        max_value=600,
+        help_text="Begin only after so long; until then the operation can be cancelled.",
+    )
+
+
 class FallbackSerializer(serializers.Serializer[Any]):
     handle = serializers.CharField()
     turns = serializers.IntegerField(

@@ -1,16 +1,19 @@
 """The end: the agent stops, a final checkpoint is taken, the guest is switched off. Its snapshots stay.
 
-A machine that is still being spawned is cancelled: its guest goes, since nothing happened in it.
+A machine that is still being spawned is cancelled: its guest goes, since nothing happened in it. With grace, the end
+begins later, and can be called off until then.
 """
 
 from checkpoints import work as checkpoints
 from guests import actions as guest_actions
 from guests import work as guests
-from machines import tokens
+from machines import actions, tokens
 from machines.states import State
 from machines.work import bundle
 from machines.work.context import Work, blocked, failed, load, moved
-from operations.engine import Outcome, Plan, Step
+from operations.engine import Later, Outcome, Plan, Step
+from projects.errors import Conflict
+from proxmox import errors
 
 
 def _stop_agent(work: Work) -> Outcome:
@@ -48,6 +51,35 @@ PLAN: Plan[Work] = Plan(
     succeed=_ended,
     fail=failed,
     blocked=blocked,
+)
+
+
+BETWEEN_SECONDS, PATIENCE_SECONDS = 1, 600  # for a machine that is just being paused, or resumed
+
+
+def _begin(work: Work) -> Outcome:
+    """The end itself, by whoever asked for it; what has ended meanwhile needs none."""
+    machine, by = work.machine, work.operation.requested_by
+    if machine.ended or machine.state == State.STOPPING:
+        return None
+    if by is None:
+        raise errors.Refused("Whoever asked for it has no account any more.")
+    try:
+        actions.terminate(machine, by=by)
+    except Conflict as conflict:
+        return Later(BETWEEN_SECONDS, PATIENCE_SECONDS, str(conflict))
+    return None
+
+
+def _nothing_more(work: Work, sentence: str = "") -> None:
+    """The machine is as it was, or another operation ends it."""
+
+
+SOON: Plan[Work] = Plan(
+    load=load,
+    steps=(Step("begin", "Beginning the end", _begin),),
+    succeed=_nothing_more,
+    fail=_nothing_more,
 )
 
 

@@ -369,7 +369,7 @@ class TestNodes:
         page = alice.get("/").content.decode()
         form = alice.get("/machines/new/").content.decode()
 
-        assert "9 <small>more machines, about</small>" in page
+        assert "9 <small>more, about</small>" in page
         assert "room for 9</span>" in page
         assert "Room for about 9 more machines. Memory binds on embedded" in form
 

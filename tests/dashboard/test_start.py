@@ -190,7 +190,7 @@ class TestTheStrip:
         self, browser: Browser, project: Project, machine: Machine
     ) -> None:
         Checkpoint.objects.exclude(kind="genesis").update(state="broken")
-        assert "Next, A first machine" in browser("alice").get("/").content.decode()
+        assert "Next: A first machine" in browser("alice").get("/").content.decode()
 
         rows.checkpoint(machine, {})
 

@@ -150,7 +150,7 @@ class TestVerbs:
         page.get_by_role("link", name="Terminate").click()
         dialog.get_by_role("button", name="Terminate").click()
 
-        expect(page.get_by_role("status").filter(has_text="is being terminated")).to_be_visible()
+        expect(page.get_by_role("status").filter(has_text="ends in 10 s")).to_be_visible()
         expect(state(page)).to_have_text("Terminated", timeout=FOR_AN_AGENT_MS)
 
     def test_pausing_and_resuming_keep_the_page(self, page: Page) -> None:
@@ -285,7 +285,7 @@ class TestWithoutScripts:
         plain.get_by_role("link", name="Terminate").click()
         expect(plain.get_by_text("a final checkpoint is taken")).to_be_visible()
         plain.get_by_role("button", name=f"Terminate {handle}").click()
-        expect(plain.get_by_text(f"{handle} is being terminated")).to_be_visible()
+        expect(plain.get_by_text(f"{handle} ends in 10 s")).to_be_visible()
         stack.await_state(handle, "terminated")
         plain.reload()
 
