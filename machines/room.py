@@ -44,6 +44,7 @@ class Room:
     binds: str = ""
     free_bytes: int = 0
     unknown: str = ""
+    load: str = ""  # of its processors, in words; "" where nobody knows
 
     @property
     def short(self) -> str:
@@ -174,8 +175,14 @@ def _room(node: Node, memory: Bound | str, storage: Bound | str) -> Room:
     if isinstance(memory, str):
         return Room(node.name, None, unknown=memory)
     if isinstance(storage, str):
-        return Room(node.name, *memory, unknown=storage)
-    return Room(node.name, *min(memory, storage))
+        return Room(node.name, *memory, unknown=storage, load=_load(node))
+    return Room(node.name, *min(memory, storage), load=_load(node))
+
+
+def _load(node: Node) -> str:
+    if not node.processors or node.cpu is None:
+        return ""
+    return f"Its {node.processors} processors are {node.cpu * 100:.0f} % busy."
 
 
 def _size(amount: int) -> str:

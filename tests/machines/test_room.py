@@ -37,12 +37,13 @@ def _template(genesis: Checkpoint) -> None:
 
 
 def test_memory_binds_where_it_is_used_up_first() -> None:
-    seen(memory=32, used=16, free=400)
+    seen(memory=32, used=16, free=400, processors=8, cpu=0.234)
 
     here = room.look().here
 
     assert (here.machines, here.binds) == (8, "memory")
     assert here.sentence == "Room for about 8 more machines. Memory binds on embedded: 17 GB of it is free."
+    assert here.load == "Its 8 processors are 23 % busy."
 
 
 def test_storage_binds_where_it_is_used_up_first() -> None:
