@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from dashboard.models import Preferences
+from dashboard.models import Preferences, Snooze
 from events import actions as events
 from projects.models import User
 
@@ -32,10 +33,14 @@ class ZoneMiddleware:
 
 
 def of(request: HttpRequest) -> Preferences:
-    """Of whoever is signed in; the defaults for everybody else."""
+    """Of whoever is signed in; the defaults for everybody else. Whether anything is snoozed comes with them."""
     user = request.user
-    found = Preferences.objects.filter(user=user).first() if isinstance(user, User) else None
-    return found or Preferences()
+    if not isinstance(user, User):
+        return Preferences()
+    snoozes = Exists(Snooze.objects.filter(user=OuterRef("user")))
+    found = Preferences.objects.filter(user=user).annotate(snoozes=snoozes).first() or Preferences()
+    found.user = user  # which remembers them for this request
+    return found
 
 
 def save(preferences: Preferences, user: User) -> None:

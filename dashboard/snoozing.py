@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from budgets.models import BudgetRequest, Transfer
 from dashboard import needs
-from dashboard.models import Snooze
+from dashboard.models import Preferences, Snooze
 from events import actions as events
 from machines.limits import enforce
 from machines.models import Machine
@@ -44,9 +44,9 @@ class Aside:
 
 
 def of(user: User | AnonymousUser) -> Aside:
-    """One query for whoever has snoozed nothing; at most three more."""
+    """No query for whoever is known to have snoozed nothing; else one, and at most three more."""
     aside = Aside()
-    if not isinstance(user, User):
+    if not isinstance(user, User) or _is_known_to_have_none(user):
         return aside
     lasting = Q(until=None) | Q(until__gt=timezone.now())
     kept = {(one.kind, one.thing): one for one in Snooze.objects.filter(lasting, user=user)}
@@ -57,6 +57,12 @@ def of(user: User | AnonymousUser) -> Aside:
                 aside.things.append(thing)
                 aside.put[kind, snooze.thing] = snooze
     return aside
+
+
+def _is_known_to_have_none(user: User) -> bool:
+    """Each page reads its user's preferences, and with them whether anything is snoozed."""
+    known = user._state.fields_cache.get("preferences")
+    return known is not None and not getattr(known, "snoozes", not known._state.adding)
 
 
 def waiting(user: User | AnonymousUser, kind: str) -> QuerySet[Any]:
@@ -93,6 +99,7 @@ def snooze(user: User, item: str, how_long: str) -> datetime | None:
         raise Invalid(f"One can snooze for {', '.join(FOR)}.")
     kind, thing = _find(user, item)
     until = _until(how_long)
+    Preferences.objects.get_or_create(user=user)  # see `_is_known_to_have_none`
     Snooze.objects.update_or_create(
         user=user, kind=kind, thing=str(thing.pk), defaults={"face": face(thing), "until": until}
     )
