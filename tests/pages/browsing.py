@@ -1,8 +1,9 @@
 """Opens pages as a person's browser does, and keeps what was wrong meanwhile."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.template.loader import render_to_string
@@ -62,14 +63,27 @@ class Visit:
     status: int = 0
 
     def open(self, address: str) -> None:
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("websocket", lambda socket: self.sockets.append(socket.url))
-        self.page.on("request", lambda request: self.requests.append(request.url))
         answer = self.page.goto(address)
         assert answer, address
         self.status = answer.status
         self.page.wait_for_function(_SETTLED)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note what the page says and asks for."""
+        events: dict[str, Callable[[Any], None]] = {
+            "console": self._hear,
+            "pageerror": lambda error: self.complaints.append(str(error)),
+            "websocket": lambda socket: self.sockets.append(socket.url),
+            "request": lambda request: self.requests.append(request.url),
+        }
+        for name, hear in events.items():
+            self.page.on(name, hear)  # type: ignore[call-overload]
+        try:
+            yield
+        finally:
+            for name, hear in events.items():
+                self.page.remove_listener(name, hear)
 
     def _hear(self, said: object) -> None:
         kind, text = getattr(said, "type", ""), getattr(said, "text", "")
@@ -120,17 +134,18 @@ def context_of(
 
 @contextmanager
 def visiting(context: BrowserContext, scene: Scene, address: Address, look: Look) -> Iterator[Visit]:
-    """The page, settled, looked at like that."""
-    visit = Visit(context.new_page())
+    """The page, settled, looked at like that. All of a context are opened in one tab: a new one takes its time."""
+    tab = context.pages[0] if context.pages else context.new_page()
+    tab.goto("about:blank")  # so that nothing of the page before is heard
+    visit = Visit(tab)
     visit.look(look)
     where = address.at(scene.url, scene.ids)
+    tab.unroute_all()
     if address.template:
-        provide(visit.page, where, address)
-    try:
+        provide(tab, where, address)
+    with visit.listening():
         visit.open(where)
         yield visit
-    finally:
-        visit.page.close()
 
 
 def provide(page: Page, where: str, address: Address) -> None:
