@@ -1,7 +1,7 @@
 """The machine page: what it tells, what it offers, and its log."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -115,11 +115,11 @@ class TestThePage:
         for _ in range(5):
             operation(
                 machine, status="succeeded", finished_at=now - timedelta(seconds=50),
-                trail=[passed("clone", 100), passed("start", 60)],
+                trail=[passed("clone", 100, now=now), passed("start", 60, now=now)],
             )  # fmt: skip
         operation(
             machine, status="waiting", step="start", step_began_at=now - timedelta(seconds=7),
-            trail=[passed("clone", 19), passed("start", 7)],
+            trail=[passed("clone", 19, now=now), passed("start", 7, now=now)],
         )  # fmt: skip
 
         page = page_of(browser, machine)
@@ -382,11 +382,11 @@ class TestTheLog:
         assert len(answer["lines"]) + len(rest["lines"]) == 2502
 
 
-def passed(step: str, seconds_ago: float = 0) -> dict[str, Any]:
+def passed(step: str, seconds_ago: float = 0, *, now: datetime | None = None) -> dict[str, Any]:
     """A step of a trail, entered so long ago."""
     return {
         "step": step,
-        "at": (timezone.now() - timedelta(seconds=seconds_ago)).isoformat(),
+        "at": ((now or timezone.now()) - timedelta(seconds=seconds_ago)).isoformat(),
         "tasks": [],
     }
 

@@ -204,8 +204,8 @@ class TestTheCount:
         operation(machine, "checkpoint")
         ended(machine)
 
-        assert page_of.count(people["bob"]) == 1
-        assert page_of.count(people["charlie"]) == 0
+        assert page_of.under_way(people["bob"]).count() == 1
+        assert page_of.under_way(people["charlie"]).count() == 0
 
 
 class TestOne:
