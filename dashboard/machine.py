@@ -86,7 +86,6 @@ def head(machine: Machine, user: User) -> dict[str, Any]:
         "verbs": [verb for verb in BUTTONS if verb in machine.verbs] if operable else [],
         "asks": asking.of(machine) if operable else [],
         "totals": totals(machine),
-        "ending_soon": progress.ending_soon(machine) if operable and not machine.ended else None,
     }
 
 
@@ -105,9 +104,10 @@ def now(
     machine: Machine, user: User, sums: Totals, *, operable: bool, count: int, log: Printed | None
 ) -> dict[str, Any]:
     """What is going on; `count` are its checkpoints, and `log` is what of its log the page shows, if it does."""
-    doing = progress.of(machine)
+    doing, soon = progress.of(machine)
     return {
         "progress": doing,
+        "ending_soon": soon if operable else None,
         "failure": failure.of(machine, doing, log),
         **line(machine, operable=operable, shown=POINTS_NOW, count=count),
         "cap": _cap(machine),

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import F, Q
-from django.utils import timezone
 
 from checkpoints import work as checkpoints
 from checkpoints.keeping import pruning
@@ -19,6 +18,7 @@ from operations.engine import Plan
 from operations.models import Operation, Status
 from operations.trail import Passage
 
+SOON = "terminate_soon"
 # Only their step titles are read here; carrying them out is the workers' part.
 PLANS: dict[str, Plan[Any]] = {
     "spawn": spawn.PLAN,
@@ -29,7 +29,7 @@ PLANS: dict[str, Plan[Any]] = {
     "restore_file": restore_file.PLAN,
     "terminate": terminate.PLAN,
     "cancel": terminate.CANCEL,
-    "terminate_soon": terminate.SOON,
+    SOON: terminate.SOON,
     "checkpoint": checkpoints.TAKE,
     "verify": verify.PLAN,
     "survey": survey.PLAN,
@@ -48,7 +48,7 @@ TITLES = {
     "restore_file": "Bringing a file back",
     "terminate": "Ending",
     "cancel": "Calling off",
-    "terminate_soon": "Ending soon",
+    SOON: "Ending soon",
     "checkpoint": "Taking a checkpoint",
     "verify": "Verifying",
     "survey": "Looking after checkpoints",
@@ -100,25 +100,33 @@ class Progress:
         return next((step for step in self.steps if step.place in {"now", "broken"}), None)
 
 
-def of(machine: Machine) -> Progress | None:
+class Doing(NamedTuple):
+    """What is being done to a machine, if anything; and what will begin its end, while that can be undone."""
+
+    progress: Progress | None
+    ending_soon: Operation | None = None
+
+
+def of(machine: Machine) -> Doing:
     """What is being done to the machine, or what a failed one failed at. One query.
 
-    Automatic checkpoints are told in their own list, unless one is stuck. That it is to end soon is told by
-    `ending_soon`: nothing is being done about that yet.
+    Automatic checkpoints are told in their own list, unless one is stuck.
     """
-    quiet = Q(verb="checkpoint") & ~Q(status=Status.NEEDS_OPERATOR) | Q(verb="terminate_soon")
+    quiet = Q(verb="checkpoint") & ~Q(status=Status.NEEDS_OPERATOR)
     found = Operation.objects.filter(subject=machine.subject).exclude(quiet)
     if machine.state == State.FAILED:
-        last = found.order_by(F("finished_at").desc(nulls_first=True), "-created_at").first()
-        return tell(last) if last and last.status != Status.SUCCEEDED else None
-    operation = found.active().order_by("created_at").first()
-    return tell(operation) if operation else None
+        loud = found.exclude(verb=SOON)
+        last = loud.order_by(F("finished_at").desc(nulls_first=True), "-created_at").first()
+        return Doing(tell(last) if last and last.status != Status.SUCCEEDED else None)
+    active = list(found.active().order_by("created_at"))
+    first = next((operation for operation in active if operation.verb != SOON), None)
+    soon = next((operation for operation in active if _can_be_undone(operation)), None)
+    return Doing(tell(first) if first else None, soon)
 
 
-def ending_soon(machine: Machine) -> Operation | None:
-    """What will begin the machine's end, while that can still be undone."""
-    asked = Operation.objects.active().filter(subject=machine.subject, verb="terminate_soon", given_up_by="")
-    return asked.filter(started_at=None, resume_at__gt=timezone.now()).first()
+def _can_be_undone(operation: Operation) -> bool:
+    begun = operation.started_at or operation.given_up_by
+    return operation.verb == SOON and not begun and operation.resume_at is not None
 
 
 def tell(operation: Operation) -> Progress:
