@@ -39,6 +39,7 @@ def main() -> None:
         print(
             f"{search or '(everything)':34}{figures['p50_ms']:>10.1f}{figures['worst_ms']:>10.1f}{figures['rows']:>6}"
         )
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
