@@ -57,5 +57,4 @@ def _of_call(sums: "Totals") -> str:
 def _told(what: str, seconds: float, median: float) -> str:
     if seconds < max(LEAST, TIMES * median):
         return ""
-    usually = words.milliseconds(round(median * 1000))
-    return f"{what} is taking longer than usual: {words.elapsed(seconds)} (median {usually})."
+    return f"{what} is taking longer than usual: {words.elapsed(seconds)} (median {words.lasted(median)})."

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from dashboard import words
+from dashboard import progress, words
 from dashboard.look import Look
-from dashboard.progress import PLANS, TITLES
+from dashboard.progress import PLANS
 from dashboard.things import Thing
 from operations import trail
 from operations.models import Operation, Status
@@ -58,13 +58,13 @@ class Row:
     @property
     def usually(self) -> str:
         """The median of the last runs, in words; "" while there are too few."""
-        return "" if self.usual is None else _lasted(self.usual)
+        return words.lasted(self.usual)
 
     @property
     def took(self) -> str:
         """How long the work lasted, in words; "" where it never began or has not ended."""
         began, done = self.operation.started_at, self.operation.finished_at
-        return _lasted((done - began).total_seconds()) if began and done else ""
+        return words.lasted((done - began).total_seconds()) if began and done else ""
 
     @property
     def slow(self) -> bool:
@@ -90,12 +90,7 @@ class Line:
     @property
     def took(self) -> str:
         """How long it lasted, in words; "" for one that lasts, or was not entered."""
-        ended = self.passage.ended_at if self.passage else None
-        return _lasted((ended - self.passage.began_at).total_seconds()) if self.passage and ended else ""
-
-
-def _lasted(seconds: float) -> str:
-    return words.milliseconds(round(seconds * 1000))
+        return words.lasted(self.passage.seconds if self.passage else None)
 
 
 def told(
@@ -113,7 +108,7 @@ def told(
         operation=operation,
         thing=thing,
         slug=slug,
-        title=TITLES.get(operation.verb, operation.verb.capitalize()),
+        title=progress.title(operation),
         look=LOOKS[operation.status],
         word=WORDS[operation.status],
         number=names.index(operation.step) + 1 if operation.step in names else 0,
@@ -166,10 +161,7 @@ def _sentence(operation: Operation, holder: Operation | None) -> str:
     if operation.status == Status.SUCCEEDED:
         return operation.warnings.strip()
     if operation.error:
-        again = operation.attempts and not operation.ended
-        return (
-            f"{operation.error} Trying again; attempt {operation.attempts + 1}." if again else operation.error
-        )
+        return progress.error(operation)
     if operation.status == Status.QUEUED and not operation.started_at:
         return _queued(operation, holder)
     title = next((step.title for step in _steps(operation) if step.name == operation.step), "")
@@ -179,7 +171,7 @@ def _sentence(operation: Operation, holder: Operation | None) -> str:
 def _queued(operation: Operation, holder: Operation | None) -> str:
     if holder is None:
         return "Waiting for a worker."
-    doing = TITLES.get(holder.verb, holder.verb).lower()
+    doing = progress.title(holder).lower()
     return f"Waiting for its turn: {doing} is under way on the same VM, and Proxmox makes one change to a VM at a time."
 
 

@@ -72,13 +72,12 @@ class Step:
     @property
     def took(self) -> str:
         """How long it lasted, in words; "" for one that lasts, or was not noted."""
-        ended = self.passage.ended_at if self.passage else None
-        return _lasted((ended - self.passage.began_at).total_seconds()) if self.passage and ended else ""
+        return words.lasted(self.passage.seconds if self.passage else None)
 
     @property
     def usually(self) -> str:
         """How long it usually takes, in words; "" while there are too few runs."""
-        return "" if self.usual is None else _lasted(self.usual)
+        return words.lasted(self.usual)
 
 
 @dataclass(frozen=True)
@@ -129,14 +128,26 @@ def _can_be_undone(operation: Operation) -> bool:
     return operation.verb == SOON and not begun and operation.resume_at is not None
 
 
+def title(operation: Operation) -> str:
+    """What is done by it."""
+    return TITLES.get(operation.verb, operation.verb.capitalize())
+
+
+def error(operation: Operation) -> str:
+    """What went wrong, and whether it is tried again."""
+    if operation.error and operation.attempts and not operation.ended:
+        return f"{operation.error} Trying again; attempt {operation.attempts + 1}."
+    return operation.error
+
+
 def tell(operation: Operation) -> Progress:
     """The operation's progress, also when it broke."""
     return Progress(
-        title=TITLES.get(operation.verb, operation.verb.capitalize()),
+        title=title(operation),
         steps=_steps(operation),
         since=_since(operation),
         waiting=_waiting(operation),
-        error=_error(operation),
+        error=error(operation),
         broken=operation.status == Status.FAILED,
         operation=operation,
         needs_operator=operation.status == Status.NEEDS_OPERATOR,
@@ -169,17 +180,7 @@ def _steps(operation: Operation) -> list[Step]:
     ]
 
 
-def _lasted(seconds: float) -> str:
-    return words.milliseconds(round(seconds * 1000))
-
-
 def _waiting(operation: Operation) -> str:
     if operation.status != Status.QUEUED or operation.step:
         return ""
     return "Waiting for a worker, and for whatever is under way in its guest."
-
-
-def _error(operation: Operation) -> str:
-    if operation.error and operation.attempts and not operation.ended:
-        return f"{operation.error} Trying again; attempt {operation.attempts + 1}."
-    return operation.error

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from checkpoints.models import Checkpoint
-from dashboard.progress import TITLES
+from dashboard import progress
 from events.models import Event
 from gateway.models import Call
 from machines.models import Machine
@@ -87,7 +87,7 @@ def _operations(machine: Machine, before: datetime) -> Iterator[Span]:
         parts = [Part("wait", one.created_at, began), Part("work", began, max(began, end))]
         yield Span(
             "machine",
-            TITLES.get(one.verb, one.verb.capitalize()),
+            progress.title(one),
             tuple(part for part in parts if part.ended > part.began) or (parts[1],),
             reverse("dashboard:operation", args=[one.pk]),
             said=one.error,

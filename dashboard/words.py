@@ -109,6 +109,11 @@ def milliseconds(amount: int | None) -> str:
     return f"{amount / 1000:.1f} s" if amount < 60_000 else elapsed(amount / 1000)
 
 
+def lasted(seconds: float | None) -> str:
+    """The same of seconds; "" for unknown."""
+    return "" if seconds is None else milliseconds(round(seconds * 1000))
+
+
 def size(amount: float) -> str:
     """`38 B`, `1.2 MB`; powers of 1000."""
     for unit in _SIZES:

@@ -30,6 +30,11 @@ class Passage(NamedTuple):
     ended_at: datetime | None
     tasks: Sequence[Task]
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it lasted; None for one that lasts."""
+        return (self.ended_at - self.began_at).total_seconds() if self.ended_at else None
+
 
 def entered(operation: Operation, step: str) -> Rows:
     """The trail with one step more."""
