@@ -73,20 +73,30 @@ def written(terms: Iterable[Term]) -> str:
     return " ".join(map(str, terms))
 
 
-def wrong(term: Term) -> str:
-    """What is wrong with a term, in a sentence; "" when nothing is."""
-    if term.field not in FIELDS and term.field != TEXT:
-        there_are = f"There are {', '.join(FIELDS)}."
+def malformed(term: Term, fields: Iterable[str]) -> str:
+    """What is wrong with any term where there are those fields, in a sentence; "" when nothing is."""
+    if term.field != TEXT and term.field not in (known := list(fields)):
         return (
-            f"There is no field “{term.field}”. {there_are} Words that hold a colon go into quotation marks."
+            f"There is no field “{term.field}”. There are {', '.join(known)}. "
+            "Words that hold a colon go into quotation marks."
         )
-    if not term.value:
-        return f"“{term}” lacks what it should be."
+    return "" if term.value else f"“{term}” lacks what it should be."
+
+
+def wrong(term: Term) -> str:
+    """What is wrong with a term of a search of events, in a sentence; "" when nothing is."""
+    if problem := malformed(term, FIELDS):
+        return problem
     if term.field == "interface" and term.value not in list(Interface):
         return f"There is no interface “{term.value}”. There are {', '.join(Interface)}."
     if term.field in ("since", "until") and moment(term.value) is None:
-        return f"“{term.value}” is no time; write 2031-05-06, 2031-05-06T12:00Z, or 2h or 7d for so long ago."
+        return no_time(term.value)
     return ""
+
+
+def no_time(text: str) -> str:
+    """What is said of a text that `moment` does not understand."""
+    return f"“{text}” is no time; write 2031-05-06, 2031-05-06T12:00Z, or 2h or 7d for so long ago."
 
 
 def moment(text: str) -> datetime | None:

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from audit.grammar import TEXT, Term, moment
+from audit.grammar import TEXT, Term, malformed, moment, no_time
 from machines import actions, printed
 from projects.errors import NotThere
 from projects.models import User
@@ -30,13 +30,8 @@ _OPERATORS = {"OR", "AND", "NOT"}
 
 def wrong(term: Term) -> str:
     """What is wrong with a term of a search of logs, in a sentence; "" when nothing is."""
-    if term.field not in FIELDS and term.field != TEXT:
-        there_are = f"There are {', '.join(FIELDS)}."
-        return (
-            f"There is no field “{term.field}”. {there_are} Words that hold a colon go into quotation marks."
-        )
-    if not term.value:
-        return f"“{term}” lacks what it should be."
+    if problem := malformed(term, FIELDS):
+        return problem
     said = _WRONG.get(term.field)
     return said(term.value) if said else ""
 
@@ -61,9 +56,7 @@ def _wrong_level(value: str) -> str:
 
 
 def _wrong_time(value: str) -> str:
-    if moment(value):
-        return ""
-    return f"“{value}” is no time; write 2031-05-06, 2031-05-06T12:00Z, or 2h or 7d for so long ago."
+    return "" if moment(value) else no_time(value)
 
 
 _WRONG: dict[str, Callable[[str], str]] = {

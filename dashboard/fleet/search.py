@@ -177,13 +177,8 @@ def _number(text: str) -> Q:
 
 def _wrong(term: Term) -> str:
     """What is wrong with a term, in a sentence; "" when nothing is."""
-    if term.field not in FIELDS and term.field != TEXT:
-        return (
-            f"There is no field “{term.field}”. There are {', '.join(FIELDS)}. "
-            "Words that hold a colon go into quotation marks."
-        )
-    if not term.value:
-        return f"“{term}” lacks what it should be."
+    if problem := grammar.malformed(term, FIELDS):
+        return problem
     unknown = [value for value in term.value.split(",") if value not in STATES]
     if term.field == "state" and unknown:
         return f"There is no state “{unknown[0]}”. There are {', '.join(sorted(STATES))}."
