@@ -102,10 +102,7 @@ def chosen(user: User, asked: Mapping[str, str], handles: Iterable[str]) -> Mach
     """
     machines = Machine.objects.permitted(user, "view_project")
     if "all" not in asked:
-        numbers = {
-            int(one[1:]) for one in handles if one[:1] == "m" and one[1:].isdecimal() and len(one) < 10
-        }
-        return machines.filter(number__in=numbers)
+        return machines.filter(number__in={Machine.number_of(handle) for handle in handles} - {None})
     sought = Filter.read(asked)
     if sought.problems:
         raise Invalid(" ".join(sought.problems))

@@ -127,7 +127,7 @@ def _listed(page: Page[Machine], machines: MachineQuerySet, shown: list[str]) ->
     now = list(page)
     if not shown:
         return Listed(now, page)
-    numbers = [int(handle[1:]) for handle in shown if handle[1:].isdecimal() and len(handle) < 10]
+    numbers = [number for handle in shown if (number := Machine.number_of(handle)) is not None]
     there = rows.known(machines.filter(number__in=numbers[:ROWS_PER_PAGE]))
     kept = sorted(there, key=lambda machine: numbers.index(machine.number))
     fresh = {machine.number for machine in now} - set(numbers)

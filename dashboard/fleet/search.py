@@ -13,7 +13,7 @@ from audit import grammar
 from audit.grammar import TEXT, Term
 from dashboard import needs
 from dashboard.fleet.groups import STATES
-from machines.models import MachineQuerySet
+from machines.models import Machine, MachineQuerySet
 
 # The fields that there are, in the order they are named to people.
 FIELDS = {
@@ -162,17 +162,11 @@ class Filter:
 
 def _holds(term: Term) -> Q:
     if term.field == TEXT:
-        return Q(prompt__icontains=term.value) | _number(term.value)
+        return Q(prompt__icontains=term.value) | Q(number=Machine.number_of(term.value))
     values = [value for value in term.value.split(",") if value]
     if term.field == "state":
         return Q(state__in={state for value in values for state in STATES.get(value, ())})
     return Q(**{f"{_LOOKUPS[term.field]}__in": values})
-
-
-def _number(text: str) -> Q:
-    """A handle says which machine."""
-    digits = text[1:]
-    return Q(number=int(digits)) if text[:1] == "m" and digits.isdecimal() and len(digits) < 9 else Q()
 
 
 def _wrong(term: Term) -> str:

@@ -24,8 +24,8 @@ def find(reference: str, *, user: User | AnonymousUser, permission: str = "view_
 
 
 def _reference(reference: str) -> Q:
-    if reference[:1] == "m" and reference[1:].isdecimal() and len(reference) < 10:
-        return Q(number=int(reference[1:]))
+    if (number := Machine.number_of(reference)) is not None:
+        return Q(number=number)
     try:
         return Q(pk=UUID(reference))
     except ValueError:

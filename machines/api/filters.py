@@ -59,6 +59,4 @@ def asked_for(request: Request) -> MachineQuerySet:
 
 
 def _holding(text: str) -> Q:
-    number = text[1:]
-    is_handle = text[:1] == "m" and number.isdecimal() and len(number) < 10
-    return Q(prompt__icontains=text) | (Q(number=int(number)) if is_handle else Q(pk=None))
+    return Q(prompt__icontains=text) | Q(number=Machine.number_of(text))

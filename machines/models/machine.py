@@ -102,6 +102,12 @@ class Machine(models.Model):
     def handle(self) -> str:
         return f"m{self.number}"
 
+    @staticmethod
+    def number_of(handle: str) -> int | None:
+        """The number in a handle ("m12"); None for what is no handle."""
+        digits = handle[1:]
+        return int(digits) if handle[:1] == "m" and digits.isdecimal() and len(digits) < 9 else None
+
     @property
     def subject(self) -> str:
         return f"machine:{self.id}"
