@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import requests, transfers
@@ -348,8 +347,6 @@ class TestSparklines:
 
 class TestNodes:
     def test_one_that_is_away_is_named(self, browser: Browser, machine: Machine) -> None:
-        for key in ("fleet:nodes", "fleet:room"):
-            caches["process"].delete(key)
         Node.objects.create(name="pve1")
         Node.objects.create(name="pve2", online=False)
 
@@ -362,8 +359,6 @@ class TestNodes:
     ) -> None:
         seen = {"memory_bytes": 32 * 1024**3, "memory_used_bytes": 12 * 1024**3, "seen_at": timezone.now()}
         Node.objects.create(name="embedded", **seen)
-        for key in ("fleet:nodes", "fleet:room"):
-            caches["process"].delete(key)
         alice = browser("alice")
 
         page = alice.get("/").content.decode()

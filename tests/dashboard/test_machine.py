@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import caches
 from django.utils import timezone
 
 from budgets import actions as budgets
@@ -109,7 +108,6 @@ class TestThePage:
     def test_steps_are_told_with_how_long_they_take_and_usually_take(
         self, browser: Browser, project: Project, genesis: Checkpoint
     ) -> None:
-        caches["process"].clear()
         machine = rows.machine(project, genesis, State.PROVISIONING)
         now = timezone.now()
         for _ in range(5):

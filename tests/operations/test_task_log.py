@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.core.cache import caches
 from django.db import transaction
 from django.utils import timezone
 
@@ -141,10 +140,6 @@ class TestWhatIsUsual:
                 verb=verb, subject="test:1", project=project, lock=f"x:{verb}{number}", task="x.y",
                 status=status, started_at=end - timedelta(seconds=lasted), finished_at=end,
             )  # fmt: skip
-
-    @pytest.fixture(autouse=True)
-    def _forgotten(self) -> None:
-        caches["process"].clear()
 
     def test_it_is_the_median_of_the_last_runs_that_went_well(self, project: Project) -> None:
         self.ran(project, "spawn", 4, 5, 6, 7, 600)
