@@ -63,7 +63,7 @@ class Window:
 
     def as_json(self) -> dict[str, Any]:
         lines = [vars(line) for line in self.lines]
-        return {"lines": lines, "older": self.older, "newer": self.newer, "more": self.newer}
+        return {"lines": lines, "older": self.older, "newer": self.newer}
 
 
 def card(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:

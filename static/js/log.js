@@ -139,7 +139,7 @@ async function read() {
       const answer = await ask({ after: last });
       if (!newer.hidden) return;
       if (answer.lines.length && answer.lines.at(-1).id > last) take(answer.lines);
-      again ||= answer.more;
+      again ||= answer.newer;
     } while (again);
   } catch { /* offline: the next ring or poll asks again */ } finally { fetching = false; }
 }

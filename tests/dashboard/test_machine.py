@@ -351,7 +351,7 @@ class TestTheLog:
         answer = browser("bob").get(f"/machines/{machine.handle}/log.json?after={first.pk}").json()
 
         assert [line["text"] for line in answer["lines"]] == ["world"]
-        assert answer["more"] is False
+        assert answer["newer"] is False
 
     @pytest.mark.parametrize("after", ["", "x", "-1", "9" * 30])
     def test_nonsense_begins_at_the_beginning(self, after: str, browser: Browser, machine: Machine) -> None:
@@ -376,7 +376,7 @@ class TestTheLog:
             .json()
         )
 
-        assert answer["more"] is True
+        assert answer["newer"] is True
         assert len(answer["lines"]) + len(rest["lines"]) == 2502
 
 
