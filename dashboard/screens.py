@@ -48,7 +48,10 @@ class Wanted:
 
 @transaction.atomic
 def make(wanted: Wanted, *, by: User) -> tuple[Screen, str]:
-    """A new screen, and the key of its address, which cannot be had again. Raises `Invalid` or `Forbidden`."""
+    """A new screen, and the key of its address, which cannot be had again.
+
+    Raises `Invalid`, `Forbidden`, or `Conflict` where its maker has too many.
+    """
     _check(wanted, by)
     if Screen.objects.standing().filter(created_by=by).count() >= SCREENS_MAX:
         raise Conflict(f"You have {SCREENS_MAX} wall screens. Revoke some that nobody looks at any more.")

@@ -110,7 +110,7 @@ def _end(call: Call, before: datetime) -> datetime:
 def _call(machine: Machine, call: Call, before: datetime, kept: Iterable[Checkpoint]) -> Span:
     end = _end(call, before)
     held = timedelta(milliseconds=call.stall_ms)
-    first = call.started_at + timedelta(milliseconds=call.first_byte_ms or 0) if call.first_byte_ms else end
+    first = call.started_at + timedelta(milliseconds=call.first_byte_ms) if call.first_byte_ms else end
     first, answered = min(first, end), max(call.started_at, end - held)
     parts = (
         Part("wait", call.started_at, min(first, answered)),
