@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from autovibe import health
 from gateway.models import Call
+from guests.models import Guest
 from operations.models import Operation, Status
 from projects.models import ApiToken, Project, User
 from projects.permissions import acting
@@ -158,5 +159,5 @@ def _details(parts: dict[str, str]) -> dict[str, Any]:
         "queued_since": waiting["since"],
         "needs_operator": Operation.objects.needing_operator().count(),
         "calls": Call.objects.filter(state__in=(Call.State.ADMITTED, Call.State.STREAMING)).count(),
-        "proxmox_seen_at": health.proxmox_seen_at(),
+        "proxmox_seen_at": Guest.last_observed_at(),
     }

@@ -1,9 +1,8 @@
 """`/healthz`: which parts are alive, for people, supervisors and load balancers."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import DatabaseError
-from django.db.models import Max
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
@@ -22,7 +21,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def parts() -> dict[str, str]:
     """Each part with "ok", or what is the matter with it."""
     try:
-        alive, last = processes.alive(), proxmox_seen_at()
+        alive, last = processes.alive(), Guest.last_observed_at()
     except DatabaseError as error:
         return {"database": str(error).strip().splitlines()[0]}
     recent = last is not None and timezone.now() - last < OBSERVED_WITHIN
@@ -35,9 +34,3 @@ def parts() -> dict[str, str]:
         if last
         else "not heard from yet",
     }
-
-
-def proxmox_seen_at() -> datetime | None:
-    """When Proxmox last reported on a guest."""
-    last: datetime | None = Guest.objects.aggregate(last=Max("observed_at"))["last"]
-    return last

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Max
 from django.utils import timezone
 
 from dashboard.fleet import cluster
@@ -35,8 +34,8 @@ class Health:
 def look() -> Health:
     """Two queries."""
     alive = processes.alive()
-    seen_at: datetime | None = Guest.objects.aggregate(seen=Max("observed_at"))["seen"]
-    return Health([name for name in processes.PROCESSES if name not in alive], seen_at)
+    missing = [name for name in processes.PROCESSES if name not in alive]
+    return Health(missing, Guest.last_observed_at())
 
 
 def nodes() -> list[tuple[Node, Room]]:

@@ -1,6 +1,7 @@
 """Guests, which outlive their machines while checkpoints live in their snapshots."""
 
 import uuid
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connection, models
@@ -80,6 +81,12 @@ class Guest(models.Model):
     def gone(self) -> bool:
         """Whether Proxmox has it no more: seen by two looks of different kinds, since one alone may be mistaken."""
         return self.state == State.GONE or (self.power == self.Power.ABSENT and bool(self.drift))
+
+    @staticmethod
+    def last_observed_at() -> datetime | None:
+        """When Proxmox last told of any of them; None before it did. One query."""
+        last: datetime | None = Guest.objects.aggregate(last=models.Max("observed_at"))["last"]
+        return last
 
     def move(self, to: State) -> None:
         """Change state along the table; the only writer of it. Raises `Conflict`."""
