@@ -44,7 +44,7 @@ def condition() -> Q:
     # Few operations are, so their machines are looked up, and not the operations of each machine.
     theirs = stuck.annotate(machine=Cast(Substr("subject", len("machine:") + 1), UUIDField()))
     seen = Event.objects.filter(
-        kind=ACKNOWLEDGED, subject=_subject(OuterRef("pk")), at__gte=OuterRef("ended_at")
+        kind=ACKNOWLEDGED, subject=subject_of(OuterRef("pk")), at__gte=OuterRef("ended_at")
     )
     return (
         (Q(state=State.FAILED, ended_at__gt=now - FAILURE_FRESH_FOR) & ~Exists(seen))
@@ -60,7 +60,7 @@ def attention(machines: MachineQuerySet) -> MachineQuerySet:
 
     The longest waiting first.
     """
-    stuck = Operation.objects.needing_operator().filter(subject=_subject(OuterRef("pk")))
+    stuck = Operation.objects.needing_operator().filter(subject=subject_of(OuterRef("pk")))
     paused = Case(When(state=State.PAUSED, then="paused_at"))  # it is kept when the machine goes on
     return (
         machines.annotate(
@@ -90,7 +90,8 @@ def acknowledge(machine: Machine, *, by: User) -> bool:
     return True
 
 
-def _subject(key: OuterRef) -> Concat:
+def subject_of(key: OuterRef) -> Concat:
+    """The subject of the machine with that key, in SQL."""
     return Concat(Value("machine:"), Cast(key, CharField()))
 
 

@@ -16,6 +16,7 @@ from dashboard import budget, rights, things, waiting
 from dashboard.fleet.groups import GROUPS
 from dashboard.happened import Row
 from dashboard.look import Look
+from dashboard.start import DEMO
 from dashboard.things import Thing
 from dashboard.waiting import Item
 from events.models import Event
@@ -30,7 +31,7 @@ from projects.roles import Right
 ACTIVE, RESULTS, TIPS, MEMBERS, EVENTS, NEEDS = 10, 20, 5, 8, 10, 5
 # A machine that is to be spawned for the first time: its type, and its prompt.
 EXAMPLES = (
-    ("vibe", "Write a fizzbuzz with tests and make them pass"),
+    ("vibe", DEMO),
     ("vibe", "Write a command-line tool that finds duplicate files, with a README and tests"),
     ("shell", "uname -a; df -h /; python3 --version"),
 )

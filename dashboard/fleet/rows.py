@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import CharField, Count, Exists, OuterRef, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import Count, Exists, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from checkpoints.models import Checkpoint
+from dashboard import needs
 from dashboard.fleet import sparks
 from dashboard.fleet.sparks import Spark
 from gateway.models import Call
@@ -34,8 +35,7 @@ class Row:
 def known(machines: MachineQuerySet) -> MachineQuerySet:
     """With what `of` needs to know of each."""
     offline = Call.objects.filter(machine=OuterRef("pk"), offline=True)
-    subject = Concat(Value("machine:"), Cast(OuterRef("pk"), CharField()))
-    left = Checkpoint.objects.filter(origin=subject).order_by().values("origin")
+    left = Checkpoint.objects.filter(origin=needs.subject_of(OuterRef("pk"))).order_by().values("origin")
     counted = Coalesce(Subquery(left.annotate(many=Count("pk")).values("many")), 0)
     found = machines.with_spending().annotate(offline=Exists(offline), left=counted)
     return found.select_related("project")
