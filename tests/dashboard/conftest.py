@@ -1,5 +1,6 @@
 """Browsers of the cast, and a machine to look at."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +23,20 @@ def browser(people: dict[str, User]) -> Browser:
         client = Client()
         if name:
             client.force_login(people[name])
+        return client
+
+    return open_as
+
+
+@pytest.fixture
+def fresh(browser: Browser) -> Browser:
+    """A browser in which somebody gave their password just now."""
+
+    def open_as(name: str) -> Client:
+        client = browser(name)
+        session = client.session
+        session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+        session.save()
         return client
 
     return open_as

@@ -1,7 +1,6 @@
 """The page where wall screens are set up: by whom, for what, and that an address is shown once. Its socket as well."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -40,22 +39,8 @@ def wanted(*shown: Project, **more: Any) -> Wanted:
     )
 
 
-@pytest.fixture
-def fresh(browser: Browser) -> Any:
-    """A browser that has just signed in."""
-
-    def open_as(name: str) -> Client:
-        client = browser(name)
-        session = client.session
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
-        session.save()
-        return client
-
-    return open_as
-
-
 class TestMaking:
-    def test_the_address_is_shown_once_and_works(self, fresh: Any, project: Project) -> None:
+    def test_the_address_is_shown_once_and_works(self, fresh: Browser, project: Project) -> None:
         client = fresh("alice")
 
         made = client.post(URL, FORM)
@@ -67,7 +52,7 @@ class TestMaking:
         assert address not in client.get(URL).content.decode()
         assert Screen.objects.get().views == [["counts", "map"], ["events"]]
 
-    def test_what_is_wrong_is_said_and_stays_in_the_form(self, fresh: Any, project: Project) -> None:
+    def test_what_is_wrong_is_said_and_stays_in_the_form(self, fresh: Browser, project: Project) -> None:
         client = fresh("alice")
 
         short = client.post(URL, FORM | {"seconds": "1"})
@@ -80,7 +65,7 @@ class TestMaking:
         assert not Screen.objects.exists()
 
     def test_every_project_is_offered_to_administrators_alone(
-        self, fresh: Any, project: Project, alice: User
+        self, fresh: Browser, project: Project, alice: User
     ) -> None:
         assert "Every project" not in fresh("alice").get(URL).content.decode()
         assert fresh("alice").post(URL, FORM | {"show": ["every"]}).status_code == 422
@@ -90,7 +75,7 @@ class TestMaking:
         assert fresh("alice").post(URL, FORM | {"show": ["every"]}).status_code == 200
         assert Screen.objects.get().every_project
 
-    def test_whoever_manages_no_project_is_told_who_does(self, fresh: Any, project: Project) -> None:
+    def test_whoever_manages_no_project_is_told_who_does(self, fresh: Browser, project: Project) -> None:
         page = fresh("bob").get(URL).content.decode()
 
         assert "set up by owners of projects" in page
@@ -124,7 +109,7 @@ class TestKeeping:
         return screens.make(wanted(project), by=alice)[0]
 
     def test_a_change_keeps_the_address_and_is_recorded_with_what_was(
-        self, fresh: Any, screen: Screen
+        self, fresh: Browser, screen: Screen
     ) -> None:
         before = screen.digest
 
@@ -137,7 +122,7 @@ class TestKeeping:
         assert (told.data["before"]["name"], told.data["name"]) == ("Lobby", "Kitchen")
         assert told.actor == "alice"
 
-    def test_the_form_holds_what_the_screen_is(self, fresh: Any, screen: Screen) -> None:
+    def test_the_form_holds_what_the_screen_is(self, fresh: Browser, screen: Screen) -> None:
         client = fresh("alice")
         client.post(f"{URL}{screen.pk}/", FORM)
 
@@ -147,7 +132,7 @@ class TestKeeping:
         assert again.status_code == 302
         assert Screen.objects.get().views == [["counts", "map"], ["events"]]
 
-    def test_a_new_address_ends_the_old_one(self, fresh: Any, project: Project, alice: User) -> None:
+    def test_a_new_address_ends_the_old_one(self, fresh: Browser, project: Project, alice: User) -> None:
         screen, key = screens.make(wanted(project), by=alice)
 
         made = fresh("alice").post(f"{URL}{screen.pk}/rotate/")
@@ -156,7 +141,7 @@ class TestKeeping:
         assert Client().get(made.context["address"].removeprefix("http://testserver")).status_code == 200
         assert Event.objects.filter(kind="screen.rotated", actor="alice").exists()
 
-    def test_a_revoked_one_leaves_the_list(self, fresh: Any, screen: Screen) -> None:
+    def test_a_revoked_one_leaves_the_list(self, fresh: Browser, screen: Screen) -> None:
         client = fresh("alice")
 
         client.post(f"{URL}{screen.pk}/revoke/")
@@ -165,7 +150,7 @@ class TestKeeping:
         assert "No wall screen yet" in client.get(URL).content.decode()
         assert Event.objects.filter(kind="screen.revoked", actor="alice").count() == 1
 
-    def test_its_preview_needs_no_address(self, fresh: Any, screen: Screen) -> None:
+    def test_its_preview_needs_no_address(self, fresh: Browser, screen: Screen) -> None:
         assert 'data-wall="shown"' in fresh("alice").get(f"{URL}{screen.pk}/preview/").content.decode()
 
     def test_another_owner_of_its_projects_may_end_it_and_nobody_else(

@@ -1,10 +1,5 @@
 """The page of one's API tokens: making, renewing and ending them, and being asked for the password first."""
 
-import time
-from typing import Any
-
-import pytest
-from django.test import Client
 from rest_framework.test import APIClient
 
 from projects import tokens
@@ -15,20 +10,6 @@ from tests.dashboard.conftest import Browser
 URL = "/settings/tokens/"
 
 
-@pytest.fixture
-def fresh(browser: Browser) -> Any:
-    """A browser that has just signed in."""
-
-    def open_as(name: str) -> Client:
-        client = browser(name)
-        session = client.session
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
-        session.save()
-        return client
-
-    return open_as
-
-
 def works(key: str) -> bool:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
@@ -36,7 +17,7 @@ def works(key: str) -> bool:
 
 
 class TestMaking:
-    def test_the_key_is_shown_once_with_a_command_that_works(self, fresh: Any, project: Project) -> None:
+    def test_the_key_is_shown_once_with_a_command_that_works(self, fresh: Browser, project: Project) -> None:
         client = fresh("alice")
 
         made = client.post(URL, {"name": "ci", "project": "demo", "scopes": ["spawn_machines"], "days": "30"})
@@ -49,7 +30,7 @@ class TestMaking:
         assert key not in shown
         assert "ci" in shown
 
-    def test_what_is_wrong_is_said_and_stays_in_the_form(self, fresh: Any, project: Project) -> None:
+    def test_what_is_wrong_is_said_and_stays_in_the_form(self, fresh: Browser, project: Project) -> None:
         client = fresh("alice")
 
         assert "required" in client.post(URL, {"name": "ci"}).content.decode()
@@ -61,7 +42,7 @@ class TestMaking:
         assert not ApiToken.objects.exists()
 
     def test_administering_is_offered_to_administrators_alone(
-        self, fresh: Any, people: dict[str, User]
+        self, fresh: Browser, people: dict[str, User]
     ) -> None:
         assert "Administer the system" not in fresh("alice").get(URL).content.decode()
         User.objects.update(is_staff=True)
@@ -81,7 +62,7 @@ class TestMaking:
 
 
 class TestRenewing:
-    def test_gives_a_new_key_and_ends_the_old_one(self, fresh: Any, alice: User) -> None:
+    def test_gives_a_new_key_and_ends_the_old_one(self, fresh: Browser, alice: User) -> None:
         token, old = tokens.mint(name="ci", scopes=[Right.VIEW], by=alice)
         client = fresh("alice")
         assert "A new key for ci?" in client.get(f"{URL}{token.pk}/rotate/").content.decode()
@@ -91,14 +72,14 @@ class TestRenewing:
         assert works(new)
         assert not works(old)
 
-    def test_with_grace_the_old_one_works_for_an_hour(self, fresh: Any, alice: User) -> None:
+    def test_with_grace_the_old_one_works_for_an_hour(self, fresh: Browser, alice: User) -> None:
         token, old = tokens.mint(name="ci", scopes=[Right.VIEW], by=alice)
         fresh("alice").post(f"{URL}{token.pk}/rotate/", {"grace": "1"})
         assert works(old)
 
 
 class TestEnding:
-    def test_asks_first(self, fresh: Any, alice: User) -> None:
+    def test_asks_first(self, fresh: Browser, alice: User) -> None:
         token, key = tokens.mint(name="ci", scopes=[Right.VIEW], by=alice)
         client = fresh("alice")
 
@@ -110,7 +91,7 @@ class TestEnding:
         assert "You have none" in client.get(URL).content.decode()
         assert "revoked" in client.get(f"{URL}?ended").content.decode()
 
-    def test_nobody_else_s_are_there(self, fresh: Any, alice: User) -> None:
+    def test_nobody_else_s_are_there(self, fresh: Browser, alice: User) -> None:
         token, _ = tokens.mint(name="ci", scopes=[Right.VIEW], by=alice)
         assert fresh("bob").post(f"{URL}{token.pk}/revoke/").status_code == 404
         assert fresh("bob").get(f"{URL}{token.pk}/rotate/").status_code == 404
