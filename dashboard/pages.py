@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account.internal.flows import reauthentication
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -62,6 +63,11 @@ def _onward(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
     if url_has_allowed_host_and_scheme(asked, allowed_hosts={request.get_host()}):
         return redirect(asked)
     return response
+
+
+def confirm(request: HttpRequest) -> None:
+    """Ask for the password again where signing in is a while ago; the POST goes on then. Keys outlive sessions."""
+    reauthentication.raise_if_reauthentication_required(request, app="")
 
 
 def mistyped(request: HttpRequest, name: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -12,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dashboard import screens
 from dashboard.models import Screen
-from dashboard.pages import PageRequest, page, show
+from dashboard.pages import PageRequest, confirm, page, show
 from dashboard.screen_form import ScreenForm, filled
 from dashboard.views import wall
 from projects.errors import Refusal
@@ -29,7 +28,7 @@ def index(request: PageRequest) -> HttpResponse:
     """GET lists them, POST makes one; this answer is the only one that shows the address: nothing is redirected."""
     if request.method != "POST":
         return _page(request)
-    _confirm(request)
+    confirm(request)
     form = ScreenForm(request.user, request.POST)
     if not form.is_valid():
         return _page(request, {"form": form}, status=422)
@@ -67,7 +66,7 @@ def rotate(request: PageRequest, number: int) -> HttpResponse:
     screen = screens.find(number, by=request.user)
     if request.method != "POST":
         return show(request, ASK, "card", {"screen": screen, "rotating": True})
-    _confirm(request)
+    confirm(request)
     try:
         return _made(request, screen, screens.rotate(screen, by=request.user))
     except Refusal as refusal:
@@ -91,11 +90,6 @@ def revoke(request: PageRequest, number: int) -> HttpResponse:
 def preview(request: PageRequest, number: int) -> HttpResponse:
     """What the screen shows, without its address."""
     return wall.answer(request, screens.find(number, by=request.user))
-
-
-def _confirm(request: PageRequest) -> None:
-    """Ask for the password again where signing in is a while ago: addresses outlive sessions."""
-    reauthentication.raise_if_reauthentication_required(request, app="")
 
 
 def _made(request: PageRequest, made: Screen, key: str) -> HttpResponse:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -10,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from dashboard import tokens as page_of
-from dashboard.pages import PageRequest, page, show
+from dashboard.pages import PageRequest, confirm, page, show
 from projects import actions as projects
 from projects import tokens
 from projects.errors import Refusal
@@ -27,7 +26,7 @@ def index(request: PageRequest) -> HttpResponse:
     """GET lists them, POST makes one; this answer is the only one that shows the key, so nothing is redirected."""
     if request.method != "POST":
         return _page(request)
-    _confirm(request)
+    confirm(request)
     form = page_of.TokenForm(request.POST)
     if not form.is_valid():
         return _page(request, {"form": form}, status=422)
@@ -51,7 +50,7 @@ def rotate(request: PageRequest, number: int) -> HttpResponse:
     if request.method != "POST":
         context = {"token": token, "rotating": True, "grace_minutes": GRACE_MINUTES}
         return show(request, "dashboard/token.html", "card", context)
-    _confirm(request)
+    confirm(request)
     grace = GRACE_MINUTES if request.POST.get("grace") else 0
     try:
         made, key = tokens.rotate(token, grace_minutes=grace, by=request.user)
@@ -70,11 +69,6 @@ def revoke(request: PageRequest, number: int) -> HttpResponse:
     tokens.revoke(token, by=request.user)
     messages.success(request, f"{token.name} has ended: its key is refused. A new one is made below.")
     return redirect("dashboard:tokens")
-
-
-def _confirm(request: PageRequest) -> None:
-    """Ask for the password again where signing in is a while ago: keys outlive sessions. The POST goes on then."""
-    reauthentication.raise_if_reauthentication_required(request, app="")
 
 
 def _made(request: PageRequest, made: ApiToken, key: str) -> HttpResponse:
