@@ -167,6 +167,7 @@ def view(user: User, query: Mapping[str, str]) -> dict[str, Any]:
         "older_than": before,
         "count": page.count,
         "calls": [] if before else failed_calls(asked),
+        "calls_most": CALLS,
         "follows": "follow" in query and not before,
         "anything": page.lines or asked.terms or asked.problems or before,
     }
