@@ -1,5 +1,6 @@
 """Browsers of the cast, and a machine to look at."""
 
+import re
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,11 @@ from projects.models import Project, User
 from tests.dashboard import rows
 
 Browser = Callable[[str], Client]
+
+
+def text(page: str) -> str:
+    """Without tags, as one line."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 @pytest.fixture
@@ -40,6 +46,13 @@ def fresh(browser: Browser) -> Browser:
         return client
 
     return open_as
+
+
+@pytest.fixture
+def staff(people: dict[str, User], browser: Browser) -> Client:
+    people["alice"].is_staff = True
+    people["alice"].save()
+    return browser("alice")
 
 
 @pytest.fixture

@@ -16,15 +16,10 @@ from events.context import Source
 from machines.models import Machine
 from projects import actions as projects
 from projects.models import Project, User
-from tests.dashboard.conftest import Browser
+from tests.dashboard.conftest import Browser, text
 
 PAGE = "/audit/"
 OF_DEMO = "/p/demo/audit/"
-
-
-def text(page: str) -> str:
-    """Without tags, as one line."""
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def rows(page: str) -> list[str]:

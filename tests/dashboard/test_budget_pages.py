@@ -17,15 +17,10 @@ from projects import actions as projects
 from projects.models import Project, User
 from tests.budgets.rows import charged, entry
 from tests.dashboard import rows
-from tests.dashboard.conftest import Browser
+from tests.dashboard.conftest import Browser, text
 
 PAGE = "/p/demo/budget/"
 PRICE = Price("claude-sonnet-4-5", "test", ((0, Rates(1_000_000, 1, 1, 1, 1_000_000)),))
-
-
-def text(page: str) -> str:
-    """Without tags, as one line."""
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def spend_daily(project: Project, micros: int, days: int = 10) -> Window:

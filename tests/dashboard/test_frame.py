@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from django.test import Client
 
 from dashboard import version
@@ -16,13 +15,6 @@ from tests.dashboard.conftest import Browser
 
 def text(client: Client, path: str = "/", **headers: str) -> str:
     return client.get(path, headers=headers).content.decode()
-
-
-@pytest.fixture
-def staff(people: dict[str, User], browser: Browser) -> Client:
-    people["alice"].is_staff = True
-    people["alice"].save()
-    return browser("alice")
 
 
 class TestTheBar:

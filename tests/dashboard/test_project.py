@@ -13,14 +13,9 @@ from projects import actions as projects
 from projects.models import Project, User
 from projects.roles import Role
 from tests.dashboard import rows
-from tests.dashboard.conftest import Browser
+from tests.dashboard.conftest import Browser, text
 
 PAGE = "/p/demo/"
-
-
-def text(page: str) -> str:
-    """Without tags, as one line."""
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def shown(browser: Browser, who: str = "alice") -> str:

@@ -16,13 +16,6 @@ COMMAND = "pveum pool add 'autovibe' && echo <done>"
 
 
 @pytest.fixture
-def staff(people: dict[str, User], browser: Browser) -> Client:
-    people["alice"].is_staff = True
-    people["alice"].save()
-    return browser("alice")
-
-
-@pytest.fixture
 def checked(db: None) -> Diagnosis:
     report = Report((ok("Quorum", "The cluster can decide."), missing("Pool", "It is not there.", COMMAND)))
     return Diagnosis.objects.create(
