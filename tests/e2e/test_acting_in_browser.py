@@ -27,6 +27,19 @@ def test_the_drawer_tells_of_a_spawn_as_it_goes_and_leads_to_its_steps(page: Pag
     expect(steps.get_by_text(re.compile("qmclone"))).to_be_visible()
 
 
+def test_an_end_is_undone_within_its_ten_seconds(page: Page, stack: Stack) -> None:
+    handle = stack.spawn("echo started; sleep 600", kind="shell")
+    stack.await_state(handle, "running")
+    page.goto(f"{stack.url}/machines/{handle}/terminate/")
+
+    page.get_by_role("button", name="Terminate").click()
+    page.get_by_role("button", name=f"Undo the end of {handle}").click()
+
+    expect(page.get_by_text(f"{handle} is not terminated: it goes on.")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Undo the end of {handle}")).not_to_be_visible()
+    assert stack.get(f"machines/{handle}/")["state"] == "running"
+
+
 def test_two_clicks_end_a_machine_once_and_it_can_go_on(page: Page, stack: Stack) -> None:
     handle = stack.spawn("echo started; sleep 600", kind="shell")
     machine = stack.await_state(handle, "running")
@@ -38,9 +51,11 @@ def test_two_clicks_end_a_machine_once_and_it_can_go_on(page: Page, stack: Stack
     again = page.request.post(f"{stack.url}/machines/{handle}/terminate/", **asked)
 
     assert again.status == 302
-    subject = f"machine:{machine['id']}"
-    assert len(stack.get("operations/", subject=subject, verb="terminate")["results"]) == 1
     going_on = page.get_by_role("button", name=f"Let {handle} go on")
-    going_on.click(timeout=60_000)
+    expect(going_on).to_be_visible(timeout=60_000)
+    asked_for = stack.get("operations/", subject=f"machine:{machine['id']}")["results"]
+    verbs = [operation["verb"] for operation in asked_for]
+    assert (verbs.count("terminate_soon"), verbs.count("terminate")) == (1, 1)
+    going_on.click()
     stack.await_state(handle, "running")
     expect(going_on).not_to_be_visible(timeout=15_000)

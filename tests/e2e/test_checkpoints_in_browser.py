@@ -87,7 +87,7 @@ class TestTheTree:
 
         stack.post(f"machines/{branched}/checkpoint/", {"why": "Seen from the tree"})
 
-        expect(page.get_by_text("Seen from the tree")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("link", name="Seen from the tree")).to_be_visible(timeout=20_000)
         expect(link(page, "demo.c0")).to_be_focused()
 
 
