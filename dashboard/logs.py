@@ -3,13 +3,13 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from audit.grammar import moment
 from dashboard import ansi
 from machines import printed
 from machines.models import LogLine, Machine
@@ -72,14 +72,12 @@ def card(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:
     return {"log": around(machine, line) if line else latest(machine), "log_line": line}
 
 
-def since(machine: Machine, moment: str) -> LogLine | None:
+def since(machine: Machine, asked: str) -> LogLine | None:
     """The first line that was printed at that time or after it, or else the last; None where nothing was."""
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
+    at = moment(asked)
+    if at is None:
         return None
-    later = machine.log.filter(at__gte=at).order_by("id").first() if at.tzinfo else None
-    return later or machine.log.order_by("id").last()
+    return machine.log.filter(at__gte=at).order_by("id").first() or machine.log.order_by("id").last()
 
 
 def asked(machine: Machine, query: Mapping[str, str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.utils.dateparse import parse_datetime
 
+from audit.grammar import moment
 from dashboard import operable, things
 from dashboard.operation import Row, told
 from dashboard.progress import PLANS, TITLES
@@ -108,17 +108,9 @@ def _under_way(found: OperationQuerySet) -> list[Operation]:
 def _ended(found: OperationQuerySet, before: str) -> list[Operation]:
     """The last ones; `before` is when the last one of an earlier page ended."""
     ended = found.filter(finished_at__isnull=False, status__in=ENDED)
-    if until := _moment(before):
+    if until := moment(before):
         ended = ended.filter(finished_at__lt=until)
     return list(ended.order_by("-finished_at")[: ENDED_SHOWN + 1])
-
-
-def _moment(text: str) -> Any:
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        return None
-    return found if found and found.tzinfo else None
 
 
 def _rows(found: Sequence[Operation], user: User, slugs: Mapping[UUID, str]) -> list[Row]:

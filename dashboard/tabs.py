@@ -80,7 +80,7 @@ def _now(asked: Asked, head: Context) -> Context:
 
 
 def _timeline(asked: Asked, head: Context) -> Context:
-    before = timeline.until(asked.machine, asked.query.get("before", ""), asked.moment)
+    before = timeline.until(asked.query.get("before", ""), asked.moment)
     spans, older = timeline.of(asked.machine, before)
     compact = asked.query.get("view") == "compact"
     fall = waterfall.draw(spans, compact=compact)

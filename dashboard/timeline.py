@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.grammar import moment
 from checkpoints.models import Checkpoint
 from dashboard import progress
 from events.models import Event
@@ -201,11 +202,7 @@ def _messages(machine: Machine, before: datetime) -> Iterator[Span]:
         )
 
 
-def until(machine: Machine, asked: str, moment: datetime | None) -> datetime:
+def until(asked: str, shown: datetime | None) -> datetime:
     """Up to when it is told: a time that was asked for, the scrubber's, else now."""
-    latest = moment or timezone.now()
-    try:
-        found = datetime.fromisoformat(asked)
-    except ValueError:
-        return latest
-    return min(found, latest) if found.tzinfo else latest
+    latest = shown or timezone.now()
+    return min(moment(asked) or latest, latest)
