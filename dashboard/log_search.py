@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
-from audit import grammar
 from audit.grammar import TEXT, Term
 from dashboard import log_terms, logs
 from dashboard.log_terms import FIELDS, OF_CALLS, OF_LINES, RANGES
@@ -48,13 +47,7 @@ class Asked:
     def of(cls, user: User, query: Mapping[str, str]) -> "Asked":
         """What a query string asks for; of what they may not see, it says that it is not there."""
         slugs = dict(Project.objects.permitted(user, Right.VIEW).values_list("pk", "slug"))
-        read = grammar.parse(query.get("q", ""), log_terms.wrong)
-        terms, problems = list(read.terms), list(read.problems)
-        if machine := query.get("machine", ""):
-            terms.append(Term("machine", machine))
-        for name, value, problem in log_terms.between(query):
-            problems += [problem] if problem else []
-            terms += [] if problem else [Term(name, value)]
+        terms, problems = log_terms.read(query)
         conditions, says = Q(), Q()
         ways: tuple[Q, ...] = ()
         for term in terms:

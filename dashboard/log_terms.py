@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from audit.grammar import TEXT, Term, malformed, moment, no_time
+from audit.grammar import TEXT, Term, malformed, moment, no_time, parse
 from machines import actions, printed
 from projects.errors import NotThere
 from projects.models import User
@@ -68,7 +68,19 @@ _WRONG: dict[str, Callable[[str], str]] = {
 }
 
 
-def between(query: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def read(query: Mapping[str, str]) -> tuple[list[Term], list[str]]:
+    """The terms of a query string, and what is wrong with others, in sentences."""
+    typed = parse(query.get("q", ""), wrong)
+    terms, problems = list(typed.terms), list(typed.problems)
+    if machine := query.get("machine", ""):
+        terms.append(Term("machine", machine))
+    for name, value, problem in _between(query):
+        problems += [problem] if problem else []
+        terms += [] if problem else [Term(name, value)]
+    return terms, problems
+
+
+def _between(query: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Of the fields for times: term, value, and what is wrong with it. Times there are those of whoever looks."""
     found = []
     if (since := query.get("range", "")) in RANGES and since:
