@@ -142,7 +142,7 @@ def terminate(machine: Machine, *, by: User) -> Operation:
 def terminate_soon(machine: Machine, *, by: User, grace_seconds: int) -> Operation:
     """Have the machine terminated after that many seconds. Until then it runs on, and the operation can be cancelled.
 
-    Asked again meanwhile, the first one is returned.
+    Asked again meanwhile, the first one is returned. Raises `Conflict`.
     """
     require(machine, "terminate")
     lock = f"grace:{machine.pk}"
