@@ -12,6 +12,7 @@ from audit import grammar, search
 from audit.grammar import FIELDS, Term
 from audit.search import Sight
 from dashboard import things
+from dashboard.pages import number
 from dashboard.things import Thing
 from events.chain import checks
 from events.models import Event, Head
@@ -85,7 +86,7 @@ def view(user: User, query: Mapping[str, str], slug: str = "") -> dict[str, Any]
     asked = grammar.parse(query.get("q", ""))
     terms = [*asked.terms, *([Term("project", slug)] if slug else [])]
     found, missing = search.find(sight, terms)
-    older_than = _number(query.get("before", ""))
+    older_than = number(query.get("before", ""))
     page = list((found.filter(pk__lt=older_than) if older_than else found)[: ROWS + 1])
     return {
         "slug": slug,
@@ -102,10 +103,6 @@ def view(user: User, query: Mapping[str, str], slug: str = "") -> dict[str, Any]
         "intact": checks.INTACT,
         "signed": Head.objects.last(),
     }
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _audits(sight: Sight, slug: str) -> bool:

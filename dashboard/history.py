@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dashboard.pages import number
 from events.models import Event
 from machines.models import Machine
 
@@ -82,8 +83,8 @@ def of(machine: Machine, *, before: str = "", until: datetime | None = None) -> 
     found = Event.objects.filter(subject=machine.subject)
     if until:
         found = found.filter(at__lte=until)
-    if before.isascii() and before.isdecimal() and len(before) < 19:
-        found = found.filter(pk__lt=int(before))
+    if older_than := number(before):
+        found = found.filter(pk__lt=older_than)
     rows = list(found.order_by("-id")[: EVENTS_SHOWN + 1])
     more = rows[EVENTS_SHOWN - 1].pk if len(rows) > EVENTS_SHOWN else None
     return [_tell(event) for event in rows[:EVENTS_SHOWN]], more

@@ -8,6 +8,7 @@ from typing import Any
 from budgets import journal
 from budgets.journal import Filter
 from budgets.models import Budget, LedgerEntry, Window
+from dashboard.pages import number
 from machines import actions
 from machines.limits import spending
 from projects.errors import NotThere
@@ -50,7 +51,6 @@ def asked(query: Mapping[str, str], user: User) -> Asked:
     """Read the filter; what cannot be read asks for nothing, and is said."""
     problems: list[str] = []
     kind = query.get("kind", "")
-    before = query.get("before", "")
     return Asked(
         Filter(
             kind=kind if kind in LedgerEntry.Kind.values else "",
@@ -58,7 +58,7 @@ def asked(query: Mapping[str, str], user: User) -> Asked:
             machine_id=_machine(query.get("machine", "").strip(), user, problems),
             day=_day(query.get("day", ""), problems),
         ),
-        int(before) if before.isdecimal() and len(before) < 19 else None,
+        number(query.get("before", "")) or None,
         " ".join(problems),
     )
 

@@ -16,6 +16,7 @@ from audit.grammar import TEXT, Term
 from dashboard import log_terms, logs
 from dashboard.log_terms import FIELDS, OF_CALLS, OF_LINES, RANGES
 from dashboard.log_windows import Found, Place, Wanted, earlier, newest
+from dashboard.pages import number
 from gateway.models import Call
 from machines import printed
 from machines.models import LogLine
@@ -203,7 +204,7 @@ def _place(given: str) -> Place | None:
     """Time and id of the line where a page ended."""
     at, _, key = given.rpartition(",")
     when = log_terms.local(at)
-    return (when, logs.number(key)) if when else None
+    return (when, number(key)) if when else None
 
 
 def _row(line: LogLine, asked: Asked) -> Row:

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from audit.grammar import moment
 from dashboard import ansi
+from dashboard.pages import number
 from machines import printed
 from machines.models import LogLine, Machine
 from machines.printed import plain
@@ -171,11 +172,6 @@ def _shown(line: LogLine, previous: int | None) -> Line:
         bad=printed.sounds_bad(line.stream, line.text),
         missing=max(line.number - (previous or 0) - 1, 0) if known else 0,
     )
-
-
-def number(text: str) -> int:
-    """Of a line; 0 for anything that is none."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
 
 async def text(lines: AsyncIterable[LogLine]) -> AsyncIterator[str]:

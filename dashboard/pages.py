@@ -76,6 +76,11 @@ def mistyped(request: HttpRequest, name: str) -> str | None:
     return None if typed == name else typed
 
 
+def number(text: str) -> int:
+    """A row's number out of an address; 0 for anything that is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
 def show(
     request: PageRequest, template: str, fragment: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
