@@ -168,6 +168,24 @@ class TestKeeping:
             screens.find(screen.pk, by=people["bob"])
 
 
+class TestItsCost:
+    def test_many_screens_take_no_more_queries_than_one(
+        self, browser: Browser, project: Project, alice: User, django_assert_max_num_queries
+    ) -> None:
+        client = browser("alice")
+        screens.make(wanted(project), by=alice)
+        client.get(URL)
+        with django_assert_max_num_queries(15) as few:
+            client.get(URL)
+        for number in range(10):
+            screens.make(wanted(project, name=f"Screen {number}"), by=alice)
+        with django_assert_max_num_queries(15) as many:
+            page = client.get(URL).content.decode()
+
+        assert "Screen 9" in page
+        assert len(many) == len(few)
+
+
 @pytest.mark.django_db(transaction=True)
 class TestItsSocket:
     async def heard(self, *protocols: str) -> Any:
