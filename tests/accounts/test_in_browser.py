@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import pytest
 import requests
@@ -15,8 +14,6 @@ from tests.accounts.conftest import code
 from tests.e2e.conftest import stack
 from tests.e2e.stack import PASSWORD, Stack, eventually
 from tests.e2e.test_browser import chromium, needs_assets, pytestmark, violations
-
-Theme = Literal["light", "dark"]
 
 __all__ = ["chromium", "pytestmark", "stack"]  # the fixtures, and what they need
 
@@ -187,28 +184,15 @@ class TestSessions:
 
 @needs_assets
 class TestEveryPage:
-    @pytest.mark.parametrize("theme", ["light", "dark"])
-    def test_strangers_pages_are_accessible(self, page: Page, theme: Theme) -> None:
-        page.emulate_media(color_scheme=theme)
-        for path in ("/sign-in/", "/sign-in/forgotten/", "/sign-in/closed/", "/sign-in/cancelled/"):
-            page.goto(path)
-            assert violations(page) == [], path
-
-    @pytest.mark.parametrize("theme", ["light", "dark"])
-    def test_pages_of_an_account_are_accessible(self, page: Page, person: str, theme: Theme) -> None:
-        page.emulate_media(color_scheme=theme)
+    def test_those_on_the_way_through_a_second_factor_are_accessible(self, page: Page, person: str) -> None:
+        """What is shown once, or only in the middle; the matrix in tests/pages has the others."""
+        page.emulate_media(color_scheme="dark")
         give_authenticator(page)
         by_password(page, person)
-        for path in ("password/", "app/", "passkeys/add/", "confirm/"):
-            page.goto(f"/account/{path}")
-            assert violations(page) == [], path
         page.goto("/account/passkeys/add/")
         page.get_by_role("button", name="Add it").click()
         expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
         assert violations(page) == []
-        for path in ("", "recovery-codes/", "recovery-codes/new/", "confirm/code/", "confirm/passkey/"):
-            page.goto(f"/account/{path}")
-            assert violations(page) == [], path
         sign_out(page, person)
         by_password(page, person)
         expect(page.get_by_role("heading", name="One more step")).to_be_visible()

@@ -10,11 +10,9 @@ from tests.e2e.test_browser import (
     FOR_AN_AGENT_MS,
     PROMPT,
     chromium,
-    needs_assets,
     page,
     pytestmark,
     signed_in,
-    violations,
 )
 
 __all__ = ["chromium", "page", "pytestmark", "signed_in"]  # the fixtures, and what they need
@@ -210,28 +208,3 @@ class TestACheckpoint:
         page.keyboard.press("Enter")
 
         expect(page.locator("#line-card")).to_contain_text("Before lunch")
-
-
-@needs_assets
-@pytest.mark.parametrize(
-    "where",
-    [
-        TREE,
-        "/p/demo/checkpoints/rules/",
-        "/machines/{work}/?at=2",
-        "/checkpoints/{work}.c3/?path=fizzbuzz.py",
-        "/checkpoints/{work}.c3/compare/?with={work}.c2",
-        "/checkpoints/{work}.c3/verify/",
-        "/machines/{work}/rollback/?to={work}.c2",
-    ],
-)
-def test_it_can_be_read_in_either_theme_and_at_any_width(
-    where: str, page: Page, stack: Stack, work: str
-) -> None:
-    page.goto(stack.url + where.format(work=work))
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        assert violations(page) == []
-    for width in (360, 1280, 1920):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width

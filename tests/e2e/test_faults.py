@@ -22,7 +22,7 @@ NODE = ("--faults",)  # an operator has to be able to unlock what it left
         pytest.param("hub", "checkpointing", marks=pytest.mark.whole),
         ("node", "checkpointing"),
         pytest.param("node", "spawning", marks=pytest.mark.whole),
-        ("web", "spawning"),
+        pytest.param("web", "spawning", marks=pytest.mark.whole),
         pytest.param("web", "checkpointing", marks=pytest.mark.whole),
     ],
 )
