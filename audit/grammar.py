@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -99,8 +99,11 @@ def no_time(text: str) -> str:
     return f"“{text}” is no time; write 2031-05-06, 2031-05-06T12:00Z, or 2h or 7d for so long ago."
 
 
-def moment(text: str) -> datetime | None:
-    """A day's beginning, a moment, or so long ago; UTC where no offset is given. None for anything else."""
+def moment(text: str, zone: tzinfo = UTC) -> datetime | None:
+    """A day's beginning, a moment, or so long ago, in UTC. None for anything else.
+
+    `zone`: where it is that time, if the text gives no offset.
+    """
     if ago := _AGO.fullmatch(text):
         return timezone.now() - int(ago["number"]) * _UNITS[ago["unit"]]
     try:
@@ -111,4 +114,5 @@ def moment(text: str) -> datetime | None:
         at = datetime.combine(at, time())
     if at is None or not 1970 <= at.year < 9000:  # elsewhere, time zones lead out of the calendar
         return None
-    return at if timezone.is_aware(at) else at.replace(tzinfo=UTC)
+    # PostgreSQL does not take all offsets that Python does.
+    return (at if timezone.is_aware(at) else at.replace(tzinfo=zone)).astimezone(UTC)

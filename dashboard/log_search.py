@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
-from audit.grammar import TEXT, Term
+from audit.grammar import TEXT, Term, moment
 from dashboard import log_terms, logs
 from dashboard.log_terms import FIELDS, OF_CALLS, OF_LINES, RANGES
 from dashboard.log_windows import Found, Place, Wanted, earlier, newest
@@ -203,7 +203,7 @@ async def written(asked: Asked, *, as_json: bool) -> AsyncIterator[str]:
 def _place(given: str) -> Place | None:
     """Time and id of the line where a page ended."""
     at, _, key = given.rpartition(",")
-    when = log_terms.local(at)
+    when = moment(at)
     return (when, number(key)) if when else None
 
 

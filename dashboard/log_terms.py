@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from audit.grammar import TEXT, Term, malformed, moment, no_time, parse
 from machines import actions, printed
@@ -87,19 +86,9 @@ def _between(query: Mapping[str, str]) -> list[tuple[str, str, str]]:
         found.append(("since", since, ""))
     for name, term in (("from", "since"), ("to", "until")):
         if given := query.get(name, ""):
-            at = local(given)
+            at = moment(given, timezone.get_current_timezone())
             found.append((term, at.isoformat() if at else given, "" if at else _wrong_time(given)))
     return found
-
-
-def local(given: str) -> datetime | None:
-    try:
-        at = parse_datetime(given)
-    except ValueError:
-        return None
-    if at is None or not 1970 <= at.year < 9000:
-        return None
-    return at if timezone.is_aware(at) else timezone.make_aware(at)
 
 
 def at(term: Term) -> datetime:

@@ -1,7 +1,8 @@
-"""What all pages share: the frame, the policy they run under, the API's reference, and pages that say no."""
+"""What all pages share: the frame, the policy, the reference of the API, times in addresses, and pages that say no."""
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -108,3 +109,24 @@ class TestPagesThatSayNo:
     @pytest.mark.parametrize("code", ["400", "403", "403_csrf", "404", "500"])
     def test_they_need_nothing_to_be_shown(self, code: str) -> None:
         assert "To the fleet" in render_to_string(f"{code}.html")
+
+
+class TestTimesInAddresses:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "/logs/?q=since:{time}",
+            "/logs/?from={time}",
+            "/logs/?before={time},5",
+            "/operations/?before={time}",
+            "/p/demo/audit/?q=since:{time}",
+            "/machines/{handle}/?since={time}",
+            "/machines/{handle}/?tab=timeline&before={time}",
+        ],
+    )
+    def test_an_offset_beyond_those_of_the_database_is_understood(
+        self, browser: Browser, machine: Machine, address: str
+    ) -> None:
+        asked = address.format(time=quote("2026-01-01T00:00+20:00"), handle=machine.handle)
+
+        assert browser("alice").get(asked, follow=True).status_code == 200
