@@ -28,11 +28,12 @@ class Sum(NamedTuple):
     @property
     def short(self) -> str:
         """As it fits a wall: `$41.20`, `$412`, `$12.3k`."""
-        units = self.micros // MICROS
+        units = (self.micros + MICROS // 2) // MICROS
         if units >= 10_000:
             return f"{words.SYMBOLS.get(self.currency, self.currency)}{units / 1000:.1f}k"
-        text = words.money(self.micros, self.currency)
-        return text.rpartition(".")[0] if units >= 100 else text
+        if units >= 100:
+            return words.money(units * MICROS, self.currency).rpartition(".")[0]
+        return words.money(self.micros, self.currency)
 
 
 @dataclass(frozen=True)

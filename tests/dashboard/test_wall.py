@@ -126,7 +126,15 @@ class TestWhatItShows:
 
     @pytest.mark.parametrize(
         ("micros", "said"),
-        [(0, "$0.00"), (41_209_000, "$41.21"), (412_990_000, "$412"), (12_345_000_000, "$12.3k")],
+        [
+            (0, "$0.00"),
+            (41_209_000, "$41.21"),
+            (99_600_000, "$100"),
+            (412_490_000, "$412"),
+            (412_990_000, "$413"),
+            (9_999_700_000, "$10.0k"),
+            (12_345_000_000, "$12.3k"),
+        ],
     )
     def test_its_sums_fit_a_wall(self, micros: int, said: str) -> None:
         assert Sum(micros, "USD").short == said
