@@ -59,6 +59,16 @@ def put_off(operation: Operation, seconds: float) -> None:
     wake_watcher()
 
 
+def bring_forward(operation: Operation, seconds: float, *, by: User) -> bool:
+    """Have an operation that was put off begin so soon, now as `by` asks; False when it begins no later anyway."""
+    until = timezone.now() + timedelta(seconds=seconds)
+    if operation.resume_at is None or operation.resume_at <= until:
+        return False
+    moved = operation.move(Status.WAITING, expect=(Status.WAITING,), resume_at=until, requested_by=by)
+    wake_watcher()
+    return moved
+
+
 def find(operation_id: UUID, *, user: User | AnonymousUser) -> Operation:
     """The operation, if `user` may see its project. Raises `NotThere`."""
     visible = Operation.objects.filter(project__in=Project.objects.permitted(user, "view_project"))

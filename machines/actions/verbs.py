@@ -1,6 +1,7 @@
 """The verbs of a machine that is there, and what happens to it without anybody asking."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -111,8 +112,14 @@ def _was_refused(machine: Machine) -> bool:
 
 @transaction.atomic
 def rollback(machine: Machine, target: Checkpoint, *, by: User) -> Operation:
-    """Put the machine back to one of its own checkpoints and go on from there. The present is kept first."""
+    """Put the machine back to one of its own checkpoints and go on from there. The present is kept first.
+
+    An end that was asked for with grace is called off.
+    """
     keeps_present = require_return(machine, target)
+    if asked := _ending_soon(machine):
+        with suppress(Conflict):  # it has begun, and finds this return: see `machines.work.terminate`
+            operations.cancel(asked, by=by)
     checkpoints.hold(target)
     guests.set_at_rest(machine.guest, False)
     machine.move(State.RESTORING, paused_for="", sentence="", ended_at=None, exit_code=None)
@@ -142,17 +149,29 @@ def terminate(machine: Machine, *, by: User) -> Operation:
 def terminate_soon(machine: Machine, *, by: User, grace_seconds: int) -> Operation:
     """Have the machine terminated after that many seconds. Until then it runs on, and the operation can be cancelled.
 
-    Asked again meanwhile, the first one is returned. Raises `Conflict`.
+    Asked again meanwhile, the first one is returned, brought forward where this one's grace ends sooner.
+    Raises `Conflict`.
     """
     require(machine, "terminate")
-    lock = f"grace:{machine.pk}"
     Machine.objects.select_for_update(no_key=True).get(pk=machine.pk)  # one at a time asks this
-    if asked := Operation.objects.active().filter(lock=lock, given_up_by="").first():
+    asked = _ending_soon(machine)
+    if asked and not operations.bring_forward(asked, grace_seconds, by=by):
         return asked
     record(machine, "machine.ending_soon", by=by, seconds=grace_seconds)
-    operation = begin("terminate_soon", machine, by=by, lock=lock)
+    if asked:
+        return asked
+    operation = begin("terminate_soon", machine, by=by, lock=_grace(machine))
     operations.put_off(operation, grace_seconds)
     return operation
+
+
+def _grace(machine: Machine) -> str:
+    return f"grace:{machine.pk}"
+
+
+def _ending_soon(machine: Machine) -> Operation | None:
+    """The end that was asked for with grace, and not called off."""
+    return Operation.objects.active().filter(lock=_grace(machine), given_up_by="").first()
 
 
 @transaction.atomic

@@ -12,6 +12,8 @@ from machines.states import State
 from machines.work import bundle
 from machines.work.context import Work, blocked, failed, load, moved
 from operations.engine import Later, Outcome, Plan, Step
+from operations.models import Operation
+from projects import permissions
 from projects.errors import Conflict
 from proxmox import errors
 
@@ -58,17 +60,25 @@ BETWEEN_SECONDS, PATIENCE_SECONDS = 1, 600  # for a machine that is just being p
 
 
 def _begin(work: Work) -> Outcome:
-    """The end itself, by whoever asked for it; what has ended meanwhile needs none."""
+    """The end itself, by whoever asked for it; what has ended meanwhile, or was brought back, needs none."""
     machine, by = work.machine, work.operation.requested_by
-    if machine.ended or machine.state == State.STOPPING:
+    if machine.ended or machine.state == State.STOPPING or _brought_back(work):
         return None
     if by is None:
         raise errors.Refused("Whoever asked for it has no account any more.")
+    if not permissions.operates(by, machine):
+        raise errors.Refused(f"{by.username} asked for it, and may not terminate {machine.handle} any more.")
     try:
         actions.terminate(machine, by=by)
     except Conflict as conflict:
         return Later(BETWEEN_SECONDS, PATIENCE_SECONDS, str(conflict))
     return None
+
+
+def _brought_back(work: Work) -> bool:
+    """Whether the machine was rolled back since: what it is now, nobody asked to end."""
+    since = Operation.objects.filter(subject=work.machine.subject, created_at__gt=work.operation.created_at)
+    return since.filter(verb="rollback").exists()
 
 
 def _nothing_more(work: Work, sentence: str = "") -> None:

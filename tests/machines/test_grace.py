@@ -7,15 +7,20 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from checkpoints.states import State as CheckpointState
 from events.models import Event
+from guests import actions as guests
 from machines import actions, tasks
 from machines.models import Machine
 from machines.states import State
 from operations import actions as operations
 from operations import watcher
 from operations.models import Operation, Status
+from projects import actions as projects
+from projects import members
 from projects.errors import Conflict
 from projects.models import User
+from projects.roles import Role
 from tests.dashboard.conftest import Browser, browser  # noqa: F401
 
 
@@ -82,6 +87,95 @@ def test_once_it_has_begun_it_is_too_late(machine: Machine, asked: Operation, al
 
 def test_asked_twice_it_is_one(machine: Machine, asked: Operation, alice: User) -> None:
     assert actions.terminate_soon(machine, by=alice, grace_seconds=10).pk == asked.pk
+
+
+def left(operation: Operation) -> timedelta:
+    operation.refresh_from_db()
+    assert operation.resume_at is not None
+    return operation.resume_at - timezone.now()
+
+
+def test_asked_again_with_less_grace_it_ends_sooner_and_by_whoever_asked_last(
+    machine: Machine, alice: User, people: dict[str, User]
+) -> None:
+    projects.admit(machine.project, people["bob"], Role.OPERATOR, by=alice)
+    first = actions.terminate_soon(machine, by=alice, grace_seconds=600)
+
+    again = actions.terminate_soon(machine, by=people["bob"], grace_seconds=10)
+
+    assert again.pk == first.pk
+    assert left(first) <= timedelta(seconds=10)
+    said = Event.objects.filter(kind="machine.ending_soon").order_by("pk")
+    assert [(one.actor, one.data["seconds"]) for one in said] == [("alice", 600), ("bob", 10)]
+    pass_by(first)
+    machine.refresh_from_db()
+    assert machine.sentence == "Terminated by bob."
+
+
+def test_asked_again_with_more_grace_nothing_changes(machine: Machine, asked: Operation, alice: User) -> None:
+    actions.terminate_soon(machine, by=alice, grace_seconds=600)
+
+    assert left(asked) <= timedelta(seconds=10)
+    assert Event.objects.filter(kind="machine.ending_soon").count() == 1
+
+
+def brought_back(machine: Machine, alice: User) -> None:
+    """It ended by itself, and was rolled back since; nothing of its guest is at work any more."""
+    machine.refresh_from_db()
+    target = actions.checkpoint(machine, by=alice)
+    target.move(CheckpointState.CAPTURED)
+    Machine.objects.filter(pk=machine.pk).update(state=State.TERMINATED, ended_at=timezone.now())
+    guests.set_at_rest(machine.guest, True)
+    machine.refresh_from_db()
+    actions.rollback(machine, target, by=alice)
+    Machine.objects.filter(pk=machine.pk).update(state=State.RUNNING)
+    of_its_guest = Operation.objects.filter(lock=machine.guest.subject)
+    of_its_guest.update(status=Status.SUCCEEDED, finished_at=timezone.now())
+
+
+def test_one_that_was_brought_back_meanwhile_goes_on(machine: Machine, asked: Operation, alice: User) -> None:
+    brought_back(machine, alice)
+
+    pass_by(asked)
+
+    assert state(machine) == State.RUNNING
+    assert asked.given_up_by == "alice"
+
+
+def test_one_that_was_brought_back_goes_on_even_if_its_end_had_begun_to_wait(
+    machine: Machine, asked: Operation, alice: User
+) -> None:
+    Machine.objects.filter(pk=machine.pk).update(state=State.PAUSING)
+    pass_by(asked)
+    Machine.objects.filter(pk=machine.pk).update(state=State.PAUSED)
+    brought_back(machine, alice)
+
+    pass_by(asked)
+
+    assert state(machine) == State.RUNNING
+    assert asked.status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("lost", ["the right", "the account"])
+def test_whoever_has_lost_the_right_by_then_ends_nothing(
+    machine: Machine, alice: User, people: dict[str, User], lost: str
+) -> None:
+    bob = people["bob"]
+    projects.admit(machine.project, bob, Role.OPERATOR, by=alice)
+    asked = actions.terminate_soon(machine, by=bob, grace_seconds=10)
+    if lost == "the right":
+        members.remove(machine.project, "bob", by=alice)
+    else:
+        User.objects.filter(pk=bob.pk).update(is_active=False)
+
+    pass_by(asked)
+
+    assert state(machine) == State.RUNNING
+    assert asked.status == Status.FAILED
+    assert (
+        asked.error
+        == f"Beginning the end: bob asked for it, and may not terminate {machine.handle} any more."
+    )
 
 
 def test_after_an_undo_it_can_be_asked_again(machine: Machine, asked: Operation, alice: User) -> None:
