@@ -9,15 +9,15 @@ KEPT_FOR = timedelta(hours=24)
 
 
 class KeptAnswer(models.Model):
-    """The answer to a POST with an `Idempotency-Key`, or to a form with a key (`autovibe.repeats`).
+    """The answer to a POST with an `Idempotency-Key`, or where a form with a key led (`autovibe.repeats`).
 
-    With a header, the row is written in the transaction of what was done.
+    With a header, the row is written in the transaction of what was done; of forms, nothing is sealed.
     """
 
     digest = models.CharField(max_length=64, primary_key=True)  # of caller, address and key; of a form, too
     body_digest = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(default=0)
-    sealed = models.BinaryField(default=b"")  # the answer; it may hold a secret that is shown once
+    sealed = models.BinaryField(default=b"")  # the answer of the API; it may hold a secret that is shown once
     location = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 

@@ -1,7 +1,8 @@
 """Forms that are sent twice are done once: by a double click, a browser that asks again, or Back and the button.
 
 A form carries a key (`dashboard.once`). The second sending of the same form waits for the first one's answer, and is
-answered like it. What was refused is not kept: nothing was done. A form that was changed since is another one.
+led where that one led. No answer itself is kept: it may hold a secret, or what its reader may not see any more. What
+was refused is not kept either: nothing was done. A form that was changed since is another one.
 """
 
 import hashlib
@@ -9,24 +10,42 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import Resolver404, resolve
+from django.utils.http import url_has_allowed_host_and_scheme
 
-from autovibe.idempotency import KEY_MAX, PATIENCE_SECONDS, PURPOSE
+from autovibe.idempotency import KEY_MAX, PATIENCE_SECONDS
 from autovibe.models import KeptAnswer
 from dashboard import once
-from gateway import secrets
 from projects.models import User
 
 SAID = "This form was sent before and was not done again. What you see is what it led to."
+DONE = "This form was sent before; it was done once. Open the page again to see what it led to."
+UNDER_WAY = (
+    "This form was sent before, and is still being answered. Look at what there is before you ask again."
+)
 _TURNS = 0x6F6E  # class of the advisory locks that one sending of a form holds while it is answered
 _LOOK_SECONDS = 0.05
 _NOT_ANSWERS = frozenset({"csrfmiddlewaretoken", once.FIELD})
-_HEADERS = frozenset({"content-type", "location", "cache-control"})
+_SECRETS = frozenset({"code", "key"})  # parts of our addresses that open what they name
+_LOCATION_MAX = 200  # characters, as the column has
+
+
+class Messages(FallbackStorage):
+    """Django's messages; where one tells of an error, what the form asked for was refused."""
+
+    def add(self, level: int, message: str, extra_tags: str | None = "") -> None:
+        """Raises what the storage does."""
+        if level >= messages.ERROR:
+            once.was_not_done(self.request)
+        super().add(level, message, extra_tags)
 
 
 class RepeatsMiddleware:
@@ -41,29 +60,27 @@ class RepeatsMiddleware:
         if digest is None:
             return response
         try:
-            if getattr(request, "_once_is_done", True):
-                _keep(digest, response)
+            if response.status_code < 400 and once.is_done(request):
+                _keep(request, digest, response)
         finally:
             _ask("SELECT pg_advisory_unlock(%s, %s)", digest)
         return response
 
     def process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> HttpResponse | None:
-        """The kept answer, or None for the first sending, whose turn it is from now on."""
+        """What a repeat is answered, or None for the first sending, whose turn it is from now on."""
         digest = None if getattr(view, "changes_nothing", False) else _digest(request)
         if digest is None:
             return None
         if not _has_turn(digest):
-            return render(request, "409.html", status=409)
+            return _tell(request, UNDER_WAY)
         request._once = digest  # type: ignore[attr-defined]
+        KeptAnswer.forget_old()
         kept = KeptAnswer.objects.filter(pk=digest).first()
-        if kept is None:
-            return None
-        request._once_is_done = False  # type: ignore[attr-defined]
-        return _again(request, kept)
+        return _again(request, kept) if kept else None
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
         """A view that was left by an exception has done nothing, whatever it is answered with."""
-        request._once_is_done = False  # type: ignore[attr-defined]
+        once.was_not_done(request)
 
 
 def _digest(request: HttpRequest) -> str | None:
@@ -99,25 +116,35 @@ def _ask(sql: str, digest: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _keep(digest: str, response: HttpResponseBase) -> None:
-    if response.status_code >= 400 or not isinstance(response, HttpResponse):
-        return
-    KeptAnswer.forget_old()
-    headers = {name: value for name, value in response.items() if _is_answer(name)}
-    answer = {"headers": headers, "body": response.content.decode("latin-1")}
-    sealed = secrets.seal(PURPOSE, json.dumps(answer).encode())
-    KeptAnswer.objects.create(digest=digest, status=response.status_code, sealed=sealed)
+def _keep(request: HttpRequest, digest: str, response: HttpResponseBase) -> None:
+    """That it was done, and the page that it led to."""
+    to = response.get("Location", "")
+    location = to if _is_open(request, to) else ""
+    KeptAnswer.objects.create(digest=digest, status=response.status_code, location=location)
 
 
-def _is_answer(header: str) -> bool:
-    return header.lower() in _HEADERS or header.lower().startswith("hx-")
+def _is_open(request: HttpRequest, location: str) -> bool:
+    """Whether it is the address of a page of ours, which decides by itself who sees it, and is no secret."""
+    if len(location) > _LOCATION_MAX:
+        return False
+    if not url_has_allowed_host_and_scheme(location, allowed_hosts={request.get_host()}):
+        return False
+    try:
+        return _SECRETS.isdisjoint(resolve(urlsplit(location).path).kwargs)
+    except Resolver404:
+        return False
 
 
 def _again(request: HttpRequest, kept: KeptAnswer) -> HttpResponse:
-    try:
-        answer = json.loads(secrets.unseal(PURPOSE, bytes(kept.sealed)))
-    except secrets.Unreadable:
-        return render(request, "409.html", status=409)
-    if 300 <= kept.status < 400:
-        messages.info(request, SAID)
-    return HttpResponse(answer["body"].encode("latin-1"), status=kept.status, headers=answer["headers"])
+    once.was_not_done(request)
+    if not kept.location:
+        return _tell(request, DONE)
+    messages.info(request, SAID)
+    return redirect(kept.location)
+
+
+def _tell(request: HttpRequest, sentence: str) -> HttpResponse:
+    """As a page; a script shows the words themselves."""
+    if "HX-Request" in request.headers:
+        return HttpResponse(sentence, status=409, content_type="text/plain; charset=utf-8")
+    return render(request, "409.html", {"sentence": sentence}, status=409)

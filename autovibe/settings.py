@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "autovibe.repeats.RepeatsMiddleware",
 ]
 
+MESSAGE_STORAGE = "autovibe.repeats.Messages"
 ROOT_URLCONF = "autovibe.urls"
 ASGI_APPLICATION = "autovibe.asgi.application"
 TEMPLATES = [

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -23,3 +24,13 @@ def changes_nothing(view: View) -> View:
     """Decorate a view that takes what a form says so far, and only looks: it answers each time anew."""
     view.changes_nothing = True  # type: ignore[attr-defined]
     return view
+
+
+def was_not_done(request: HttpRequest) -> None:
+    """What this form asks for was refused, or it asked for nothing: sent again, it is tried again."""
+    request._was_not_done = True  # type: ignore[attr-defined]
+
+
+def is_done(request: HttpRequest) -> bool:
+    """Whether nobody said that it was not."""
+    return not hasattr(request, "_was_not_done")

@@ -159,6 +159,7 @@ def _form(
     rows = forms.text_files(request)
     if "add_file" in request.POST:
         rows.append(BLANK_ROW)
+        once.was_not_done(request)
     filled = {name: form[name].value() for name in form.fields}
     context = {
         "form": form,

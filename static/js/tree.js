@@ -13,6 +13,7 @@ const steps = {
 // The doorbell, too, tells of what was marked; without one the page asks at once.
 async function pin({ dataset }) {
   const marks = new FormData(document.getElementById("marking"));
+  marks.delete("once"); // the form stays: pinned, unpinned and pinned again is no repeat
   marks.append("pinned", dataset.pinned === "1" ? "0" : "1");
   try {
     const answer = await fetch(dataset.mark, { method: "POST", body: marks, headers: { "HX-Request": "true" } });

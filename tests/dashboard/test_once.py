@@ -15,12 +15,16 @@ from django.test import Client
 from django.utils import timezone
 
 from autovibe.models import KeptAnswer
-from autovibe.repeats import SAID
+from autovibe.repeats import DONE, SAID
 from budgets.models import BudgetRequest
 from checkpoints.models import Checkpoint
 from machines.models import Machine
+from machines.states import State
 from operations.models import Operation
+from projects import members
+from projects.actions import admit
 from projects.models import ApiToken, Project, User
+from projects.roles import Role
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
 
@@ -96,26 +100,59 @@ class TestARepeat:
         assert first["Location"] == second["Location"]
         assert Machine.objects.count() == 1
 
-    def test_a_key_that_is_shown_once_is_shown_to_whoever_clicked_twice(
+    def test_a_key_that_is_shown_once_is_not_kept_for_whoever_asks_again(
         self, browser: Browser, project: Project
     ) -> None:
         asked = {"once": str(uuid4()), "name": "ci", "scopes": ["spawn_machines"], "days": "30"}
         alice = browser("alice")
-        first = alice.post("/settings/tokens/", asked)
-        second = alice.post("/settings/tokens/", asked)
 
-        assert first.status_code == second.status_code == 200
-        assert first.content == second.content
+        first, second = (alice.post("/settings/tokens/", asked) for _ in range(2))
+
+        assert (first.status_code, second.status_code) == (200, 409)
+        assert DONE in second.content.decode()
         assert ApiToken.objects.count() == 1
-
-    def test_what_is_kept_of_an_answer_cannot_be_read_in_the_database(
-        self, browser: Browser, form: dict[str, object]
-    ) -> None:
-        location = browser("alice").post("/machines/new/", form)["Location"]
-
         kept = KeptAnswer.objects.get()
-        assert location.encode() not in bytes(kept.sealed)
-        assert kept.location == ""
+        assert (kept.location, bytes(kept.sealed)) == ("", b"")
+
+    def test_whoever_left_is_not_shown_the_link_of_their_invitation_again(
+        self, browser: Browser, project: Project, people: dict[str, User]
+    ) -> None:
+        admit(project, people["charlie"], Role.OWNER, by=people["alice"])
+        charlie, where = browser("charlie"), "/p/demo/members/invite/"
+        asked = {"once": str(uuid4()), "role": "viewer", "days": "3"}
+        first = charlie.post(where, asked).content.decode()
+        members.remove(project, "charlie", by=people["alice"])
+
+        second = charlie.post(where, asked).content.decode()
+
+        assert "/invitation/" in first
+        assert "/invitation/" not in second
+        assert "alice" not in second
+
+    def test_a_script_is_told_in_words(self, browser: Browser, machine: Machine) -> None:
+        alice, where = browser("alice"), f"/checkpoints/{machine.handle}.c2/mark/"
+        asked = {"once": str(uuid4()), "pinned": "1"}
+
+        first, second = (alice.post(where, asked, headers={"HX-Request": "true"}) for _ in range(2))
+
+        assert (first.status_code, second.status_code) == (204, 409)
+        assert second["Content-Type"].startswith("text/plain")
+        assert second.content.decode() == DONE
+
+    @pytest.mark.parametrize(
+        "onward", ["/invitation/a-code/", "/wall/a-key/", "/nowhere/at/all/", f"/?q={'a' * 200}"]
+    )
+    def test_where_it_led_is_kept_only_of_our_pages_whose_address_is_no_secret(
+        self, browser: Browser, machine: Machine, onward: str
+    ) -> None:
+        alice, where = browser("alice"), f"/machines/{machine.handle}/pause/"
+        asked = {"once": str(uuid4()), "next": onward}
+
+        first, second = (alice.post(where, asked) for _ in range(2))
+
+        assert first["Location"] == onward
+        assert second.status_code == 409
+        assert KeptAnswer.objects.get().location == ""
 
     def test_being_asked_for_the_password_first_is_no_answer(
         self, browser: Browser, project: Project, alice: User
@@ -178,13 +215,36 @@ class TestARepeat:
 
         assert forger.post(where, asked).status_code == 403
 
-    def test_after_a_day_nobody_remembers(self, browser: Browser, machine: Machine) -> None:
-        asked, alice = {"once": str(uuid4())}, browser("alice")
+    def test_what_was_refused_on_the_page_that_follows_may_be_asked_for_again(
+        self, browser: Browser, machine: Machine
+    ) -> None:
+        alice, asked = browser("alice"), {"once": str(uuid4())}
+        Machine.objects.filter(pk=machine.pk).update(state=State.PAUSING)
+        refused = alice.post(f"/machines/{machine.handle}/pause/", asked)
+        Machine.objects.filter(pk=machine.pk).update(state=State.RUNNING)
+
         alice.post(f"/machines/{machine.handle}/pause/", asked)
+
+        assert refused.status_code == 302
+        assert Operation.objects.filter(verb="pause").count() == 1
+
+    def test_a_form_that_only_grew_a_row_has_done_nothing(
+        self, browser: Browser, form: dict[str, object]
+    ) -> None:
+        grown = [browser("alice").post("/machines/new/", form | {"add_file": "1"}) for _ in range(2)]
+
+        assert [response.status_code for response in grown] == [200, 200]
+
+    def test_after_a_day_nobody_remembers(self, browser: Browser, machine: Machine) -> None:
+        alice, where = browser("alice"), f"/checkpoints/{machine.handle}.c2/mark/"
+        asked = {"once": str(uuid4()), "pinned": "1"}
+        alice.post(where, asked)
         KeptAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
+        Checkpoint.objects.update(pinned=False)
 
-        alice.post("/account/sessions/end/", {"once": str(uuid4())})
+        alice.post(where, asked)
 
+        assert Checkpoint.objects.get(handle=f"{machine.handle}.c2").pinned
         assert KeptAnswer.objects.count() == 1
 
     def test_without_a_key_nothing_is_kept(self, browser: Browser, machine: Machine) -> None:

@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from autovibe.repeats import DONE
 from tests.e2e.stack import ROOT
 from tests.pages.addresses import Page as Address
 from tests.scenes.serving import Scene
@@ -152,5 +153,5 @@ def provide(page: Page, where: str, address: Address) -> None:
     """Answer with an error's page, which no scene can be asked for, in the server's place."""
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    body = render_to_string(address.template, {"offline_model": False}, request)
+    body = render_to_string(address.template, {"offline_model": False, "sentence": DONE}, request)
     page.route(where, lambda route: route.fulfill(response=route.fetch(), status=address.status, body=body))
