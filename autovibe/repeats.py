@@ -21,6 +21,7 @@ from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from autovibe import requests
 from autovibe.idempotency import KEY_MAX, PATIENCE_SECONDS
 from autovibe.models import KeptAnswer
 from dashboard import once
@@ -31,6 +32,7 @@ DONE = "This form was sent before; it was done once. Open the page again to see 
 UNDER_WAY = (
     "This form was sent before, and is still being answered. Look at what there is before you ask again."
 )
+NUL = "The form holds a NUL character."  # and PostgreSQL takes none in a text, whichever field it may be
 _TURNS = 0x6F6E  # class of the advisory locks that one sending of a form holds while it is answered
 _LOOK_SECONDS = 0.05
 _NOT_ANSWERS = frozenset({"csrfmiddlewaretoken", once.FIELD})
@@ -68,6 +70,8 @@ class RepeatsMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> HttpResponse | None:
         """What a repeat is answered, or None for the first sending, whose turn it is from now on."""
+        if any("\x00" in text for _, texts in request.POST.lists() for text in texts):
+            return requests.refuse(request, NUL)
         digest = None if getattr(view, "changes_nothing", False) else _digest(request)
         if digest is None:
             return None

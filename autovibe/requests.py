@@ -44,7 +44,7 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.request_id = _given(request) or uuid.uuid4().hex  # type: ignore[attr-defined]
         with context.calling(_source(request)):
-            response = _refuse(request) if _holds_nul(request) else self._get_response(request)
+            response = refuse(request, NUL) if _holds_nul(request) else self._get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
 
@@ -106,7 +106,8 @@ def _holds_nul(request: HttpRequest) -> bool:
     return any("\x00" in each for each in said)
 
 
-def _refuse(request: HttpRequest) -> HttpResponse:
+def refuse(request: HttpRequest, sentence: str) -> HttpResponse:
+    """400, because of what `sentence` says: a problem of the API, or a page."""
     if request.path.startswith("/api/"):
-        return problems.problem(400, "invalid", NUL, request)
-    return bad_request(request, BadRequest(NUL))
+        return problems.problem(400, "invalid", sentence, request)
+    return bad_request(request, BadRequest(sentence))

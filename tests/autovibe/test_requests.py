@@ -6,6 +6,8 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from projects.models import User
+
 API = [
     "/api/v1/checkpoints/%00/",
     "/api/v1/checkpoints/?project=%00",
@@ -16,6 +18,13 @@ API = [
     "/api/v1/nothing/%00",
 ]
 PAGES = ["/%00", "/machines/%00/", "/?project=%00", "/checkpoints/%00/", "/sign-in/?next=%00", "/healthz?%00"]
+
+FORMS = {
+    "/needs-you/snooze/": {"item": "request:\x00", "for": "hour"},
+    "/needs-you/snooze/undo/": {"item": "machine:\x00"},
+    "/settings/appearance/": {"zone": "a\x00", "density": "compact"},
+    "/sign-in/": {"login": "a\x00", "password": "b"},
+}
 
 
 class TestNul:
@@ -44,6 +53,21 @@ class TestNul:
         """Quoted in octal, as cookies are."""
         response = Client(HTTP_COOKIE='sessionid="\\000"').get("/")
         assert response.status_code == 400
+
+    def test_a_form_with_one_is_a_plain_400(self, people: dict[str, User]) -> None:
+        alice = Client()
+        alice.force_login(people["alice"])
+        for address, asked in FORMS.items():
+            response = alice.post(address, asked)
+            assert response.status_code == 400
+            assert response["Content-Type"].startswith("text/html")
+
+    def test_a_form_that_is_sent_to_the_api_with_one_is_a_problem(
+        self, api: Callable[[str], APIClient]
+    ) -> None:
+        response = api("alice").post("/api/v1/projects/", {"slug": "a\x00"}, format="multipart")
+        assert response.status_code == 400
+        assert response.json()["detail"] == "The form holds a NUL character."
 
     def test_one_that_was_encoded_twice_is_only_text(self, api: Callable[[str], APIClient]) -> None:
         assert api("alice").get("/api/v1/checkpoints/%2500/").status_code == 404
