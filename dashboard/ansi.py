@@ -75,11 +75,6 @@ def pieces(printed: str) -> list[Piece]:
     return found if any(classes for _, classes in found) else []
 
 
-def coloured(printed: str) -> SafeString:
-    """The same as HTML."""
-    return html(plain(printed), pieces(printed))
-
-
 def html(text: str, found: list[Piece]) -> SafeString:
     """A text in its pieces as HTML; without any, as it stands."""
     if not found:

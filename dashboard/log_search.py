@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
-from audit.grammar import TEXT, Term, moment
+from audit.grammar import TEXT, Term
 from dashboard import log_terms, logs
 from dashboard.log_terms import FIELDS, OF_CALLS, OF_LINES, RANGES
 from dashboard.log_windows import Found, Place, Wanted, earlier, newest
@@ -20,7 +20,7 @@ from dashboard.pages import number
 from gateway.models import Call
 from machines import printed
 from machines.models import LogLine
-from projects.errors import NotThere
+from projects.errors import Invalid, NotThere
 from projects.models import Project, User
 from projects.roles import Right
 
@@ -140,7 +140,7 @@ class Row:
 
 
 def view(user: User, query: Mapping[str, str]) -> dict[str, Any]:
-    """The context of the page."""
+    """The context of the page. Raises `Invalid` where the place that it should go on from cannot be read."""
     asked = Asked.of(user, query)
     before = _place(query.get("before", ""))
     page = asked.newest(before)
@@ -201,10 +201,16 @@ async def written(asked: Asked, *, as_json: bool) -> AsyncIterator[str]:
 
 
 def _place(given: str) -> Place | None:
-    """Time and id of the line where a page ended."""
+    """Time and id of the line where a page ended; None for the first page. Raises `Invalid` for any other text."""
+    if not given:
+        return None
     at, _, key = given.rpartition(",")
-    when = moment(at)
-    return (when, number(key)) if when else None
+    try:
+        return datetime.fromisoformat(at).astimezone(UTC), number(key)
+    except (ValueError, OverflowError):
+        raise Invalid(
+            "The address names no line to go on from. Open the logs again, and go on from there."
+        ) from None
 
 
 def _row(line: LogLine, asked: Asked) -> Row:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from audit.grammar import moment
 from dashboard import ansi
 from dashboard.pages import number
+from dashboard.words import here
 from machines import printed
 from machines.models import LogLine, Machine
 from machines.printed import plain
@@ -165,7 +165,7 @@ def _shown(line: LogLine, previous: int | None) -> Line:
     return Line(
         id=line.pk,
         at=line.at.isoformat(),
-        clock=f"{timezone.localtime(line.at):%H:%M:%S}",
+        clock=f"{here(line.at):%H:%M:%S}",
         stream=line.stream,
         text=plain(line.text),
         pieces=ansi.pieces(line.text),

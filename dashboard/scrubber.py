@@ -7,6 +7,7 @@ from django.db.models import Count, Max, Q
 
 from checkpoints.models import Checkpoint, CheckpointQuerySet
 from dashboard import checkpoint as pages
+from dashboard import logs
 from gateway.models import Call
 from machines.keeping import moments
 from machines.models import Machine
@@ -63,7 +64,7 @@ def past(machine: Machine, shown: Checkpoint) -> dict[str, Any]:
     told = pages.differences(shown.parent, shown) if shown.parent else {}
     return {
         "moment": moment,
-        "past_log": lines,
+        "past_log": logs.shown(lines),
         "past_calls": list(calls[:CALLS_SHOWN])[::-1],
         "past_changes": told.get("changes", []),
         "past_more": told.get("more_changes", 0),

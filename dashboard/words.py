@@ -77,10 +77,18 @@ def elapsed(seconds: float) -> str:
     return " ".join(words)
 
 
+def here(at: datetime) -> datetime:
+    """That time in the zone of whoever looks; in its own where the calendar ends on the way."""
+    try:
+        return timezone.localtime(at)
+    except OverflowError:
+        return at
+
+
 def ago(at: datetime, now: datetime | None = None) -> str:
     """`3 min ago` within a day, then `21 Nov, 14:02` in the zone of whoever looks."""
     age = (now or timezone.now()) - at
-    at = timezone.localtime(at)
+    at = here(at)
     seconds = max(int(age.total_seconds()), 0)
     if age >= timedelta(days=1):
         return f"{at.day} {at:%b, %H:%M}"
@@ -91,13 +99,13 @@ def ago(at: datetime, now: datetime | None = None) -> str:
 
 def clock(at: datetime, now: datetime | None = None) -> str:
     """`14:02:11` today, `21 Nov 14:02:11` on another day, in the zone of whoever looks."""
-    at, now = timezone.localtime(at), timezone.localtime(now)
+    at, now = here(at), timezone.localtime(now)
     return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%d %b %H:%M:%S}"
 
 
 def stamp(at: datetime) -> str:
     """`2026-11-21 14:02:11 CET`: all of it, for titles and for records."""
-    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}"
+    return f"{here(at):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def milliseconds(amount: int | None) -> str:

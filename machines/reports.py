@@ -4,7 +4,7 @@ A report may arrive twice, late, or from a run that a rollback made void; then i
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from projects.errors import Invalid
 STREAMS = {"out", "err", "sys"}
 LINE_CHARACTERS_MAX = 32 * 1024
 LINE_NUMBER_MAX = 2**31 - 1  # PostgreSQL's integer
+AHEAD_MAX = timedelta(minutes=5)  # of a guest's clock
 
 Line = tuple[int, datetime, str, str]  # number, time, stream, text
 
@@ -34,11 +35,12 @@ _KEEP = """
 def report(machine: Machine, sent: dict[str, Any]) -> dict[str, Any]:
     """Take one report; the answer may ask the guest to stop. Raises `Invalid` when it cannot be read."""
     run = _uuid(sent.get("run"))
-    lines = [_line(line) for line in _list(sent, "lines")]
+    now = timezone.now()
+    lines = [_line(line, machine.created_at, now) for line in _list(sent, "lines")]
     _keep(machine, run, lines)
     if run != machine.run:
         return {"stop": True}
-    Machine.objects.filter(pk=machine.pk).update(heard_at=timezone.now())
+    Machine.objects.filter(pk=machine.pk).update(heard_at=now)
     if lines:
         events.ring("log", subject=machine.subject, project_id=machine.project_id)
     if isinstance(sent.get("ended"), dict):
@@ -77,10 +79,15 @@ def _keep(machine: Machine, run: UUID, lines: list[Line]) -> None:
             cursor.execute(_KEEP, [machine.pk, run, *map(list, zip(*lines, strict=True))])
 
 
-def _line(line: Any) -> Line:
+def _line(line: Any, since: datetime, now: datetime) -> Line:
+    """A line as it is kept. A time before `since`, or too far ahead of `now`, is taken for now.
+
+    Else one guest's clock could hold the first page of everybody's logs.
+    """
     try:
         number, at, stream, text = line
-        when = datetime.fromtimestamp(float(at), UTC)
+        told = datetime.fromtimestamp(float(at), UTC)
+        when = told if since <= told <= now + AHEAD_MAX else now
         if stream not in STREAMS:
             raise ValueError
         if not 0 <= (counted := int(number)) <= LINE_NUMBER_MAX:

@@ -18,7 +18,7 @@ from budgets import sentences
 from budgets.models import LedgerEntry, Window
 from checkpoints.models import Checkpoint, Verification
 from checkpoints.reading.tree import Node
-from dashboard import ansi, look, once, undoing, words
+from dashboard import look, once, undoing, words
 from gateway.models import Call
 from machines import printed
 
@@ -27,7 +27,6 @@ _CODE = (("", ""), (mark_safe("<code>"), mark_safe("</code>")))
 register.simple_tag(once.field, name="once")
 register.inclusion_tag("parts/undo.html", takes_context=True)(undoing.go_on)
 register.filter("plain", printed.plain)
-register.filter("coloured", ansi.coloured)
 register.filter("size", words.size)
 register.filter("growth", words.growth)
 register.filter("tokens", words.tokens)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from urllib.parse import quote
 
@@ -259,6 +259,26 @@ class TestThePage:
 
         assert found == [f"step {number}" for number in range(118, -1, -1)]
         assert address == ""
+
+    def test_lines_of_the_end_of_the_calendar_end_as_well(self, bob: Client, machine: Machine) -> None:
+        rows.log(machine, *(f"late {number}" for number in range(51)))
+        LogLine.objects.filter(text__startswith="late").update(at=datetime.max.replace(tzinfo=UTC))
+        bob.cookies["zone"] = "Pacific/Auckland"
+
+        older = re.search(r'href="([^"]*before=[^"]*)"', bob.get(PAGE).content.decode())
+
+        assert bob.get(f"/machines/{machine.handle}/").status_code == 200
+        assert older
+        assert lines(bob.get(unescape(older[1])).content.decode()) == ["late 0", "world", "hello"]
+
+    @pytest.mark.parametrize("place", ["soon,5", "5", "0001-01-01T00:00%2B10:00,5"])
+    def test_a_place_that_cannot_be_read_is_not_the_first_page(
+        self, bob: Client, machine: Machine, place: str
+    ) -> None:
+        answer = bob.get(f"{PAGE}?before={place}")
+
+        assert answer.status_code == 400
+        assert "names no line to go on from" in answer.content.decode()
 
     def test_nothing_found_offers_the_next_wider_range(self, bob: Client, machine: Machine) -> None:
         page = search(bob, "zebra", "&range=1h")

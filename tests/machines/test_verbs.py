@@ -1,8 +1,10 @@
 """Pausing, resuming, terminating, rolling back and checkpointing: what may be asked when, and by whom."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from checkpoints.models import Checkpoint
 from checkpoints.states import State as CheckpointState
@@ -126,6 +128,12 @@ class TestReport:
         report(machine, sent)
 
         assert LogLine.objects.get().text == "hello"
+
+    @pytest.mark.parametrize("told", [-62_135_596_800, 1_700_000_000, 253_402_300_799])
+    def test_a_line_of_a_clock_that_is_far_off_is_of_now(self, machine, run, told):
+        report(machine, {"run": run, "lines": [[1, told, "out", "hello"]]})
+
+        assert abs(LogLine.objects.get().at - timezone.now()) < timedelta(minutes=1)
 
     def test_the_agents_end_begins_the_machines_end_once(self, machine, run):
         sent = {"run": run, "lines": [], "ended": {"exit_code": 0, "sentence": "Done."}}
