@@ -17,36 +17,4 @@ class Migration(migrations.Migration):
             name="trail",
             field=models.JSONField(default=list),
         ),
-        migrations.AddIndex(
-            model_name="operation",
-            index=models.Index(
-                condition=models.Q(("finished_at__isnull", False)),
-                fields=["-finished_at"],
-                name="operation_by_end",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="operation",
-            index=models.Index(
-                condition=models.Q(
-                    models.Q(
-                        ("requested_by", None),
-                        ("status__in", ["queued", "running", "waiting", "succeeded"]),
-                        ("verb__in", ["checkpoint", "survey", "prune", "drop_snapshot"]),
-                        _negated=True,
-                    ),
-                    ("finished_at__isnull", False),
-                ),
-                fields=["-finished_at"],
-                name="operation_by_noted_end",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="operation",
-            index=models.Index(
-                condition=models.Q(("status", "succeeded")),
-                fields=["verb", "-finished_at"],
-                name="operation_by_verb",
-            ),
-        ),
     ]
