@@ -4,11 +4,26 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import groupby
-from typing import Any
+from operator import add
+from typing import Any, NamedTuple
 
-from django.db.models import Sum
-from django.db.models.functions import TruncMinute
+from django.db.models import (
+    Avg,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    Func,
+    IntegerField,
+    Max,
+    Min,
+    Sum,
+    Value,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Extract, Floor
 from django.utils import timezone
 
 from dashboard import words
@@ -22,8 +37,6 @@ POINTS = 240
 ROWS = 60
 WIDTH, HEIGHT = 300, 72
 TOKENS = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
-
-Measured = Mapping[datetime, float]
 
 
 def _cores(value: float) -> str:
@@ -39,11 +52,11 @@ def _tokens(value: float) -> str:
 
 
 # What is drawn, how a value of it is worded, and what it is of a minute's row.
-SERIES: dict[str, tuple[str, Callable[[float], str], Callable[[Usage], float]]] = {
-    "cpu": ("CPU", _cores, lambda row: row.cpu_seconds / 60),
-    "memory": ("Memory", words.size, lambda row: row.memory_bytes),
-    "disk": ("Disk", _rate, lambda row: (row.disk_read_bytes + row.disk_written_bytes) / 60),
-    "network": ("Network", _rate, lambda row: (row.received_bytes + row.sent_bytes) / 60),
+SERIES: dict[str, tuple[str, Callable[[float], str], Combinable]] = {
+    "cpu": ("CPU", _cores, F("cpu_seconds") / 60.0),
+    "memory": ("Memory", words.size, F("memory_bytes") * 1.0),
+    "disk": ("Disk", _rate, (F("disk_read_bytes") + F("disk_written_bytes")) / 60.0),
+    "network": ("Network", _rate, (F("received_bytes") + F("sent_bytes")) / 60.0),
 }
 
 
@@ -80,69 +93,87 @@ class Chart:
         }
 
 
+class _Measured(NamedTuple):
+    """Of one step, per minute."""
+
+    average: float
+    lowest: float
+    highest: float
+
+
+# By the step's number.
+_Steps = Mapping[int, _Measured]
+
+
 def of(machine: Machine, *, run: bool = False) -> Chart:
-    """Over the last hour up to its end or now, or over the whole run. Two queries."""
+    """Over the last hour up to its end or now, or over the whole run. Two queries, of a row for each step."""
     until = machine.ended_at or timezone.now()
     since = machine.created_at if run else max(machine.created_at, until - HOUR)
-    usage = list(Usage.objects.filter(guest=machine.guest_id, at__gte=_minute(since), at__lte=until))
-    called = _token_rate(machine, since, until)
-    times, step = _grid(since, until)
-    made = [
-        _series(name, title, say, {row.at: value(row) for row in usage}, times, step)
-        for name, (title, say, value) in SERIES.items()
-    ]
-    rates = {at: called.get(at, 0.0) for at in _minutes(since, until)} if called else {}
-    made.append(_series("tokens", "Tokens", _tokens, rates, times, step))
-    return Chart(times, step, made, bool(usage), bool(called))
+    times, step = _grid(_minute(since), _minute(until))
+    usage = _usage(machine, times[0], until, step)
+    called = _token_rate(machine, times, until, step)
+    made = [_series(name, title, say, usage[name], times) for name, (title, say, _) in SERIES.items()]
+    made.append(_series("tokens", "Tokens", _tokens, called, times))
+    return Chart(times, step, made, bool(usage["cpu"]), bool(called))
 
 
 def _minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _minutes(since: datetime, until: datetime) -> list[datetime]:
-    first = _minute(since)
-    return [first + at * MINUTE for at in range((_minute(until) - first) // MINUTE + 1)]
+def _grid(first: datetime, last: datetime) -> tuple[list[datetime], timedelta]:
+    minutes = (last - first) // MINUTE + 1
+    every = math.ceil(minutes / POINTS)
+    return [first + at * MINUTE for at in range(0, minutes, every)], every * MINUTE
 
 
-def _grid(since: datetime, until: datetime) -> tuple[list[datetime], timedelta]:
-    minutes = _minutes(since, until)
-    every = math.ceil(len(minutes) / POINTS)
-    return minutes[::every], every * MINUTE
+def _number(of: str, first: datetime, step: timedelta) -> Func:
+    """Which step after `first` a time is in."""
+    since = ExpressionWrapper(F(of) - Value(first), DurationField())
+    return Floor(Extract(since, "epoch") / step.total_seconds(), output_field=IntegerField())
 
 
-def _token_rate(machine: Machine, since: datetime, until: datetime) -> dict[datetime, float]:
-    """Of each minute in which a call began."""
-    calls = Call.objects.filter(machine=machine, started_at__gte=_minute(since), started_at__lte=until)
-    by_minute = calls.order_by().annotate(minute=TruncMinute("started_at")).values("minute")
-    found = by_minute.annotate(**{f"sum_{name}": Sum(name) for name in TOKENS})
-    return {row["minute"]: float(sum(row[f"sum_{name}"] for name in TOKENS)) for row in found}
+def _usage(machine: Machine, first: datetime, until: datetime, step: timedelta) -> dict[str, _Steps]:
+    """By series."""
+    minutes = Usage.objects.filter(guest=machine.guest_id, at__gte=first, at__lte=until).order_by()
+    wanted = {
+        f"{name}_{of.name}": of(value, output_field=FloatField())
+        for name, (*_, value) in SERIES.items()
+        for of in (Avg, Min, Max)
+    }
+    found = list(minutes.annotate(step=_number("at", first, step)).values("step").annotate(**wanted))
+    return {
+        name: {row["step"]: _Measured(*(row[f"{name}_{of.name}"] for of in (Avg, Min, Max))) for row in found}
+        for name in SERIES
+    }
+
+
+def _token_rate(machine: Machine, times: list[datetime], until: datetime, step: timedelta) -> _Steps:
+    """By the beginnings of calls; nothing where none was made at all, else 0 where none was."""
+    calls = Call.objects.filter(machine=machine, started_at__gte=times[0], started_at__lte=until).order_by()
+    by_step = calls.annotate(step=_number("started_at", times[0], step)).values("step")
+    found = by_step.annotate(tokens=Sum(reduce(add, map(F, TOKENS))))
+    tokens = {row["step"]: row["tokens"] for row in found}
+    if not tokens:
+        return {}
+    rates = [
+        tokens.get(number, 0) / (min(step, _minute(until) + MINUTE - at) / MINUTE)
+        for number, at in enumerate(times)
+    ]
+    return {number: _Measured(rate, rate, rate) for number, rate in enumerate(rates)}
 
 
 def _series(
-    name: str,
-    title: str,
-    say: Callable[[float], str],
-    found: Measured,
-    times: list[datetime],
-    step: timedelta,
+    name: str, title: str, say: Callable[[float], str], found: _Steps, times: list[datetime]
 ) -> Series:
-    values = _averages(found, times, step)
-    ordered = sorted(found.items())
+    values = [round(found[at].average, 3) if at in found else None for at in range(len(times))]
     said = ""
-    if ordered:
-        last, low, high = ordered[-1][1], min(found.values()), max(found.values())
+    if found:
+        last = found[max(found)].average
+        low, high = min(one.lowest for one in found.values()), max(one.highest for one in found.values())
         said = f"last {say(last)}, lowest {say(low)}, highest {say(high)}"
-    rows = [(at, say(value)) for at, value in ordered[-ROWS:]][::-1]
-    return Series(name, title, values, said, _lines(values), rows)
-
-
-def _averages(found: Measured, times: list[datetime], step: timedelta) -> list[float | None]:
-    """Of what was measured from each time to the next."""
-    slots: dict[int, list[float]] = {}
-    for at, value in found.items():
-        slots.setdefault((at - times[0]) // step, []).append(value)
-    return [round(sum(slots[at]) / len(slots[at]), 3) if at in slots else None for at in range(len(times))]
+    rows = [(at, say(value)) for at, value in zip(times, values, strict=True) if value is not None]
+    return Series(name, title, values, said, _lines(values), rows[-ROWS:][::-1])
 
 
 def _lines(values: Sequence[float | None]) -> list[str]:

@@ -2,12 +2,15 @@
 // come over the page's socket, and while that is gone, all are read again with whatever else the page reads.
 const HOUR = 3600;
 const HEIGHT = 120;
+const RUN_MS = 60_000; // how often a whole run is read
 let uPlot = null;
 let figures = null; // { times, step, series: { name: { values, said } } }, as charts.json has it
 let reading = false;
+let readAt = -Infinity;
 const plots = new Map();
 
 const box = () => document.querySelector("[data-plots]");
+const ofRun = () => Boolean(box()?.dataset.plots.includes("?"));
 // Tokens are written as light-dark(…); a canvas wants the colour that it comes to.
 function colour(token) {
   const probe = document.createElement("span");
@@ -89,18 +92,20 @@ function drawAll() {
 async function read() {
   const where = box();
   if (!where || reading || document.hidden) return;
+  if (ofRun() && performance.now() - readAt < RUN_MS) return;
   reading = true;
   try {
     const answer = await fetch(where.dataset.plots, { headers: { Accept: "application/json" } });
     if (!answer.ok) return;
     figures = await answer.json();
+    readAt = performance.now();
     drawAll();
   } catch { /* offline: what is drawn stays, and the page says that it is not live */ } finally { reading = false; }
 }
 
 // The last few minutes: what the socket may have lost meanwhile is among them.
 function point({ detail: { times, series } }) {
-  if (!figures || figures.step > 60 || box()?.dataset.plots.includes("?")) return void read();
+  if (!figures || figures.step > 60 || ofRun()) return void read();
   const empty = figures.times.map(() => null);
   for (const [name, { values, said }] of Object.entries(series)) {
     const kept = figures.series[name] ??= { values: [...empty] };

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from checkpoints.models import Checkpoint
 from dashboard import series
+from gateway.models import Call
 from guests.models import Usage
 from machines.models import Machine
 from projects.models import Project
@@ -65,6 +66,16 @@ class TestTheFigures:
         assert cpu.said.endswith("lowest 0.50 cores, highest 300.00 cores")
         assert cpu.values[-2] == pytest.approx(298.5, abs=2)
         assert len(series.of(machine).times) == 61
+
+    def test_of_a_long_run_tokens_are_told_by_the_minute_as_well(self, machine: Machine) -> None:
+        since(machine, minutes=660)
+        Call.objects.update(started_at=timezone.now() - timedelta(minutes=300))
+
+        chart = series.of(machine, run=True)
+
+        assert chart.step == timedelta(minutes=3)
+        assert sorted(chart.series[-1].values)[-2:] == [0, 1800]  # 5400 in three minutes
+        assert chart.series[-1].said == "last 0 a minute, lowest 0 a minute, highest 1,800 a minute"
 
 
 class TestThePage:
