@@ -10,20 +10,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from dashboard import claim, serial, words
 from dashboard.consumers import NO_ACCESS, SIGNED_OUT
+from dashboard.presence import signed_in
 from dashboard.serial import Ending
 from events import actions as events
 from machines import actions
@@ -197,15 +195,13 @@ class Relay(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is untype
         return Ending("ended", f"Nothing was typed for {words.elapsed(IDLE_SECONDS)}, so it was closed.")
 
     async def _rights(self) -> Ending:
-        session = import_module(settings.SESSION_ENGINE).SessionStore
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_SECONDS):
                     await self._doubted.wait()
             self._doubted.clear()
             try:
-                user = await get_user({"session": session(self.scope["session"].session_key)})
-                await _admit(user, self._handle)
+                await _admit(await signed_in(self.scope), self._handle)
             except _Closed:
                 return Ending("refused", "You are signed out, or may no longer operate this machine.")
 

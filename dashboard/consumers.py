@@ -12,10 +12,12 @@ from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 
 from checkpoints.models import Checkpoint, CheckpointQuerySet
 from dashboard import series, version
+from dashboard.presence import signed_in
 from events import actions as events
 from guests import diagnoses
 from machines.models import Machine, MachineQuerySet
@@ -92,8 +94,11 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
                     self._ring(project, kind)
 
     async def _check_again(self) -> None:
-        """Whoever is out of a project is out of its pages, open ones too."""
-        if not await _may_hear(self.scope["user"], self._subjects):
+        """Whoever is signed out, or out of a project, is out of its pages, open ones too."""
+        user = await signed_in(self.scope)
+        if not user.is_authenticated:
+            await self.close(SIGNED_OUT)
+        elif not await _may_hear(user, self._subjects):
             await self.close(NO_ACCESS)
 
     async def layer_resync(self, message: dict[str, Any]) -> None:
@@ -109,12 +114,21 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         await asyncio.sleep(COALESCE_SECONDS)
         rung, self._rung = self._rung, {}
         for subject, kinds in rung.items():
-            if DRAWN & kinds and (chart := await _chart(self.scope["user"], subject)):
-                await self._tell("point", subject=subject, **chart.as_json(last=POINTS_SENT))
+            if DRAWN & kinds and subject == self._drawn:
+                await self._draw(subject)
             if subject == events.FLEET:
                 await self._tell("doorbell", subject=subject)
             elif said := kinds - {USAGE}:
                 await self._tell("doorbell", subject=subject, kinds=sorted(said))
+
+    @property
+    def _drawn(self) -> str:
+        """A page draws the charts of one machine: the first that it shows."""
+        return next((subject for subject in self._subjects if subject.startswith("machine:")), "")
+
+    async def _draw(self, subject: str) -> None:
+        if chart := await _chart(await signed_in(self.scope), subject):
+            await self._tell("point", subject=subject, **chart.as_json(last=POINTS_SENT))
 
     async def _beat(self) -> None:
         while True:
@@ -139,8 +153,6 @@ def _subjects(scope: dict[str, Any]) -> list[str]:
 
 @database_sync_to_async  # type: ignore[untyped-decorator]
 def _may_hear(user: User, subjects: list[str]) -> bool:
-    if not User.objects.filter(pk=user.pk, is_active=True).exists():
-        return False
     return all(subject == events.FLEET or _is_visible(user, subject) for subject in subjects)
 
 
@@ -157,10 +169,8 @@ def _is_visible(user: User, subject: str) -> bool:
 
 
 @database_sync_to_async  # type: ignore[untyped-decorator]
-def _chart(user: User, subject: str) -> series.Chart | None:
-    """Of a machine that they may see; None for anything else."""
-    kind, _, key = subject.partition(":")
-    if kind != "machine":
-        return None
+def _chart(user: User | AnonymousUser, subject: str) -> series.Chart | None:
+    """Of a machine; None where they may not see it."""
+    key = subject.partition(":")[2]
     machine = Machine.objects.permitted(user, "view_project").filter(pk=key).first()
     return series.of(machine) if machine else None

@@ -12,8 +12,11 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
+from django.test import Client
 from django.utils import timezone
 
+from accounts import actions as accounts
 from checkpoints.models import Checkpoint
 from dashboard import consumers, version
 from events import actions as events
@@ -35,7 +38,7 @@ def running(project: Project, genesis: Checkpoint) -> Machine:
 class Socket(ApplicationCommunicator):
     """The browser's end of a page's socket."""
 
-    def __init__(self, user: User | AnonymousUser, subjects: tuple[str, ...]) -> None:
+    def __init__(self, user: User | AnonymousUser, session: SessionBase, subjects: tuple[str, ...]) -> None:
         query = "&".join(f"subject={subject}" for subject in subjects)
         scope = {
             "type": "websocket",
@@ -43,6 +46,7 @@ class Socket(ApplicationCommunicator):
             "query_string": query.encode(),
             "headers": [],
             "user": user,
+            "session": session,
         }
         super().__init__(consumers.Doorbell.as_asgi(), scope)
 
@@ -58,10 +62,17 @@ class Socket(ApplicationCommunicator):
         return code
 
 
+def session_of(user: User | AnonymousUser) -> SessionBase:
+    client = Client()
+    if user.is_authenticated:
+        client.force_login(user)
+    return client.session
+
+
 @asynccontextmanager
 async def page(user: User | AnonymousUser, *subjects: str) -> AsyncIterator[Socket]:
     """An open page's socket."""
-    socket = Socket(user, subjects)
+    socket = Socket(user, await sync_to_async(session_of)(user), subjects)
     await socket.send_input({"type": "websocket.connect"})
     assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
     yield socket
@@ -99,6 +110,35 @@ class TestWhoMayListen:
     async def test_members_are_greeted(self, running: Machine, people: dict[str, User]) -> None:
         async with page(people["bob"], running.subject) as socket:
             assert await socket.hears() == {"type": "hello", "version": version.digest()}
+
+
+class TestWhoMayListenOn:
+    """Sockets are open for hours: what their users may do is asked afresh."""
+
+    async def test_who_was_signed_out_everywhere_hears_no_more(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+
+            await sync_to_async(accounts.end_sessions)(people["bob"], by="alice")
+
+            assert await socket.closes() == 4401
+
+    async def test_who_administers_no_more_hears_nothing_of_strangers_projects(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        boss = await sync_to_async(User.objects.create_superuser)("boss")
+        async with page(boss, running.subject) as socket:
+            await socket.hears()
+            await User.objects.filter(pk=boss.pk).aupdate(is_superuser=False, is_staff=False)
+
+            await sync_to_async(rows.call)(running)
+            await ring(running, "call")
+            assert (await socket.hears())["type"] == "doorbell"  # without figures
+
+            await sync_to_async(events.ring)("account.changed", subject=boss.subject)
+            assert await socket.closes() == 4403
 
 
 class TestWhatItSays:
@@ -220,6 +260,19 @@ class TestPoints:
             point, doorbell = await socket.hears(), await socket.hears()
             assert point["series"]["tokens"]["values"][-1] == 5400
             assert doorbell["kinds"] == ["call"]
+
+    async def test_a_page_of_several_machines_draws_the_first(
+        self, running: Machine, genesis: Checkpoint, people: dict[str, User]
+    ) -> None:
+        project = await sync_to_async(lambda: running.project)()
+        other = await sync_to_async(rows.machine)(project, genesis)
+        async with page(people["bob"], running.subject, other.subject) as socket:
+            await socket.hears()
+
+            await ring(other, "call")
+
+            heard = await socket.hears()
+            assert (heard["type"], heard["subject"]) == ("doorbell", other.subject)
 
     async def test_pages_of_many_machines_hear_of_no_points(
         self, running: Machine, people: dict[str, User]
