@@ -3,20 +3,27 @@
 The key comes as a subprotocol: what is in the address of a handshake gets into logs.
 """
 
+from collections import Counter
 from typing import Any
 
 from channels.db import database_sync_to_async
 
+from autovibe import limits
 from dashboard import screens
 from dashboard.consumers import NO_ACCESS, NOT_FOR_THE_FLEET, Doorbell
 from events import actions as events
 
 PROTOCOL = "wall"
 PROJECTS_MAX = 50  # that are listened to one by one
+_open: Counter[str] = (
+    Counter()
+)  # sockets in this process, by screen: whoever has its key need be nobody's user
 
 
 class WallBell(Doorbell):
     """Several rings within a moment are one. That the screen itself was changed or revoked is one as well."""
+
+    _counted = ""  # the screen, once this is one of its open sockets
 
     async def connect(self) -> None:
         self._begin()
@@ -24,10 +31,21 @@ class WallBell(Doorbell):
         # A refused handshake has no code that the page could read.
         await self.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         subjects = await _subjects([one for one in offered if one != PROTOCOL])
-        if subjects:
-            await self._listen(subjects)
-        else:
+        if not subjects:
             await self.close(NO_ACCESS)
+        elif _open[subjects[0]] >= limits.SOCKETS_OF_ONE:
+            await self.close(limits.TOO_MANY)
+        else:
+            self._counted = subjects[0]
+            _open[self._counted] += 1
+            await self._listen(subjects)
+
+    async def __call__(self, scope: limits.Scope, receive: limits.Receive, send: limits.Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._counted:
+                _open.subtract([self._counted])
 
     @property
     def _heard(self) -> list[str]:

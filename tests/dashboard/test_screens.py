@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.test import Client
 
+from autovibe import limits
 from dashboard import screens
 from dashboard.models import Screen
 from dashboard.screens import Wanted
@@ -222,6 +223,28 @@ class TestItsSocket:
         assert json.loads((await socket.receive_output(timeout=5))["text"])["type"] == "doorbell"
         await socket.send_input({"type": "websocket.disconnect", "code": 1001})
         await socket.wait()
+
+    async def test_one_screen_has_so_many_and_others_are_not_the_fewer(
+        self, project: Project, alice: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "SOCKETS_OF_ONE", 1)
+        _, key = await sync_to_async(screens.make)(wanted(project), by=alice)
+        _, other = await sync_to_async(screens.make)(wanted(project, name="Other"), by=alice)
+
+        first, _ = await self.heard("wall", key)
+        assert (await first.receive_output(timeout=5))["type"] == "websocket.send"
+        second, _ = await self.heard("wall", key)
+        assert (await second.receive_output(timeout=5))["code"] == 4429
+        elsewhere, _ = await self.heard("wall", other)
+        assert (await elsewhere.receive_output(timeout=5))["type"] == "websocket.send"
+
+        await first.send_input({"type": "websocket.disconnect", "code": 1001})
+        await first.wait()
+        again, _ = await self.heard("wall", key)
+        assert (await again.receive_output(timeout=5))["type"] == "websocket.send"
+        for socket in (again, elsewhere):
+            await socket.send_input({"type": "websocket.disconnect", "code": 1001})
+            await socket.wait()
 
     async def test_a_key_that_is_none_hears_nothing(self, project: Project, alice: User) -> None:
         for protocols in (("wall", "nonsense"), ("wall",), ()):
