@@ -147,7 +147,7 @@ class TestBuild:
 
         page = client.get(reverse("dashboard:spawn")).content.decode()
 
-        assert '<option value="demo.c0">Tiny template</option>' in page
+        assert '<option value="demo.c0">Tiny template, ' in page
 
     def test_only_the_projects_that_are_named_can(self, build, project, alice):
         projects.create(slug="other", by=alice)
