@@ -229,12 +229,10 @@ def _row(line: LogLine, asked: Asked) -> Row:
 
 def pieces(text: str, wanted: list[str]) -> list[tuple[str, bool]]:
     """The text, marked; of a very long one what is around the first place that was found."""
-    shown = printed.marked(printed.plain(text), wanted)
-    if sum(len(piece) for piece, _ in shown) <= SHOWN_CHARACTERS:
-        return shown
-    whole = "".join(piece for piece, _ in shown)
-    begins = len(shown[0][0]) if not shown[0][1] else 0
-    start = max(begins - SHOWN_CHARACTERS // 4, 0) if len(shown) > 1 else 0
+    whole = printed.plain(text)
+    if len(whole) <= SHOWN_CHARACTERS:
+        return printed.marked(whole, wanted)
+    start = max(printed.place(whole, wanted) - SHOWN_CHARACTERS // 4, 0)
     cut = whole[start : start + SHOWN_CHARACTERS]
     return printed.marked(f"{'…' * (start > 0)}{cut}{'…' * (start + len(cut) < len(whole))}", wanted)
 

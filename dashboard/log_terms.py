@@ -41,9 +41,9 @@ def _wrong_text(value: str) -> str:
             f"“{value}” is not understood: all that is asked for has to hold, and - leaves out. "
             "The word itself is found in small letters."
         )
-    return (
-        "" if printed.words(value) else f"“{value}” has no letter and no digit; only words are searched for."
-    )
+    if not printed.words(value):
+        return f"“{value}” has no letter and no digit; only words are searched for."
+    return printed.too_long(value)
 
 
 def _wrong_stream(value: str) -> str:

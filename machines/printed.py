@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 
 from machines.models import LogLine
 from machines.models.log import WORDS
+from projects.errors import Invalid
 
 # Terminal control sequences (ECMA-48: CSI, OSC, and two-byte escapes) and other control characters but tab.
 _CONTROL = re.compile(
@@ -25,6 +26,7 @@ _WORD = re.compile(r"[^\W_]+")
 _BAD = ("error", "exception", "traceback", "fatal", "panic", "failed", "failure")
 _SAYS_BAD = re.compile(rf"(?:\b|_|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(_BAD)})")
 
+WORDS_MAX = 20  # of one phrase: each is sought at every place of a line
 NAMED_MAX = 20_000  # lines that one search may name; where there are more, the newest are soon met
 
 _NAMED = "WITH found AS MATERIALIZED ({lines}) SELECT at, id FROM found LIMIT %s"
@@ -45,8 +47,22 @@ def words(text: str) -> list[str]:
     return _WORD.findall(_TOGETHER.sub(" ", text))
 
 
+def too_long(text: str) -> str:
+    """What is wrong with a phrase of more than `WORDS_MAX` words, in a sentence; "" when nothing is."""
+    return (
+        f"Of one phrase, at most {WORDS_MAX} words can be searched for."
+        if len(words(text)) > WORDS_MAX
+        else ""
+    )
+
+
 def says(text: str) -> Q:
-    """Lines that say these words, the last one perhaps longer. Without any word in it, none."""
+    """Lines that say these words, the last one perhaps longer. Without any word in it, none.
+
+    Raises `Invalid` for more than `WORDS_MAX`.
+    """
+    if problem := too_long(text):
+        raise Invalid(problem)
     found = words(text)
     return _matching(f"{' <-> '.join(found)}:*") if found else Q(pk=None)
 
@@ -95,14 +111,22 @@ def within(lines: QuerySet[LogLine], text: str) -> QuerySet[LogLine]:
     return saying if found is None else lines.filter(pk__in=[key for _, key in found])
 
 
+def place(text: str, wanted: Sequence[str]) -> int:
+    """Where in the text the first of the wanted ones begins; 0 where none is."""
+    found = re.search(_any_of(wanted), text)
+    return found.start() if found else 0
+
+
 def marked(text: str, wanted: Sequence[str]) -> list[tuple[str, bool]]:
     """The text in pieces, and whether each is one of the wanted ones."""
-    patterns = [r"[\W_]*".join(map(re.escape, found)) for found in map(words, wanted) if found]
-    if not patterns:
-        return [(text, False)]
-    pattern = rf"((?:(?<![^\W_])|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(patterns)}))"
-    pieces = re.split(pattern, text)
+    pieces = re.split(_any_of(wanted), text)
     return [(piece, at % 2 == 1) for at, piece in enumerate(pieces) if piece]
+
+
+def _any_of(wanted: Sequence[str]) -> str:
+    """A pattern for the wanted ones; without any word among them, it is found nowhere."""
+    patterns = [r"[\W_]*+".join(found) for found in map(words, wanted) if found] or ["(?!)"]
+    return rf"((?:(?<![^\W_])|(?<=[a-z])(?=[A-Z]))(?i:{'|'.join(patterns)}))"
 
 
 def _matching(query: str) -> Q:

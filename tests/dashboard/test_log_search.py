@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from time import process_time
 from urllib.parse import quote
 
 import pytest
@@ -12,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from dashboard import log_windows
+from dashboard import log_search, log_windows
 from machines.models import LogLine, Machine
 from machines.printed import marked
 from projects.models import Project
@@ -180,6 +181,24 @@ def test_marks_stand_where_the_search_looks(
     assert marked(text, wanted) == pieces
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a " * 18 + "a b " + "a " * 16_000, ["a " * 19 + "b"]),
+        (" ".join(f"a{n}" for n in range(120)) + " a" * 15_000, [f"a{n}" for n in range(120)]),
+        ("a" + " _" * 16_000, ["a b"]),
+    ],
+    ids=["a long phrase", "many words", "what is between words"],
+)
+def test_a_page_of_lines_that_nearly_say_it_everywhere_costs_little(text: str, wanted: list[str]) -> None:
+    began = process_time()
+
+    for _ in range(log_search.ROWS):
+        log_search.pieces(text, wanted)
+
+    assert process_time() - began < 0.6
+
+
 class TestFields:
     @pytest.mark.parametrize(
         ("asked", "found"),
@@ -219,6 +238,7 @@ class TestFields:
             ("since:soon", "“soon” is no time"),
             ("a OR b", "“OR” is not understood"),
             ("---", "only words are searched for"),
+            ("a_" * 21, "at most 20 words can be searched for"),
             ("machine:", "lacks what it should be"),
             ("machine:m999", "There is no machine &#x27;m999&#x27; that you may see."),
             ("project:hidden", "There is no project &#x27;hidden&#x27; that you may see."),

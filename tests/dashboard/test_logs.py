@@ -183,3 +183,11 @@ def test_over_rest_only_lines_that_say_it(api: Any, machine: Machine) -> None:
     told = api("bob").get(f"/api/v1/machines/{machine.handle}/log/?q=hello").json()
 
     assert [line["text"] for line in told["lines"]] == ["hello", "Hello again"]
+
+
+@pytest.mark.parametrize("address", ["/machines/{handle}/log.json", "/api/v1/machines/{handle}/log/"])
+def test_a_phrase_may_have_twenty_words(bob: Client, machine: Machine, address: str) -> None:
+    here = address.format(handle=machine.handle)
+
+    assert bob.get(here, {"q": "a " * 20}).status_code == 200
+    assert bob.get(here, {"q": "a " * 21}).status_code == 400
