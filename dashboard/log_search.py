@@ -49,9 +49,10 @@ class Asked:
         """What a query string asks for; of what they may not see, it says that it is not there."""
         slugs = dict(Project.objects.permitted(user, Right.VIEW).values_list("pk", "slug"))
         terms, problems = log_terms.read(query)
-        conditions, says = Q(), Q()
+        spoken = [term for term in terms if term.field == TEXT and not term.negated]
+        conditions, says = Q(), printed.says(*(term.value for term in spoken)) if spoken else Q()
         ways: tuple[Q, ...] = ()
-        for term in terms:
+        for term in (term for term in terms if term not in spoken):
             try:
                 condition = OF_LINES[term.field](user, slugs, term.value)
             except NotThere as error:

@@ -56,15 +56,18 @@ def too_long(text: str) -> str:
     )
 
 
-def says(text: str) -> Q:
-    """Lines that say these words, the last one perhaps longer. Without any word in it, none.
+def says(*texts: str) -> Q:
+    """Lines that say all these phrases, the last word of each perhaps longer. None, if one is without any word.
 
-    Raises `Invalid` for more than `WORDS_MAX`.
+    They are asked for at once, for each question cuts the whole line into words again. Raises `Invalid` for a phrase
+    of more than `WORDS_MAX`.
     """
-    if problem := too_long(text):
+    if problem := next(filter(None, map(too_long, texts)), ""):
         raise Invalid(problem)
-    found = words(text)
-    return _matching(f"{' <-> '.join(found)}:*") if found else Q(pk=None)
+    phrases = [words(text) for text in texts]
+    if not all(phrases):
+        return Q(pk=None)
+    return _matching(" & ".join(f"({' <-> '.join(phrase)}:*)" for phrase in phrases))
 
 
 def says_all(texts: Sequence[str]) -> Q:
