@@ -111,10 +111,16 @@ class Visit:
             found[str(look)] = self._violations(
                 COLOURS if look.width in widths else None, ALIKE if widths else []
             )
-            if (wider := self.page.evaluate(_OVERFLOW)) > 0:
-                found[str(look)].append(f"{wider} px wider than the window")
             widths.add(look.width)
         return found
+
+    def overflows(self, widths: Iterable[int]) -> dict[int, int]:
+        """By how many pixels the page is wider than windows of these widths; those that it fits into are left out."""
+        found: dict[int, int] = {}
+        for width in widths:
+            self.page.set_viewport_size({"width": width, "height": 800})
+            found[width] = self.page.evaluate(_OVERFLOW)
+        return {width: pixels for width, pixels in found.items() if pixels > 0}
 
     def _violations(self, rules: list[str] | None, exclude: list[str]) -> list[str]:
         only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}

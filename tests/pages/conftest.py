@@ -19,7 +19,10 @@ Contexts = Callable[[str, bool], BrowserContext]
 
 @pytest.fixture(scope="module")
 def scenes(
-    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    worker_id: str,
 ) -> Iterator[Scenes]:
     """The scene of that name; built and served when it is first asked for."""
     with django_db_blocker.unblock(), plugin_postgres._server() as server:
@@ -30,7 +33,7 @@ def scenes(
         def scene(name: str) -> Scene:
             if name not in served:
                 home: Path = tmp_path_factory.mktemp(name)
-                database = stack.enter_context(database_copy(template, f"scene_{name}"))
+                database = stack.enter_context(database_copy(template, f"scene_{name}_{worker_id}"))
                 served[name] = stack.enter_context(serving(name, home, database))
             return served[name]
 

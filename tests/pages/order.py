@@ -10,8 +10,11 @@ from tests.pages.browsing import Look, visiting
 from tests.pages.conftest import Contexts, Scenes
 
 # A width's first look has every rule, the second one those of colours.
-LOOKS = tuple(Look(theme, width) for width in (1280, 360, 1920, 768) for theme in ("light", "dark"))
-SAMPLE = (Look("light", 360), Look("dark", 1280))
+WIDTHS = (1280, 360, 1920, 768)
+LOOKS = tuple(Look(theme, width) for width in WIDTHS for theme in ("light", "dark"))
+# What continuous integration takes of them: of the typical scene, and of the others.
+SAMPLE = (Look("light", 1280), Look("dark", 1280), Look("light", 360))
+SMALL_SAMPLE = (Look("light", 360), Look("dark", 1280))
 HEAVY = (".woff", ".woff2", ".ttf", ".png", ".jpg")
 
 
@@ -30,6 +33,7 @@ def wrong_with(
             "headlines": [] if (count := visit.page.locator("h1").count()) == 1 else count,
             "sockets": visit.sockets[1:],
             "heavy": [url for url in asked if url.endswith(HEAVY)],
+            "wider than the window": visit.overflows(WIDTHS),
             "refused by the policy": visit.refusals(),
             "console": [said for said in visit.complaints if f"status of {page.status}" not in said],
         }

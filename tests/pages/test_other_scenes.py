@@ -12,7 +12,7 @@ from _pytest.mark.structures import ParameterSet
 from tests.e2e.test_browser import chromium, needs_assets, pytestmark
 from tests.pages.addresses import ALIKE, PAGES, Page
 from tests.pages.conftest import Contexts, Scenes
-from tests.pages.order import LOOKS, SAMPLE, wrong_with
+from tests.pages.order import LOOKS, SMALL_SAMPLE, wrong_with
 
 __all__ = ["chromium", "pytestmark"]  # the fixtures, and what they need
 
@@ -32,5 +32,5 @@ def _cases() -> Iterator[ParameterSet]:
 def test_it_is_in_order(
     scene: str, page: Page, scenes: Scenes, contexts: Contexts, pytestconfig: pytest.Config
 ) -> None:
-    looks = LOOKS if pytestconfig.getoption("--whole") else SAMPLE
+    looks = LOOKS if pytestconfig.getoption("--whole") else SMALL_SAMPLE
     assert wrong_with(scene, page, looks, scenes, contexts) == {}
