@@ -27,7 +27,7 @@ BEAT_SECONDS = 10.0
 COALESCE_SECONDS = 0.3
 SUBJECTS_MAX = 20
 
-SIGNED_OUT, NO_ACCESS = 4401, 4403
+SIGNED_OUT, NO_ACCESS, TOO_MANY = 4401, 4403, 4429
 MODELS: dict[str, Callable[[], ProjectQuerySet | MachineQuerySet | CheckpointQuerySet]] = {
     "project": Project.objects.all,
     "machine": Machine.objects.all,

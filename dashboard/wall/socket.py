@@ -8,16 +8,14 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
-from autovibe import limits
 from dashboard import screens
-from dashboard.consumers import NO_ACCESS, NOT_FOR_THE_FLEET, Doorbell
+from dashboard.consumers import NO_ACCESS, NOT_FOR_THE_FLEET, TOO_MANY, Doorbell
 from events import actions as events
 
 PROTOCOL = "wall"
 PROJECTS_MAX = 50  # that are listened to one by one
-_open: Counter[str] = (
-    Counter()
-)  # sockets in this process, by screen: whoever has its key need be nobody's user
+SOCKETS_OF_ONE = 40  # of a screen, in one process: whoever has its key need be nobody's user
+_open: Counter[str] = Counter()  # by screen
 
 
 class WallBell(Doorbell):
@@ -33,14 +31,14 @@ class WallBell(Doorbell):
         subjects = await _subjects([one for one in offered if one != PROTOCOL])
         if not subjects:
             await self.close(NO_ACCESS)
-        elif _open[subjects[0]] >= limits.SOCKETS_OF_ONE:
-            await self.close(limits.TOO_MANY)
+        elif _open[subjects[0]] >= SOCKETS_OF_ONE:
+            await self.close(TOO_MANY)
         else:
             self._counted = subjects[0]
             _open[self._counted] += 1
             await self._listen(subjects)
 
-    async def __call__(self, scope: limits.Scope, receive: limits.Receive, send: limits.Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -217,6 +217,7 @@ async function go(from, to = from) {
   const line = lineAt(from);
   if (!line) { said.textContent = "That line is not in this log."; return; }
   pick(from, to, from);
+  log.scrollIntoView({ block: "nearest" }); // whoever follows a link to a line wants to see it
   centre(line);
 }
 function byHash() {

@@ -8,10 +8,10 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.test import Client
 
-from autovibe import limits
 from dashboard import screens
 from dashboard.models import Screen
 from dashboard.screens import Wanted
+from dashboard.wall import socket as wall_socket
 from dashboard.wall.socket import WallBell
 from events import actions as events
 from events.models import Event
@@ -227,7 +227,7 @@ class TestItsSocket:
     async def test_one_screen_has_so_many_and_others_are_not_the_fewer(
         self, project: Project, alice: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(limits, "SOCKETS_OF_ONE", 1)
+        monkeypatch.setattr(wall_socket, "SOCKETS_OF_ONE", 1)
         _, key = await sync_to_async(screens.make)(wanted(project), by=alice)
         _, other = await sync_to_async(screens.make)(wanted(project, name="Other"), by=alice)
 

@@ -79,6 +79,5 @@ def test_a_burst_is_followed_and_its_beginning_fetched_again(scene: Scene, page:
     page.goto("about:blank")
     page.goto(address)
     expect(log.locator(".log-picked")).to_have_count(2)
-    log.evaluate("log => log.scrollIntoView({ block: 'center' })")
     expect(log.locator(".log-picked").first).to_contain_text("burst line 12345")
     expect(log.locator(".log-picked").first).to_be_in_viewport()
