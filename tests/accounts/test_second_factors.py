@@ -21,7 +21,9 @@ def secret(browser: Client) -> str:
 
 
 def recovery_codes(browser: Client) -> list[str]:
-    return re.findall(r"\b\d{8}\b", browser.get("/account/recovery-codes/").content.decode())
+    page = browser.get("/account/recovery-codes/").content.decode()
+    shown = re.search(r'<pre[^>]* id="codes"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    return shown[1].split() if shown else []
 
 
 def later(client: Client) -> Client:
