@@ -62,13 +62,6 @@ class TestNul:
             assert response.status_code == 400
             assert response["Content-Type"].startswith("text/html")
 
-    def test_a_form_that_is_sent_to_the_api_with_one_is_a_problem(
-        self, api: Callable[[str], APIClient]
-    ) -> None:
-        response = api("alice").post("/api/v1/projects/", {"slug": "a\x00"}, format="multipart")
-        assert response.status_code == 400
-        assert response.json()["detail"] == "The form holds a NUL character."
-
     def test_one_that_was_encoded_twice_is_only_text(self, api: Callable[[str], APIClient]) -> None:
         assert api("alice").get("/api/v1/checkpoints/%2500/").status_code == 404
         assert api("alice").get("/api/v1/machines/?project=%2500").status_code == 200
