@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group
@@ -13,7 +14,7 @@ from guests.states import State
 from projects import actions as projects
 from projects.models import User
 from projects.roles import Role
-from tests.dashboard.test_doorbell import Socket
+from tests.dashboard.test_doorbell import Socket, session_of
 from tests.permissions import world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,7 +95,7 @@ async def _open(user: User | AnonymousUser, demo: world.World) -> int:
 
 async def _listen(user: User | AnonymousUser, subject: str) -> int:
     """`HEARD`, or the code that it is closed with."""
-    socket = Socket(user, (subject,))
+    socket = Socket(user, await sync_to_async(session_of)(user), (subject,))
     await socket.send_input({"type": "websocket.connect"})
     assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
     message = await socket.receive_output(timeout=5)
