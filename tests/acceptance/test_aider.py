@@ -67,6 +67,7 @@ class TestSession:
         stack.manage("ledger", "verify")  # raises when the sums do not agree
 
 
+@pytest.mark.whole  # Claude Code is seen at the end of its budget every time
 class TestEndOfTheBudget:
     def test_it_is_paused_with_the_reason_and_finishes_when_there_is_more(self, stack, provider):
         session = begin("chat", stack, provider, limits={"calls": 3})

@@ -1,5 +1,6 @@
 """“Copy as” in a real browser: the copied text follows the form, stays open, and can be read by everybody."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.stack import Stack
@@ -24,6 +25,7 @@ def test_it_follows_what_is_typed_and_stays_open(page: Page, stack: Stack) -> No
 
 
 @needs_assets
+@pytest.mark.whole
 def test_axe_finds_nothing_wrong_with_it(page: Page, stack: Stack) -> None:
     handle = stack.spawn("true", "shell")
     stack.await_state(handle, "terminated")

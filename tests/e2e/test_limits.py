@@ -24,6 +24,7 @@ def test_an_agent_that_fills_its_disk_fails_with_a_sentence_and_is_switched_off(
     )
 
 
+@pytest.mark.whole
 def test_an_agent_that_hangs_is_ended_when_its_time_is_up(stack: Stack) -> None:
     handle = stack.spawn("trap '' TERM; while true; do sleep 1; done", "shell", wall_seconds=10)
 

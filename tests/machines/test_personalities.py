@@ -19,7 +19,14 @@ from tests.guests.conftest import *  # noqa: F403 (a node, and operations carrie
 STRATEGIES = {"lvmthin": Branch.LINKED, "qcow2": Branch.COPY, "zfs": Branch.FREEZE}
 
 
-@pytest.fixture(params=["lvmthin", pytest.param("qcow2", marks=pytest.mark.whole), "zfs"], scope="class")
+@pytest.fixture(
+    params=[
+        "lvmthin",
+        pytest.param("qcow2", marks=pytest.mark.whole),
+        pytest.param("zfs", marks=pytest.mark.whole),
+    ],
+    scope="class",
+)
 def personality(request) -> str:
     return str(request.param)
 
