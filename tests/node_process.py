@@ -23,6 +23,7 @@ QUICK = {
     "agent_seconds": 1,
     "lock_seconds": 2,
     "sweep_seconds": 0.2,
+    "free_gib": 100,  # whatever the disk has that the tests run on
 }
 
 

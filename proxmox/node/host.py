@@ -21,7 +21,7 @@ from proxmox.node.garbage import Garbage
 from proxmox.node.guests import Guests
 from proxmox.node.locks import BackupLock, ConfigLocks, StorageLocks
 from proxmox.node.metrics import Metrics
-from proxmox.node.options import Options
+from proxmox.node.options import GIB, Options
 from proxmox.node.outlets import Outlets
 from proxmox.node.pools import Pools
 from proxmox.node.processes import Counters
@@ -102,9 +102,12 @@ class Host:
             self.configs.save(vmid, config)
 
     def storage_bytes(self) -> tuple[int, int]:
-        """Total and available bytes of the file system that the node keeps its state on."""
+        """Total and available bytes of the file system that the node keeps its state on, or as it was told to say."""
         status = os.statvfs(self.options.state)
-        return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
+        total, available = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
+        if free := self.options.free_gib * GIB:
+            return max(total, free), free
+        return total, available
 
     def dump(self, storage: str) -> Path:
         """Where the backups of a directory storage are kept; those of `local` beside the directories of others."""

@@ -25,6 +25,7 @@ class Options:
     storage: tuple[str, ...] = ()  # NAME=KIND each; empty: one of `storage_type`
     staleness_seconds: float = 0.0
     disk_gib: int = 4
+    free_gib: int = 0  # 0: what the file system of `state` has
     sandbox: bool = True
     host_path: tuple[Path, ...] = ()
     tls_cert: str = ""
@@ -99,6 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how old /cluster/resources may be; 10 on a real Proxmox VE",
     )
     add("--disk-gib", type=int, default=4, help="disk size of the template")
+    add(
+        "--free-gib",
+        type=int,
+        default=0,
+        help="free space that the storages report; default: what the file system of --state has",
+    )
     add("--no-sandbox", dest="sandbox", action="store_false", help="run guests as plain processes")
     add(
         "--host-path",

@@ -6,8 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,8 +15,8 @@ import pytest
 
 from autovibe.embedded.account import Account
 from autovibe.embedded.postgres import DATABASE, USER, Postgres, PostgresError
+from tests.waiting import settled
 
-PATIENCE_SECONDS = 20.0
 START_AND_BE_KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -49,13 +48,6 @@ def server(home: Path) -> Iterator[Postgres]:
 
 def postmaster(server: Postgres) -> psutil.Process:
     return psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
-
-
-def settled(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 class TestAccess:

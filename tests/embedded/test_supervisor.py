@@ -73,9 +73,11 @@ def alive(pid: int) -> bool:
 
 async def settled(condition: Callable[[], object]) -> bool:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if condition():
+            return True
         await asyncio.sleep(0.02)
-    return bool(condition())
+    return False
 
 
 class TestKeepingRunning:

@@ -22,9 +22,8 @@ PATIENCE_SECONDS = 5.0
 @pytest.fixture
 def layer(monkeypatch: pytest.MonkeyPatch) -> NotifyLayer:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (
-        _listeners() and time.monotonic() < deadline
-    ):  # of layers whose loop is over; nobody has closed them
+    # Nobody has closed those of layers whose loop is over.
+    while _listeners() and time.monotonic() < deadline:
         time.sleep(0.05)
     made = NotifyLayer()
     monkeypatch.setattr(doorbell, "get_channel_layer", lambda: made)

@@ -18,6 +18,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from operations.broker import PostgresBroker
+from tests.waiting import settled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,13 +61,6 @@ def terminate_other_backends() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-
-
-def settled(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 class TestTaking:

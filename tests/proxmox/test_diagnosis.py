@@ -279,6 +279,14 @@ class TestStorages:
             assert found(report, "Branching").commands[0] == "PROXMOX_BACKUP_STORAGE=local"
             assert found(absent, "Branching").status == Status.MISSING
 
+    def test_that_is_nearly_full_is_told_before_it_pauses_every_vm(self, tmp_path):
+        with start_node(tmp_path, free_gib=1) as node:
+            storage = found(diagnose(of(node)), "Storage local-lvm")
+
+        assert storage.status == Status.WARNING
+        assert storage.sentence.startswith("1.0 of ")
+        assert "too little" in storage.sentence
+
     def test_a_template_where_nothing_can_be_checkpointed_is_to_be_built_elsewhere(self):
         thick = {"storage": "san", "type": "lvm", "content": "images", "active": 1, "total": 1, "avail": 1}
         thin = {**thick, "storage": "fast", "type": "lvmthin"}
