@@ -208,6 +208,9 @@ def tokens(own: bytes) -> Item:
 def _files() -> Iterator[str]:
     for top in SEARCHED:
         for directory, below, names in os.walk(ROOT + top):
+            if not os.access(directory, os.W_OK):
+                below.clear()  # mounted read-only: not this guest's own, nor to be changed
+                continue
             if directory.endswith("/.git"):
                 below[:] = [name for name in below if name != "objects"]  # compressed: nothing is found there
             for name in names:

@@ -109,6 +109,7 @@ class Guest:
     """A guest without a machine: a directory that the programs take for their root."""
 
     root: Path
+    prefix: tuple[str, ...] = ()  # what its programs are started by
 
     @property
     def workspace(self) -> Path:
@@ -128,7 +129,7 @@ class Guest:
 
     def command(self, *arguments: object) -> list[str]:
         python = os.environ.get("AUTOVIBE_GUEST_PYTHON", sys.executable)
-        return [python, str(PROGRAMS / "runner.py"), *map(str, arguments)]
+        return [*self.prefix, python, str(PROGRAMS / "runner.py"), *map(str, arguments)]
 
     def tell(self, *arguments: object) -> dict[str, Any]:
         """The runner's answer to a command that is to succeed."""

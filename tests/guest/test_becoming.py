@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import shutil
 import stat
 import subprocess
 import time
@@ -39,6 +40,10 @@ def become(guest: Guest, of: str = "operation-1", **more: Any) -> dict[str, Any]
     now = more.pop("now", time.time())
     bundle = guest.bundle(identity=identity, **{"token": OWN, **more})
     return dict(guest.tell("apply", bundle, "--now", now)["identity"])
+
+
+def files_of(token: dict[str, Any]) -> int:
+    return int(token["proof"].split()[0])
 
 
 def read(path: Path) -> str:
@@ -199,6 +204,20 @@ class TestToken:
         become(copied)
 
         assert outside.read_text() == INHERITED
+
+    @pytest.mark.skipif(not shutil.which("bwrap"), reason="takes bubblewrap, to mount something")
+    def test_no_time_is_spent_on_what_is_mounted_read_only(self, copied):
+        tools = copied.root / "root/tools"
+        (tools / "lib").mkdir(parents=True)
+        for number in range(50):
+            (tools / f"lib/{number}").write_text("pass")
+
+        writable = become(copied)["token"]
+        copied.prefix = ("bwrap", "--dev-bind", "/", "/", "--ro-bind", str(tools), str(tools))
+        mounted = become(copied, of="operation-2")["token"]
+
+        assert files_of(writable) > 50 > files_of(mounted)
+        assert mounted["complete"]
 
 
 def test_the_seed_of_its_randomness_is_not_kept(guest):
