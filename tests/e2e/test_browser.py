@@ -45,6 +45,7 @@ def chromium() -> Iterator[Browser]:
 # htmx says so of a request that a newer one takes the place of.
 USUAL = (
     "ERR_INTERNET_DISCONNECTED",
+    "Failed to fetch",
     "WebSocket is closed before the connection is established",
     "AbortError",
 )

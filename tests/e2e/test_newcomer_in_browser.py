@@ -22,7 +22,7 @@ from tests.e2e.test_browser import (
 
 __all__ = ["chromium", "page", "pytestmark", "signed_in"]  # the fixtures, and what they need
 
-SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "1.5"}  # so that an agent can be spoken to while it works
+SETTINGS = {"OFFLINE_MODEL_LATENCY_SECONDS": "4"}  # so that an agent can be spoken to while it works
 TABS_MAX = 150
 STALE_MS = 25_000
 # A ring around what has the focus, whoever draws it.
