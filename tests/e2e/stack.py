@@ -221,7 +221,7 @@ def _stack(home: Path, database: str, web_port: int, node_port: int, settings: d
         },
         commands={
             "node": [python, "manage.py", "node", "--state", str(home / "node"), "--port", str(node_port),
-                     "--token", f"autovibe@pve!local={NODE_SECRET}"],
+                     "--token", f"autovibe@pve!local={NODE_SECRET}", "--free-gib", "100"],
             "web": [python, "-m", "autovibe.server", "--port", str(web_port)],
             "worker": [python, "manage.py", "qcluster"],
             "hub": [python, "manage.py", "hub"],
