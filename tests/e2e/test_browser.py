@@ -225,12 +225,18 @@ def opened_console(page: Page, stack: Stack) -> Locator:
     return console
 
 
+_STILL = """() => Promise.allSettled(
+  document.getAnimations().filter(one => one.effect.getTiming().iterations < Infinity).map(one => one.finished))"""
+
+
 def violations(page: Page) -> list[str]:
     """What axe finds wrong with the page as it is.
 
-    It does not preload style sheets: those with imports it would copy into the page, which the policy forbids.
+    Colours on their way to others are waited for; what turns for ever is not. It does not preload style sheets: those
+    with imports it would copy into the page, which the policy forbids.
     """
     page.evaluate(AXE.read_text())
+    page.evaluate(_STILL)
     told = page.evaluate("axe.run({ preload: false })")
     return [f"{one['id']}: {node['target']}" for one in told["violations"] for node in one["nodes"]]
 
