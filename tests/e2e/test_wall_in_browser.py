@@ -37,6 +37,12 @@ def wall(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
+def stop_at_the_beginning_of_a_turn(wall: Page) -> None:
+    """From then on its clock moves as it is told only."""
+    turn = wall.evaluate("Math.ceil(Date.now() / 5000)") + 1
+    wall.clock.pause_at(turn * 5 + 1)
+
+
 def test_it_takes_turns_ages_in_plain_sight_and_heals_by_itself(
     wall: Page, address: str, stack: Stack
 ) -> None:
@@ -44,6 +50,7 @@ def test_it_takes_turns_ages_in_plain_sight_and_heals_by_itself(
     wall.evaluate("window.sameDocument = true")
     expect(wall.get_by_text(re.compile(r"^Data \d+ s old$"))).to_be_visible()
 
+    stop_at_the_beginning_of_a_turn(wall)
     first, second = wall.get_by_role("heading", name="Machines"), wall.get_by_role("heading", name="Health")
     assert first.is_visible() != second.is_visible()
     before = first.is_visible()
@@ -51,9 +58,10 @@ def test_it_takes_turns_ages_in_plain_sight_and_heals_by_itself(
     assert first.is_visible() != before
     assert second.is_visible() == before
     wall.keyboard.press("Space")
-    wall.clock.run_for(6000)
+    wall.clock.run_for(5000)
     assert second.is_visible() == before, "somebody holds it"
     wall.keyboard.press("Space")
+    wall.clock.resume()
 
     stack.kill("web")
     wall.clock.run_for(45_000)
