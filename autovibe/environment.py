@@ -100,8 +100,11 @@ def secret(name: str, *, default: str = "") -> str:
     return os.environ.get(name, default)
 
 
-def database(url: str) -> dict[str, object]:
-    """Django's settings for a `postgres://user:password@host:port/name` address."""
+def database(url: str, *, pool: int = 0) -> dict[str, object]:
+    """Django's settings for a `postgres://user:password@host:port/name` address.
+
+    `pool`: threads come and go, and share so many connections (the web process); 0: each thread keeps its own.
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured("DATABASE_URL must be a postgres:// address: autovibe needs PostgreSQL.")
@@ -113,6 +116,7 @@ def database(url: str) -> dict[str, object]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         # A new connection per request costs ten times the enqueueing of a task.
-        "CONN_MAX_AGE": 600,
+        "CONN_MAX_AGE": 0 if pool else 600,
         "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"pool": {"min_size": 2, "max_size": pool, "timeout": 10}} if pool else {},
     }

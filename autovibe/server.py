@@ -5,6 +5,7 @@ uvicorn alone has no limit to either: a head that never ends would fill the memo
 
 import argparse
 import asyncio
+import os
 from typing import Any
 
 import uvicorn
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--grace", type=int, default=30, help="seconds for what is under way, at the end")
     asked = parser.parse_args()
+    os.environ["AUTOVIBE_PROCESS"] = "web"  # for the settings, which uvicorn has read
     uvicorn.run(
         "autovibe.asgi:application",
         host=asked.host,

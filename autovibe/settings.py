@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "autovibe.security.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "autovibe.concurrency.at_once",
     "autovibe.compression.PagesGZipMiddleware",
     "autovibe.requests.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -85,6 +86,7 @@ MIDDLEWARE = [
     "autovibe.repeats.RepeatsMiddleware",
 ]
 
+PAGES_AT_ONCE = max(1, int(number("PAGES_AT_ONCE", default=16)))
 MESSAGE_STORAGE = "autovibe.repeats.Messages"
 ROOT_URLCONF = "autovibe.urls"
 ASGI_APPLICATION = "autovibe.asgi.application"
@@ -125,7 +127,12 @@ STORAGES = {
 # --- Database, queue, doorbell: one PostgreSQL carries all three -----------------------------------------------
 
 DATABASES = {
-    "default": database(os.environ.get("DATABASE_URL", "postgres://autovibe@127.0.0.1:5432/autovibe"))
+    "default": database(
+        os.environ.get("DATABASE_URL", "postgres://autovibe@127.0.0.1:5432/autovibe"),
+        pool=3 * PAGES_AT_ONCE
+        if os.environ.get("AUTOVIBE_PROCESS") == "web"
+        else 0,  # answers in parts keep theirs
+    )
 }
 REDIS_URL = secret("REDIS_URL")  # set: Redis carries queue and doorbell instead, for those who outgrow it
 

@@ -101,11 +101,8 @@ def latency(
     browser: Browser, scene: Scene, writer: Writer, handle: str, *, changes: int, viewers: int
 ) -> dict[str, float]:
     """From the commit of a change until the fleet shows it, in one browser among `viewers`."""
-    with opened(browser, scene, DESK) as page, child(
-        scene, "benchmarks.pages_viewers", scene.url, scene.cookie, str(viewers - 1)
-    ) as others:  # fmt: skip
-        assert others.stdout
-        assert others.stdout.readline() == "ready\n"
+    with opened(browser, scene, DESK) as page, child(scene, "benchmarks.pages_viewers", scene.url) as others:
+        _let_look(others, _people(scene, viewers - 1))
         _open_live(page, f"{scene.url}/?project={scene.ids['slug']}")
         took = []
         for number in range(changes):
@@ -119,6 +116,20 @@ def latency(
             "p95_ms": statistics.quantiles(took, n=20, method="inclusive")[-1],
             "worst_ms": max(took),
         }
+
+
+def _people(scene: Scene, count: int) -> str:
+    """Their session keys, as JSON."""
+    with child(scene, "benchmarks.pages_worker", "people", str(count)) as worker:
+        assert worker.stdout
+        return worker.stdout.readline()
+
+
+def _let_look(others: subprocess.Popen[str], people: str) -> None:
+    assert others.stdin
+    assert others.stdout
+    print(people, file=others.stdin, flush=True)
+    assert others.stdout.readline() == "ready\n"
 
 
 def live_for(browser: Browser, scene: Scene, writer: Writer, handle: str, seconds: float) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.pages_worker cost REQUESTS < IDS
     python -m benchmarks.pages_worker write
+    python -m benchmarks.pages_worker people COUNT
 
 The writer takes a line of JSON for each change, and answers with the moment of its commit.
 """
@@ -70,6 +71,21 @@ def write() -> None:
         print(json.dumps(time.time() * 1000), flush=True)
 
 
+def people(count: int) -> list[str]:
+    """The session keys of that many who may see everything: one of them may not have as many sockets."""
+    from django.test import Client
+
+    from projects.models import User
+
+    found = [User.objects.create(username=f"viewer-{at}", is_superuser=True) for at in range(count)]
+    return [_session_of(Client(), user) for user in found]
+
+
+def _session_of(client: Any, user: Any) -> str:
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    return str(client.cookies["sessionid"].value)
+
+
 def _tick(handle: str, text: str) -> None:
     """A machine is called otherwise, and whoever looks at it hears of it."""
     from django.db import transaction
@@ -118,7 +134,7 @@ def main() -> None:
     if sys.argv[1] == "write":
         write()
     else:
-        print(json.dumps(cost(int(sys.argv[2]))))
+        print(json.dumps({"cost": cost, "people": people}[sys.argv[1]](int(sys.argv[2]))))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ const { subject } = document.body.dataset;
 const pill = document.getElementById("live");
 
 const STALE_MS = 25_000; // the server beats every 10 s
+const AGAIN_MS = 2500;
 const POLL_MS = 15_000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 const ENDED = { 4401: ["out", "Signed out"], 4403: ["out", "No access"] };
@@ -14,6 +15,19 @@ let heard = Date.now();
 let polled = 0;
 let failures = 0;
 let over = false;
+
+// What a page asks unasked says that nobody waits for it (RFC 9218), and is asked again where it failed.
+const UNASKED = ["doorbell", "resync"];
+const unasked = ctx => UNASKED.includes(ctx.sourceEvent?.type);
+document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+  if (unasked(ctx)) ctx.request.headers.Priority = "u=6";
+});
+let again = null;
+function askAgain(ctx) {
+  if (ctx && unasked(ctx)) again ??= setTimeout(() => { again = null; resync(); }, AGAIN_MS * (1 + Math.random()));
+}
+document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => { if (ctx.response.status >= 500) askAgain(ctx); });
+document.addEventListener("htmx:error", ({ detail }) => askAgain(detail.ctx));
 
 const tell = name => document.body.dispatchEvent(new Event(name));
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+from playwright.sync_api import Browser, Locator, Page, Route, StorageState, expect
 
 from tests.e2e.stack import PASSWORD, Stack
 from tests.e2e.test_browser import (
@@ -186,6 +186,24 @@ def test_a_server_that_falls_silent_is_noticed_and_what_it_says_later_is_shown(
 
     expect(cut_off.get_by_text("Live", exact=True)).to_be_visible(timeout=30_000)
     expect(state(cut_off)).to_have_text("Paused", timeout=20_000)
+
+
+def test_what_a_page_was_refused_once_it_asks_for_again(cut_off: Page, stack: Stack) -> None:
+    handle = stack.spawn("sleep 900", "shell")
+    stack.await_state(handle, "running")
+    cut_off.goto(f"/machines/{handle}/")
+    expect(cut_off.get_by_text("Live", exact=True)).to_be_visible()
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.headers.get("priority"))
+        route.fulfill(status=503, body="Busy.", content_type="text/plain")
+
+    cut_off.route(f"**/machines/{handle}/", refuse, times=1)
+    stack.post(f"machines/{handle}/pause/")
+
+    expect(state(cut_off)).to_have_text("Paused", timeout=20_000)
+    assert refused == ["u=6"], "nobody waits for it"
 
 
 def test_a_double_click_makes_one_machine(page: Page, stack: Stack) -> None:

@@ -1,0 +1,91 @@
+"""How many pages are made at a time, and who waits for whom."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from autovibe import concurrency
+
+
+class Pages:
+    """Pages that are being made until they are let go."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.most = 0
+        self._now = 0
+        self._go = asyncio.Event()
+        self.ask: Any = concurrency.at_once(self._make)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+    async def _make(self, request: HttpRequest) -> HttpResponse:
+        self.begun += 1
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await self._go.wait()
+        await asyncio.sleep(0)
+        self._now -= 1
+        if request.path == "/broken/":
+            raise RuntimeError
+        return HttpResponse()
+
+
+def asked(path: str = "/", **headers: str) -> HttpRequest:
+    return RequestFactory().get(path, headers=headers)
+
+
+def looking() -> HttpRequest:
+    return asked(Priority=concurrency.BACKGROUND)
+
+
+async def begin(pages: Pages, requests: list[HttpRequest]) -> list["asyncio.Task[HttpResponse]"]:
+    tasks = [asyncio.create_task(pages.ask(request)) for request in requests]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+@pytest.fixture(autouse=True)
+def eight(settings: Any) -> None:
+    settings.PAGES_AT_ONCE = 8
+
+
+async def test_there_are_never_more_than_so_many_and_all_are_answered() -> None:
+    pages = Pages()
+    tasks = await begin(pages, [asked() for _ in range(30)])
+    assert pages.begun == 8
+
+    pages.let_go()
+    answers = await asyncio.gather(*tasks)
+
+    assert [answer.status_code for answer in answers] == [200] * 30
+    assert pages.most == 8
+
+
+async def test_a_person_does_not_wait_for_pages_that_look_again_by_themselves() -> None:
+    pages = Pages()
+    looks = await begin(pages, [looking() for _ in range(200)])
+    assert pages.begun == 2
+
+    person = await begin(pages, [asked()])
+    assert pages.begun == 3
+
+    pages.let_go()
+    await asyncio.gather(*looks, *person)
+
+
+async def test_one_that_fails_or_is_given_up_leaves_its_place() -> None:
+    pages = Pages()
+    broken = await begin(pages, [asked("/broken/") for _ in range(7)])
+    (given_up,) = await begin(pages, [asked()])
+    given_up.cancel()
+    pages.let_go()
+    await asyncio.gather(*broken, given_up, return_exceptions=True)
+
+    answers = await asyncio.gather(*await begin(pages, [asked() for _ in range(9)]))
+
+    assert len(answers) == 9
