@@ -59,6 +59,7 @@ class Session:
         self._begin = len(provider.books())
         self.handle = stack.spawn(PROMPT, kind, files=[*script.FILES, *more.pop("files", [])], **more)
         self._end: int | None = None
+        self.died_at = ""  # when its guest lost its power, if that is what a test is about
 
     def ends(self) -> Self:
         """Wait for the agent to come to its end, with success."""

@@ -14,7 +14,7 @@ __all__ = ["chromium", "page", "pytestmark", "signed_in"]  # the fixtures, and w
 @pytest.fixture(autouse=True)
 def _settled(page: Page) -> None:
     """Keys are heard once the page's scripts have run."""
-    page.wait_for_function("document.documentElement.dataset.settled === ''")
+    page.wait_for_function("() => document.documentElement.dataset.settled === ''")
 
 
 def notify(page: Page, **toast: str) -> None:
@@ -28,7 +28,7 @@ def keep(page: Page) -> None:
     with page.expect_navigation():
         page.get_by_role("button", name="Keep these").click()
     expect(page.get_by_text("Kept.")).to_be_visible()
-    page.wait_for_function("document.documentElement.dataset.settled === ''")
+    page.wait_for_function("() => document.documentElement.dataset.settled === ''")
 
 
 class TestThePalette:
@@ -190,7 +190,7 @@ class TestWhatIsSaid:
             Object.defineProperty(document, "hidden", { get: () => true });
         """)
         page.reload()
-        page.wait_for_function("document.documentElement.dataset.settled === ''")
+        page.wait_for_function("() => document.documentElement.dataset.settled === ''")
         needing = "needs => document.dispatchEvent(new CustomEvent('needs', {detail: needs}))"
 
         page.evaluate(needing, 2)

@@ -22,7 +22,7 @@ import os, threading
 def write(name):
     with open(name, "a", buffering=1) as file:
         while True:
-            file.write("x" * 1000 + "\\n") if file.tell() < 1 << 26 else file.truncate(0)
+            file.write("x" * 1000 + "\\n") if file.tell() < 1 << 22 else file.truncate(file.seek(0))
 for n in range(3):
     threading.Thread(target=write, args=(f"thread{n}.txt",)).start()
 open("threads.pid", "w").write(str(os.getpid()))

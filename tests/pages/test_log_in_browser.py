@@ -31,7 +31,7 @@ def page(scene: Scene, contexts: Contexts) -> Iterator[Page]:
     """The page of a machine that has ended, whose log nobody else writes to."""
     page = contexts("typical", True).new_page()
     page.goto(f"{scene.url}/machines/{scene.ids['done']}/")
-    page.wait_for_function("document.documentElement.dataset.live === 'live'")
+    page.wait_for_function("() => document.documentElement.dataset.live === 'live'")
     yield page
     page.close()
 

@@ -1,0 +1,39 @@
+"""More who look at once than there are connections to the database."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+import requests
+
+from tests.e2e.stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+LOOKERS = 120
+CONNECTIONS_MAX = 80  # of all processes together; many a server allows a hundred
+
+
+def test_everybody_is_answered_and_the_database_has_connections_left(stack: Stack) -> None:
+    def look(_: int) -> int:
+        headers = {"Authorization": f"Bearer {stack.token}", "Priority": "u=6"}
+        return requests.get(f"{stack.url}/api/v1/machines/", headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(LOOKERS) as crowd:
+        looks = [crowd.submit(look, number) for number in range(3 * LOOKERS)]
+        most = 0
+        with psycopg.connect(stack.environment["DATABASE_URL"], autocommit=True) as connection:
+            while not all(each.done() for each in looks):
+                most = max(most, connections(connection))
+                assert stack.get("machines/counts/")["total"] == 0, "a person is answered meanwhile"
+
+    assert {each.result() for each in looks} == {200}
+    assert most <= CONNECTIONS_MAX
+
+
+def connections(connection: "psycopg.Connection[tuple[int]]") -> int:
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    ).fetchone()
+    assert row
+    return row[0]
