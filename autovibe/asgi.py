@@ -4,10 +4,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "autovibe.settings")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 # Only importable once Django is set up.
 from channels.auth import AuthMiddlewareStack  # noqa: E402
@@ -15,6 +15,7 @@ from channels.routing import URLRouter  # noqa: E402
 
 from accounts.requirement import SecondFactorSockets  # noqa: E402
 from autovibe import __version__, limits, security  # noqa: E402
+from autovibe.concurrency import Handler  # noqa: E402
 from autovibe.origin import same_origin  # noqa: E402
 from autovibe.requests import known  # noqa: E402
 from dashboard.routing import websocket_urlpatterns  # noqa: E402
@@ -28,7 +29,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 websockets = same_origin(
     AuthMiddlewareStack(SecondFactorSockets(limits.sockets(URLRouter(websocket_urlpatterns))))
 )
-pages = limits.bodies(django_application)
+pages = limits.bodies(Handler())
 mcp = MCP(pages, __version__)
 GATEWAY_PATHS = ("/v1/", "/guest/", "/api/hello")
 

@@ -6,30 +6,37 @@ Requests of the gateway do not come this way; they share connections of their ow
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import sync_and_async_middleware
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest, HttpResponseBase
 
-GetResponse = Callable[[HttpRequest], Awaitable[HttpResponse]]
+GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 # What an open page asks when it was told of a change says so, as RFC 9218 has it (static/js/live.js).
 BACKGROUND = "u=6"
 BACKGROUND_SHARE = 4
 
 
-@sync_and_async_middleware
-def at_once(get_response: GetResponse) -> GetResponse:
-    """Let `PAGES_AT_ONCE` requests through at a time, and of those that nobody waits for a quarter; others wait.
+class Handler(ASGIHandler):
+    """Django's, with so many pages at a time.
 
-    It lies within what reads a request's body, so that a slow sender takes no place, and an answer that is sent bit by
-    bit has left its place when that begins.
+    Not a middleware: one that is sync among them makes all around it sync, and those cannot wait. By now the body of
+    the request is read, so that a slow sender takes no place; an answer that is sent bit by bit has left its own.
     """
-    if not iscoroutinefunction(get_response):  # a client within this process, which asks one after the other
-        return get_response
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._respond = at_once(super().get_response_async)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return await self._respond(request)
+
+
+def at_once(get_response: GetResponse) -> GetResponse:
+    """Let `PAGES_AT_ONCE` requests through at a time, and of those that nobody waits for a quarter; others wait."""
     places = asyncio.Semaphore(settings.PAGES_AT_ONCE)
     background = asyncio.Semaphore(max(1, settings.PAGES_AT_ONCE // BACKGROUND_SHARE))
 
-    async def limited(request: HttpRequest) -> HttpResponse:
+    async def limited(request: HttpRequest) -> HttpResponseBase:
         async with background if request.headers.get("Priority") == BACKGROUND else places:
             return await get_response(request)
 

@@ -69,7 +69,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "autovibe.security.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "autovibe.concurrency.at_once",
     "autovibe.compression.PagesGZipMiddleware",
     "autovibe.requests.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -86,7 +85,6 @@ MIDDLEWARE = [
     "autovibe.repeats.RepeatsMiddleware",
 ]
 
-PAGES_AT_ONCE = max(1, int(number("PAGES_AT_ONCE", default=16)))
 MESSAGE_STORAGE = "autovibe.repeats.Messages"
 ROOT_URLCONF = "autovibe.urls"
 ASGI_APPLICATION = "autovibe.asgi.application"
@@ -126,12 +124,12 @@ STORAGES = {
 
 # --- Database, queue, doorbell: one PostgreSQL carries all three -----------------------------------------------
 
+PAGES_AT_ONCE = max(1, int(number("PAGES_AT_ONCE", default=16)))
+# Those that look again by themselves come on top, and what is sent bit by bit keeps its connection until it is sent.
+_POOL = 3 * PAGES_AT_ONCE if os.environ.get("AUTOVIBE_PROCESS") == "web" else 0
 DATABASES = {
     "default": database(
-        os.environ.get("DATABASE_URL", "postgres://autovibe@127.0.0.1:5432/autovibe"),
-        pool=3 * PAGES_AT_ONCE
-        if os.environ.get("AUTOVIBE_PROCESS") == "web"
-        else 0,  # answers in parts keep theirs
+        os.environ.get("DATABASE_URL", "postgres://autovibe@127.0.0.1:5432/autovibe"), pool=_POOL
     )
 }
 REDIS_URL = secret("REDIS_URL")  # set: Redis carries queue and doorbell instead, for those who outgrow it

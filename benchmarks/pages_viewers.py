@@ -12,11 +12,8 @@ import sys
 
 import aiohttp
 
-HEADERS = {
-    "HX-Request": "true",
-    "Priority": "u=6",
-    "Accept-Encoding": "gzip",
-}  # as of a page that looks again
+# As of a page that looks again.
+HEADERS = {"HX-Request": "true", "Priority": "u=6", "Accept-Encoding": "gzip"}
 
 
 async def _view(session: aiohttp.ClientSession, url: str, key: str, connected: "asyncio.Queue[None]") -> None:

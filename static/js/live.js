@@ -23,8 +23,8 @@ document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
   if (unasked(ctx)) ctx.request.headers.Priority = "u=6";
 });
 let again = null;
-function askAgain(ctx) {
-  if (ctx && unasked(ctx)) again ??= setTimeout(() => { again = null; resync(); }, AGAIN_MS * (1 + Math.random()));
+function askAgain(ctx) { // while it is not live, it is asked every now and then anyway
+  if (ctx && unasked(ctx) && root.dataset.live === "live") again ??= setTimeout(() => { again = null; resync(); }, AGAIN_MS * (1 + Math.random()));
 }
 document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => { if (ctx.response.status >= 500) askAgain(ctx); });
 document.addEventListener("htmx:error", ({ detail }) => askAgain(detail.ctx));
