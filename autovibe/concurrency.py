@@ -4,6 +4,7 @@ Requests of the gateway do not come this way; they share connections of their ow
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from django.conf import settings
@@ -28,6 +29,7 @@ class Handler(ASGIHandler):
         self._respond = at_once(super().get_response_async)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        request.arrived = time.monotonic()  # type: ignore[attr-defined]  # see dashboard.shared
         return await self._respond(request)
 
 

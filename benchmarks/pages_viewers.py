@@ -38,7 +38,8 @@ async def _view(session: aiohttp.ClientSession, url: str, key: str, connected: "
 async def _view_all(url: str, keys: list[str]) -> None:
     connected: asyncio.Queue[None] = asyncio.Queue()
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as session:
         viewers = [asyncio.create_task(_view(session, url, key, connected)) for key in keys]
         for _ in keys:
             await connected.get()

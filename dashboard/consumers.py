@@ -24,6 +24,7 @@ from machines.models import Machine, MachineQuerySet
 from projects.models import Project, ProjectQuerySet, User
 
 BEAT_SECONDS = 10.0
+GATHER_SECONDS = 0.05  # what one commit rings comes one after the other
 COALESCE_SECONDS = 0.3
 SUBJECTS_MAX = 20
 
@@ -57,6 +58,7 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
     def _begin(self) -> None:
         self._subjects: list[str] = []
         self._rung: dict[str, set[str]] = {}
+        self._telling = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def _listen(self, subjects: list[str]) -> None:
@@ -106,13 +108,23 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         await self._tell("resync")
 
     def _ring(self, subject: str, kind: str) -> None:
-        if not self._rung:
-            self._spawn(self._flush())
         self._rung.setdefault(subject, set()).add(kind)
+        if not self._telling:
+            self._telling = True
+            self._spawn(self._tell_all())
 
-    async def _flush(self) -> None:
-        await asyncio.sleep(COALESCE_SECONDS)
-        rung, self._rung = self._rung, {}
+    async def _tell_all(self) -> None:
+        """At once what comes after silence, and what follows it every now and then."""
+        try:
+            await asyncio.sleep(GATHER_SECONDS)
+            while self._rung:
+                rung, self._rung = self._rung, {}
+                await self._tell_of(rung)
+                await asyncio.sleep(COALESCE_SECONDS)
+        finally:
+            self._telling = False
+
+    async def _tell_of(self, rung: dict[str, set[str]]) -> None:
         for subject, kinds in rung.items():
             if DRAWN & kinds and subject == self._drawn:
                 await self._draw(subject)

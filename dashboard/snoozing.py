@@ -46,7 +46,7 @@ class Aside:
 def of(user: User | AnonymousUser) -> Aside:
     """No query for whoever is known to have snoozed nothing; else one, and at most three more."""
     aside = Aside()
-    if not isinstance(user, User) or _is_known_to_have_none(user):
+    if not isinstance(user, User) or is_known_to_have_none(user):
         return aside
     lasting = Q(until=None) | Q(until__gt=timezone.now())
     kept = {(one.kind, one.thing): one for one in Snooze.objects.filter(lasting, user=user)}
@@ -59,7 +59,7 @@ def of(user: User | AnonymousUser) -> Aside:
     return aside
 
 
-def _is_known_to_have_none(user: User) -> bool:
+def is_known_to_have_none(user: User) -> bool:
     """Each page reads its user's preferences, and with them whether anything is snoozed."""
     known = user._state.fields_cache.get("preferences")
     return known is not None and not getattr(known, "snoozes", not known._state.adding)
@@ -99,7 +99,7 @@ def snooze(user: User, item: str, how_long: str) -> datetime | None:
         raise Invalid(f"One can snooze for {', '.join(FOR)}.")
     kind, thing = _find(user, item)
     until = _until(how_long)
-    Preferences.objects.get_or_create(user=user)  # see `_is_known_to_have_none`
+    Preferences.objects.get_or_create(user=user)  # see `is_known_to_have_none`
     Snooze.objects.update_or_create(
         user=user, kind=kind, thing=str(thing.pk), defaults={"face": face(thing), "until": until}
     )

@@ -3,7 +3,7 @@
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from dashboard import copying, fleet
+from dashboard import copying, fleet, shared
 from dashboard.fleet import bulk
 from dashboard.pages import PageRequest, page, show
 from machines.models import Machine
@@ -13,6 +13,10 @@ from projects.errors import Invalid
 @require_safe
 @page
 def index(request: PageRequest) -> HttpResponse:
+    return shared.among_equals(request, lambda: _shown(request)) if request.htmx else _shown(request)
+
+
+def _shown(request: PageRequest) -> HttpResponse:
     asked = fleet.Filter.read(request.GET)
     copies = copying.of_fleet(request, project=asked.value("project"), states=asked.states())
     # What is looked at part by part, or chosen from, keeps its rows while it is fetched again.

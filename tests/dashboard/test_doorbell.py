@@ -81,8 +81,11 @@ async def page(user: User | AnonymousUser, *subjects: str) -> AsyncIterator[Sock
 
 
 async def ring(machine: Machine, *kinds: str) -> None:
-    for kind in kinds:
-        await sync_to_async(events.ring)(kind, subject=machine.subject, project_id=machine.project_id)
+    def each() -> None:
+        for kind in kinds:
+            events.ring(kind, subject=machine.subject, project_id=machine.project_id)
+
+    await sync_to_async(each)()
 
 
 class TestWhoMayListen:
@@ -155,6 +158,28 @@ class TestWhatItSays:
                 "kinds": ["log", "machine.paused"],
             }
             assert await socket.receive_nothing(timeout=0.5)
+
+    async def test_what_goes_on_is_told_every_now_and_then(
+        self, running: Machine, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consumers, "COALESCE_SECONDS", 3600)
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+            await ring(running, "machine.paused")
+            assert (await socket.hears())["kinds"] == ["machine.paused"], "at once, after silence"
+
+            await ring(running, "machine.running")
+
+            assert await socket.receive_nothing(timeout=0.5)
+
+    async def test_what_was_held_back_is_told_in_the_end(
+        self, running: Machine, people: dict[str, User]
+    ) -> None:
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+            for kind in ("machine.paused", "machine.running"):
+                await ring(running, kind)
+                assert (await socket.hears())["kinds"] == [kind]
 
     async def test_the_fleet_hears_that_something_changed_and_not_what(
         self, running: Machine, people: dict[str, User]
