@@ -19,6 +19,8 @@ _IMPORTS = {
     "css/": re.compile(r'^@import "(?P<name>[\w-]+\.css)";\n', re.MULTILINE),
     "js/": re.compile(r'^import "\./(?P<name>[\w-]+\.js)";\n', re.MULTILINE),
 }
+# What pages load from others; `bin/assets` fetches it.
+FETCHED = ("vendor/htmx/htmx.min.js", "vendor/uplot/uPlot.min.css", "vendor/xterm/xterm.css")
 # Names that modules would share need more than putting one after the other.
 _OTHER = re.compile(r"^(@import|import\b(?!\()|export\b).*", re.MULTILINE)
 
@@ -50,6 +52,10 @@ class BundlingStorage(CompressedManifestStaticFilesStorage):  # type: ignore[mis
     def post_process(self, paths: Sources, dry_run: bool = False, **options: Any) -> Iterator[Any]:
         if dry_run:
             return
+        if missing := [name for name in FETCHED if name not in paths]:
+            raise ImproperlyConfigured(
+                f"Without {', '.join(missing)} no page can be shown. Run bin/assets, and collect again."
+            )
         yield from super().post_process({**paths, **self._joined(paths)}, dry_run, **options)
 
     def _joined(self, paths: Sources) -> Sources:

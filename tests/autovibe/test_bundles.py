@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import FileSystemStorage
 
-from autovibe.bundles import BundlingStorage, joined
+from autovibe.bundles import FETCHED, BundlingStorage, joined
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 # What no other file imports: a page of its own, what is heavy, and what has to be there when all else fails.
@@ -73,8 +73,11 @@ class TestOurOwn:
 
     def test_collected_they_are_one_file_each(self, tmp_path: Path) -> None:
         sources = FileSystemStorage(STATIC)
-        paths = {name: (sources, name) for name in ("icons.svg", *_names())}
+        paths = {name: (sources, name) for name in ("icons.svg", *_names(), *FETCHED)}
         shutil.copytree(STATIC, tmp_path, dirs_exist_ok=True)
+        for name in FETCHED:  # which may be away where there is no npm
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
         storage = BundlingStorage(location=tmp_path)
         storage.manifest_storage = FileSystemStorage(tmp_path)
 
@@ -85,6 +88,12 @@ class TestOurOwn:
             assert "@import" not in named.read_text()
             assert read("css/tokens.css") in named.read_text()
             assert named.with_name(f"{named.name}.gz").exists()
+
+    def test_nothing_is_collected_without_what_pages_load_from_others(self, tmp_path: Path) -> None:
+        paths = {name: (FileSystemStorage(STATIC), name) for name in _names()}
+
+        with pytest.raises(ImproperlyConfigured, match="Run bin/assets, and collect again"):
+            list(BundlingStorage(location=tmp_path).post_process(paths))
 
 
 def _names() -> set[str]:
