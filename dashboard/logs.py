@@ -16,7 +16,8 @@ from machines import printed
 from machines.models import LogLine, Machine
 from machines.printed import plain
 
-LINES_AT_FIRST = 500
+LINES_AT_FIRST = 150  # a page of thousands of elements is slow on a phone
+LINES_OLDER = 500
 LINES_PER_ANSWER = 2000
 CHUNK_LINES = 200
 _SAID = "say"  # numbered apart from what the agent prints
@@ -101,7 +102,7 @@ def latest(machine: Machine, most: int = LINES_AT_FIRST) -> Window:
 
 def before(machine: Machine, first: int) -> Window:
     """The lines before that one."""
-    return _ending(machine.log.filter(pk__lt=first), newer=True)
+    return _ending(machine.log.filter(pk__lt=first), newer=True, most=LINES_OLDER)
 
 
 def after(machine: Machine, last: int) -> Window:
@@ -122,7 +123,7 @@ def around(machine: Machine, line: int) -> Window:
     )
 
 
-def _ending(lines: QuerySet[LogLine], *, newer: bool, most: int = LINES_AT_FIRST) -> Window:
+def _ending(lines: QuerySet[LogLine], *, newer: bool, most: int) -> Window:
     last = list(lines.order_by("-id")[: most + 1])
     return Window(shown(last[:most][::-1]), older=len(last) > most, newer=newer)
 

@@ -62,14 +62,15 @@ SERIES: dict[str, tuple[str, Callable[[float], str], Combinable]] = {
 
 @dataclass(frozen=True)
 class Series:
-    """One line, with its text: a value for each time, None where nobody measured; `lines` in units of the viewBox."""
+    """One line, with its text: for each time a value, None where nobody measured, and its words; `lines` in units of
+    the viewBox."""
 
     name: str
     title: str
     values: list[float | None]
     said: str
     lines: list[str]
-    rows: list[tuple[datetime, str]]
+    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,23 @@ class Chart:
     measured: bool
     called: bool
 
+    @property
+    def shown(self) -> list[Series]:
+        """Those of which anything is known."""
+        return [one for one in self.series if one.said]
+
+    @property
+    def rows(self) -> list[tuple[datetime, list[str]]]:
+        """The last times at which anything was measured, the latest first, with the words of each series shown."""
+        by_time = zip(self.times, zip(*(one.words for one in self.shown), strict=True), strict=False)
+        return [(at, list(words)) for at, words in by_time if any(words)][-ROWS:][::-1]
+
     def as_json(self, last: int = 0) -> dict[str, Any]:
         """As the page's script takes it, times in seconds since 1970; only the `last` points, if that is given."""
         return {
             "times": [int(at.timestamp()) for at in self.times[-last:]],
             "step": self.step // timedelta(seconds=1),
-            "series": {
-                one.name: {"values": one.values[-last:], "said": one.said} for one in self.series if one.said
-            },
+            "series": {one.name: {"values": one.values[-last:], "said": one.said} for one in self.shown},
         }
 
 
@@ -172,8 +182,8 @@ def _series(
         last = found[max(found)].average
         low, high = min(one.lowest for one in found.values()), max(one.highest for one in found.values())
         said = f"last {say(last)}, lowest {say(low)}, highest {say(high)}"
-    rows = [(at, say(value)) for at, value in zip(times, values, strict=True) if value is not None]
-    return Series(name, title, values, said, _lines(values), rows[-ROWS:][::-1])
+    words = ["" if value is None else say(value) for value in values]
+    return Series(name, title, values, said, _lines(values), words)
 
 
 def _lines(values: Sequence[float | None]) -> list[str]:

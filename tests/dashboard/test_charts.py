@@ -86,7 +86,8 @@ class TestThePage:
 
         assert "<title" in page[page.index('id="plot-cpu"') :]
         assert "CPU: last 1.50 cores" in page
-        assert "CPU, the latest first" in page
+        table = page[page.index("Use over time, the latest first") :]
+        assert table.index(">CPU</th>") < table.index(">Memory</th>") < table.index(">1.50 cores</td>")
 
     def test_without_figures_it_says_why_in_one_sentence(
         self, browser: Browser, project: Project, genesis: Checkpoint

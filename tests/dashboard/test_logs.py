@@ -40,13 +40,13 @@ class TestThePageShows:
     def page(self, bob: Client, machine: Machine, query: str = "") -> str:
         return bob.get(f"/machines/{machine.handle}/{query}").content.decode()
 
-    def test_the_last_500_and_the_way_to_older_ones(
+    def test_the_last_150_and_the_way_to_older_ones(
         self, bob: Client, machine: Machine, long: list[int]
     ) -> None:
         page = self.page(bob, machine)
 
-        assert page.count('class="log-line') == 500
-        assert f'href="?line={long[700]}#L{long[700]}">Load older' in page
+        assert page.count('class="log-line') == 150
+        assert f'href="?line={long[1050]}#L{long[1050]}">Load older' in page
         assert f'href="?line={long[-1]}#L{long[-1]}" hidden>Load newer' in page
 
     def test_what_is_around_a_line_that_a_link_names(
@@ -55,10 +55,10 @@ class TestThePageShows:
         page = self.page(bob, machine, f"?line={long[600]}")
 
         assert f'log-picked" id="L{long[600]}"' in page
-        assert f'id="L{long[351]}"' in page
-        assert f'id="L{long[350]}"' not in page
-        assert f'id="L{long[850]}"' in page
-        assert f'href="?line={long[850]}#L{long[850]}">Load newer' in page
+        assert f'id="L{long[526]}"' in page
+        assert f'id="L{long[525]}"' not in page
+        assert f'id="L{long[675]}"' in page
+        assert f'href="?line={long[675]}#L{long[675]}">Load newer' in page
 
     def test_of_a_short_log_all_of_it(self, bob: Client, machine: Machine) -> None:
         page = self.page(bob, machine)
@@ -108,7 +108,7 @@ class TestTheScriptFetches:
     def test_lines_around_one(self, bob: Client, machine: Machine, long: list[int]) -> None:
         told = ask(bob, machine, f"around={long[600]}")
 
-        assert texts(told) == [f"line {number}" for number in range(351, 851)]
+        assert texts(told) == [f"line {number}" for number in range(526, 676)]
         assert told["older"]
         assert told["newer"]
 
