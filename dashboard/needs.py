@@ -64,10 +64,12 @@ def attention(machines: MachineQuerySet) -> MachineQuerySet:
     paused = Case(When(state=State.PAUSED, then="paused_at"))  # it is kept when the machine goes on
     return (
         machines.annotate(
-            operator=Subquery(stuck.values("error")[:1]), operation=Subquery(stuck.values("pk")[:1])
+            operator=Subquery(stuck.values("error")[:1]),
+            operation=Subquery(stuck.values("pk")[:1]),
+            stuck_at=Subquery(stuck.values("created_at")[:1]),
         )
         .filter(condition())
-        .order_by(Coalesce("ended_at", paused, "heard_at", "created_at"))
+        .order_by(Coalesce("ended_at", paused, "stuck_at", "heard_at", "created_at"))
     )
 
 
@@ -98,7 +100,8 @@ def subject_of(key: OuterRef) -> Concat:
 def since(machine: Machine) -> datetime:
     """Since when it has been waiting, as `attention` sorts it."""
     paused = machine.paused_at if machine.state == State.PAUSED else None
-    return machine.ended_at or paused or machine.heard_at or machine.created_at
+    stuck = getattr(machine, "stuck_at", None)  # its guest may be heard from all the time
+    return machine.ended_at or paused or stuck or machine.heard_at or machine.created_at
 
 
 def requests(user: User | AnonymousUser) -> QuerySet[BudgetRequest]:

@@ -17,6 +17,7 @@ from guests.models import Guest, next_vmid
 from guests.states import State as GuestState
 from machines.models import LogLine, Machine, next_number
 from machines.states import State
+from operations.models import Operation, Status
 from projects.models import Project
 from tests.budgets.rows import entry
 
@@ -115,6 +116,14 @@ def log(of: Machine, *texts: str, stream: str = "out") -> None:
         LogLine(machine=of, run=of.run, number=first + at, at=timezone.now(), stream=stream, text=text)
         for at, text in enumerate(texts)
     )
+
+
+def stuck(of: Machine, verb: str) -> Operation:
+    """Work at it that waits for an operator."""
+    return Operation.objects.create(
+        verb=verb, subject=of.subject, project=of.project, lock=of.guest.subject, task="x",
+        status=Status.NEEDS_OPERATOR, error="run: qm unlock 8",
+    )  # fmt: skip
 
 
 def budget(

@@ -12,7 +12,6 @@ from dashboard.fleet import picture, sparks
 from guests.models import Diagnosis, Guest, Node, Usage
 from machines.models import Machine
 from machines.states import State
-from operations.models import Operation, Status
 from projects import actions as projects
 from projects.models import Project, User
 from tests.dashboard import rows
@@ -386,10 +385,7 @@ class TestNeedsYou:
         self, browser: Browser, project: Project, genesis: Checkpoint
     ) -> None:
         machine = rows.machine(project, genesis, State.RUNNING, heard_at=timezone.now())
-        Operation.objects.create(
-            verb="checkpoint", subject=machine.subject, project=project, lock=machine.guest.subject, task="x",
-            status=Status.NEEDS_OPERATOR, error="run: qm unlock 8",
-        )  # fmt: skip
+        rows.stuck(machine, "checkpoint")
 
         assert "run: qm unlock 8" in browser("alice").get("/").content.decode()
 

@@ -13,7 +13,7 @@ from dashboard import needs
 from events.models import Event
 from machines.models import Machine
 from machines.states import State
-from operations.models import Operation, Status
+from operations.models import Operation
 from projects.models import Project, User
 from tests.dashboard import rows
 from tests.dashboard.conftest import Browser
@@ -45,6 +45,20 @@ class TestTheList:
         ]
         assert places == sorted(places)
         assert 'data-problems="3"' in page
+
+    def test_what_is_stuck_has_waited_since_that_began_whenever_its_guest_was_heard_from(
+        self, project: Project, genesis: Checkpoint
+    ) -> None:
+        now = timezone.now()
+        rows.machine(project, genesis, State.FAILED, ended_at=now - timedelta(hours=1))
+        stuck = rows.machine(project, genesis, State.PAUSING, heard_at=now)
+        asked = rows.stuck(stuck, "pause")
+        Operation.objects.filter(pk=asked.pk).update(created_at=now - timedelta(hours=2))
+
+        first, _ = needs.attention(Machine.objects.all()).select_related("guest")
+
+        assert first == stuck
+        assert needs.since(first) == now - timedelta(hours=2)
 
     def test_what_went_on_since_it_was_paused_does_not_wait_since_then(
         self, project: Project, genesis: Checkpoint
@@ -172,9 +186,6 @@ class TestActing:
         self, browser: Browser, project: Project, genesis: Checkpoint
     ) -> None:
         machine = rows.machine(project, genesis)
-        waiting = Operation.objects.create(
-            verb="checkpoint", subject=machine.subject, project=project, lock=machine.guest.subject, task="x",
-            status=Status.NEEDS_OPERATOR, error="run: qm unlock 8",
-        )  # fmt: skip
+        waiting = rows.stuck(machine, "checkpoint")
 
         assert f"/operations/{waiting.pk}/give-up/" in browser("alice").get(PAGE).content.decode()
