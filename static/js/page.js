@@ -96,7 +96,11 @@ document.addEventListener("click", async event => {
 });
 
 // Where tabs do not fit beside each other, the one that one looks at is in sight.
-for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
-  const row = tab.parentElement, inner = tab.getBoundingClientRect(), outer = row.getBoundingClientRect();
-  if (inner.right > outer.right) row.scrollLeft += inner.right - outer.right + (outer.width - inner.width) / 2;
+function showTab() {
+  for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+    const row = tab.parentElement, inner = tab.getBoundingClientRect(), outer = row.getBoundingClientRect();
+    if (inner.right > outer.right) row.scrollLeft += inner.right - outer.right + (outer.width - inner.width) / 2;
+  }
 }
+showTab();
+addEventListener("resize", showTab);

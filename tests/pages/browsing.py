@@ -33,6 +33,11 @@ _VIOLATIONS = """async ({ only, exclude }) => {
   return violations.flatMap(one => one.nodes.map(node => `${one.id}: ${node.target} ${node.failureSummary}`));
 }"""
 _OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+_HIDDEN_TABS = """async () => {
+  await new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  const hidden = tab => tab.getBoundingClientRect().right > tab.parentElement.getBoundingClientRect().right;
+  return [...document.querySelectorAll(".tabs [aria-current]")].filter(hidden).map(tab => tab.textContent);
+}"""
 # The page has its socket, its fragments are there, and it was drawn.
 _SETTLED = """() => {
   const live = document.documentElement.dataset.live;
@@ -121,6 +126,12 @@ class Visit:
             self.page.set_viewport_size({"width": width, "height": 800})
             found[width] = self.page.evaluate(_OVERFLOW)
         return {width: pixels for width, pixels in found.items() if pixels > 0}
+
+    def hidden_tabs(self, width: int) -> list[str]:
+        """Which tab one is at, where that cannot be seen in a window of this width."""
+        self.page.set_viewport_size({"width": width, "height": 800})
+        found: list[str] = self.page.evaluate(_HIDDEN_TABS)
+        return found
 
     def _violations(self, rules: list[str] | None, exclude: list[str]) -> list[str]:
         only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}

@@ -34,6 +34,7 @@ def wrong_with(
             "sockets": visit.sockets[1:],
             "heavy": [url for url in asked if url.endswith(HEAVY)],
             "wider than the window": visit.overflows(WIDTHS),
+            "tabs out of sight": visit.hidden_tabs(360),
             "refused by the policy": visit.refusals(),
             "console": [said for said in visit.complaints if f"status of {page.status}" not in said],
         }
