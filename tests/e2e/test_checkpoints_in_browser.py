@@ -145,6 +145,28 @@ class TestTheScrubber:
         expect(page.get_by_text("You are looking at")).to_contain_text(f"{work}.c3")
         expect(slider).to_have_value("3")
 
+    def test_news_of_now_that_come_late_do_not_lead_back_to_now(
+        self, page: Page, stack: Stack, branched: str
+    ) -> None:
+        stack.post(f"machines/{branched}/checkpoint/")
+        page.goto(f"{stack.url}/machines/{branched}/")
+        expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        slider = page.get_by_label("Show it as of")
+        expect(slider).to_be_visible(timeout=20_000)
+        slider.focus()
+        held: list[Route] = []
+        page.route(f"{stack.url}/machines/{branched}/", lambda route: held.append(route))
+        with page.expect_request(f"{stack.url}/machines/{branched}/"):
+            page.evaluate("document.body.dispatchEvent(new Event('doorbell'))")
+        page.keyboard.press("Home")
+        expect(page.get_by_text("You are looking at")).to_contain_text(f"{branched}.c1")
+
+        with page.expect_response(f"{stack.url}/machines/{branched}/?at=1"):
+            held[0].continue_()
+
+        expect(page.get_by_text("You are looking at")).to_contain_text(f"{branched}.c1")
+        expect(page).to_have_url(f"{stack.url}/machines/{branched}/?at=1")
+
     def test_the_right_end_is_live_again(self, page: Page, stack: Stack, work: str) -> None:
         page.goto(f"{stack.url}/machines/{work}/?at=1")
         page.get_by_label("Show it as of").focus()
