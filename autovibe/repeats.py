@@ -57,16 +57,15 @@ class RepeatsMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self._get_response(request)
-        digest = getattr(request, "_once", None)
-        if digest is None:
-            return response
         try:
-            if response.status_code < 400 and once.is_done(request):
+            response = self._get_response(request)
+            digest = getattr(request, "_once", None)
+            if digest and response.status_code < 400 and once.is_done(request):
                 _keep(request, digest, response)
+            return response
         finally:
-            _ask("SELECT pg_advisory_unlock(%s, %s)", digest)
-        return response
+            if digest := getattr(request, "_once", None):
+                _ask("SELECT pg_advisory_unlock(%s, %s)", digest)
 
     def process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> HttpResponse | None:
         """What a repeat is answered, or None for the first sending, whose turn it is from now on."""

@@ -1,9 +1,11 @@
 """How many pages are made at a time, and who waits for whom."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
@@ -76,6 +78,28 @@ async def test_a_person_does_not_wait_for_pages_that_look_again_by_themselves() 
 
     pages.let_go()
     await asyncio.gather(*looks, *person)
+
+
+async def test_one_whose_thread_goes_on_after_it_was_given_up_has_its_place_until_then(settings: Any) -> None:
+    settings.PAGES_AT_ONCE = 4
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def make(request: HttpRequest) -> HttpResponse:
+        begun.release()
+        go.wait(10)
+        return HttpResponse()
+
+    ask: Any = concurrency.at_once(sync_to_async(make, thread_sensitive=False))
+    left = [asyncio.create_task(ask(asked())) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    for task in left:
+        task.cancel()
+    late = asyncio.create_task(ask(asked()))
+    await asyncio.sleep(0.05)
+    assert sum(begun.acquire(blocking=False) for _ in range(5)) == 4
+
+    go.set()
+    assert (await late).status_code == 200
 
 
 async def test_one_that_fails_or_is_given_up_leaves_its_place() -> None:
