@@ -13,7 +13,9 @@ from dashboard import shared, snoozing
 from dashboard.models import Preferences
 from machines.models import Machine
 from machines.states import State
+from projects import actions
 from projects.models import User
+from projects.roles import Role
 from tests.permissions.conftest import Stage
 
 PATHS = ["/", "/?state=failed", "/?group=project"]
@@ -92,6 +94,25 @@ def test_whoever_has_snoozed_something_has_a_page_of_their_own(stage: Stage, tog
     line = f'id="needs-{stage.demo.machine.handle}"'
     assert line not in look(root)
     assert line in look(other)
+
+
+def test_who_is_let_into_a_project_meanwhile_takes_nobody_along(
+    stage: Stage, together: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lucky, other = (User.objects.create(username=name) for name in ("lucky", "other"))
+    get, waited = shared.answers.get, []
+
+    def get_after_waiting(*asked: Any) -> bytes:
+        if not waited:
+            waited.append(True)
+            actions.admit(stage.demo.project, lucky, Role.VIEWER, by=people(stage)["root"])
+        return get(*asked)
+
+    monkeypatch.setattr(shared.answers, "get", get_after_waiting)
+    address = f"/machines/{stage.demo.machine.handle}/"
+
+    assert address in look(lucky)
+    assert address not in look(other)
 
 
 def test_times_are_in_the_zone_of_whoever_looks(stage: Stage, together: None) -> None:
