@@ -14,6 +14,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 
 from checkpoints.models import Checkpoint, CheckpointQuerySet
 from dashboard import series, version
@@ -50,33 +51,35 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         user, subjects = self.scope["user"], _subjects(self.scope)
         if not user.is_authenticated:
             await self.close(SIGNED_OUT)
-        elif not subjects or not await _may_hear(user, subjects):
-            await self.close(NO_ACCESS)
         else:
-            await self._listen(subjects)
+            await self._join(user.subject)  # first of all: it rings where their rights change
+            if subjects and await _may_hear(user, subjects):
+                await self._listen(subjects)
+            else:
+                await self.close(NO_ACCESS)
 
     def _begin(self) -> None:
         self._subjects: list[str] = []
+        self._joined: list[str] = []
         self._rung: dict[str, set[str]] = {}
         self._telling = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def _listen(self, subjects: list[str]) -> None:
         self._subjects = subjects
-        for subject in self._heard:
-            await self.channel_layer.group_add(events.group(subject), self.channel_name)
+        for subject in subjects:
+            await self._join(subject)
         await self._tell("hello", version=version.digest())
         self._spawn(self._beat())
 
-    @property
-    def _heard(self) -> list[str]:
-        """What the page shows, and who looks at it: their rights may change meanwhile."""
-        return [*self._subjects, self.scope["user"].subject] if self._subjects else []
+    async def _join(self, subject: str) -> None:
+        self._joined.append(subject)
+        await self.channel_layer.group_add(events.group(subject), self.channel_name)
 
     async def disconnect(self, code: int) -> None:
         for task in self._tasks:
             task.cancel()
-        for subject in self._heard:
+        for subject in self._joined:
             await self.channel_layer.group_discard(events.group(subject), self.channel_name)
 
     async def doorbell(self, message: dict[str, Any]) -> None:
@@ -126,12 +129,12 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
 
     async def _tell_of(self, rung: dict[str, set[str]]) -> None:
         for subject, kinds in rung.items():
-            if DRAWN & kinds and subject == self._drawn:
-                await self._draw(subject)
             if subject == events.FLEET:
                 await self._tell("doorbell", subject=subject)
             elif said := kinds - {USAGE}:
                 await self._tell("doorbell", subject=subject, kinds=sorted(said))
+        if DRAWN & rung.get(self._drawn, set()):
+            await self._draw(self._drawn)
 
     @property
     def _drawn(self) -> str:
@@ -139,8 +142,13 @@ class Doorbell(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is unt
         return next((subject for subject in self._subjects if subject.startswith("machine:")), "")
 
     async def _draw(self, subject: str) -> None:
-        if chart := await _chart(await signed_in(self.scope), subject):
-            await self._tell("point", subject=subject, **chart.as_json(last=POINTS_SENT))
+        try:
+            chart = await _chart(await signed_in(self.scope), subject)
+        except DatabaseError:  # none was free in time, say: the page reads it all again
+            await self._tell("resync")
+        else:
+            if chart:
+                await self._tell("point", subject=subject, **chart.as_json(last=POINTS_SENT))
 
     async def _beat(self) -> None:
         while True:
@@ -175,7 +183,8 @@ def _is_visible(user: User, subject: str) -> bool:
     if kind not in MODELS:
         return False
     try:
-        return bool(MODELS[kind]().permitted(user, "view_project").filter(pk=key).exists())
+        seen = MODELS[kind]().permitted(user, "view_project").filter(pk=key).values_list("pk", flat=True)
+        return str(seen.first()) == key  # which may be written otherwise, and would be another group
     except ValidationError:  # the key is no UUID
         return False
 

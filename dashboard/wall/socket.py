@@ -45,10 +45,6 @@ class WallBell(Doorbell):
             if self._counted:
                 _open.subtract([self._counted])
 
-    @property
-    def _heard(self) -> list[str]:
-        return self._subjects
-
     async def doorbell(self, message: dict[str, Any]) -> None:
         if message["kind"] not in NOT_FOR_THE_FLEET:
             self._ring(events.FLEET, "changed")

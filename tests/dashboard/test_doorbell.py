@@ -13,6 +13,7 @@ from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -24,6 +25,7 @@ from guests.models import Usage
 from guests.observe import Seen
 from machines.limits import enforce
 from machines.models import Machine
+from projects import members
 from projects.models import Project, User
 from tests.dashboard import rows
 
@@ -141,6 +143,23 @@ class TestWhoMayListenOn:
             assert (await socket.hears())["type"] == "doorbell"  # without figures
 
             await sync_to_async(events.ring)("account.changed", subject=boss.subject)
+            assert await socket.closes() == 4403
+
+    async def test_who_loses_a_project_while_they_connect_hears_nothing_of_it(
+        self, running: Machine, project: Project, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        may_hear = consumers._may_hear
+
+        async def and_then_removed(user: User, subjects: list[str]) -> bool:
+            said: bool = await may_hear(user, subjects)
+            monkeypatch.setattr(consumers, "_may_hear", may_hear)
+            await sync_to_async(members.remove)(project, "bob", by=people["alice"])
+            return said
+
+        monkeypatch.setattr(consumers, "_may_hear", and_then_removed)
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+
             assert await socket.closes() == 4403
 
 
@@ -282,9 +301,24 @@ class TestPoints:
 
             await ring(running, "call")
 
-            point, doorbell = await socket.hears(), await socket.hears()
+            doorbell, point = await socket.hears(), await socket.hears()
             assert point["series"]["tokens"]["values"][-1] == 5400
             assert doorbell["kinds"] == ["call"]
+
+    async def test_figures_that_cannot_be_read_do_not_keep_the_doorbell_from_ringing(
+        self, running: Machine, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def busy(user: User, subject: str) -> None:
+            raise OperationalError("couldn't get a connection after 10.00 sec")
+
+        async with page(people["bob"], running.subject) as socket:
+            await socket.hears()
+            monkeypatch.setattr(consumers, "_chart", busy)
+
+            await ring(running, "call", "machine.paused")
+
+            assert (await socket.hears())["kinds"] == ["call", "machine.paused"]
+            assert (await socket.hears())["type"] == "resync"
 
     async def test_a_page_of_several_machines_draws_the_first(
         self, running: Machine, genesis: Checkpoint, people: dict[str, User]
