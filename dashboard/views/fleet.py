@@ -3,7 +3,7 @@
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from dashboard import copying, fleet, shared
+from dashboard import copying, fleet, once, shared
 from dashboard.fleet import bulk
 from dashboard.pages import PageRequest, page, show
 from machines.models import Machine
@@ -51,6 +51,8 @@ def _done(request: PageRequest, verb: str) -> HttpResponse:
         return _card(request, plan, f"Type {len(plan.taken)}, the number of machines, to terminate them.")
     outcomes = bulk.act(request.user, verb, tokens)
     context = {"outcomes": outcomes, "done": sum(one.done for one in outcomes), "verb": verb}
+    if not context["done"]:
+        once.was_not_done(request)
     context["back"] = request.POST.get("q", "")
     return show(request, "dashboard/bulk_done.html", "outcomes", context)
 

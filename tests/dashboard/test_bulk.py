@@ -154,6 +154,15 @@ class TestActing:
 
         assert Operation.objects.filter(verb="pause").count() == 1
 
+    def test_one_that_came_to_nothing_is_tried_again_when_it_is_sent_again(
+        self, browser: Browser, three: list[Machine]
+    ) -> None:
+        form = {"verb": "pause", "machine": f"{three[0].handle}:paused", "once": "the form"}
+        alice = browser("alice")
+        assert "when you chose it" in alice.post(PAGE, form).content.decode()
+
+        assert alice.post(PAGE, form).status_code == 200
+
     def test_each_is_asked_for_with_its_own_permission(
         self, browser: Browser, three: list[Machine], people: dict[str, User]
     ) -> None:
