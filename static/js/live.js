@@ -6,6 +6,7 @@ const pill = document.getElementById("live");
 
 const STALE_MS = 25_000; // the server beats every 10 s
 const AGAIN_MS = 2500;
+const AGAIN_MAX_MS = 60_000;
 const POLL_MS = 15_000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 const ENDED = { 4401: ["out", "Signed out"], 4403: ["out", "No access"] };
@@ -23,10 +24,17 @@ document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
   if (unasked(ctx)) ctx.request.headers.Priority = "u=6";
 });
 let again = null;
+let wait = AGAIN_MS; // twice as long each time that it fails again
+let failed = 0;
 function askAgain(ctx) { // while it is not live, it is asked every now and then anyway
-  if (ctx && unasked(ctx) && root.dataset.live === "live") again ??= setTimeout(() => { again = null; resync(); }, AGAIN_MS * (1 + Math.random()));
+  if (again || !ctx || !unasked(ctx) || root.dataset.live !== "live") return;
+  wait = Date.now() - failed > 4 * wait ? AGAIN_MS : Math.min(2 * wait, AGAIN_MAX_MS);
+  failed = Date.now();
+  again = setTimeout(() => { again = null; resync(); }, wait * (1 + Math.random()));
 }
-document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => { if (ctx.response.status >= 500) askAgain(ctx); });
+document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
+  if (ctx.response.status >= 500 || ctx.response.status === 429) askAgain(ctx);
+});
 document.addEventListener("htmx:error", ({ detail }) => askAgain(detail.ctx));
 
 const tell = name => document.body.dispatchEvent(new Event(name));

@@ -3,6 +3,7 @@
 const log = document.getElementById("log");
 const BATCH = 200; // lines per animation frame
 const LINES_MAX = 5000; // in the page; others are fetched when they are wanted
+const AGAIN_MS = 2500; // after a read that failed
 
 const card = document.getElementById("log-card");
 const part = name => card.querySelector(`[data-log="${name}"]`);
@@ -141,7 +142,9 @@ async function read() {
       if (answer.lines.length && answer.lines.at(-1).id > last) take(answer.lines);
       again ||= answer.newer;
     } while (again);
-  } catch { /* offline: the next ring or poll asks again */ } finally { fetching = false; }
+  } catch { // offline, the next poll asks again
+    if (document.documentElement.dataset.live === "live") setTimeout(read, AGAIN_MS * (1 + Math.random()));
+  } finally { fetching = false; }
 }
 
 // What happens meanwhile above the reader's line moves the scroll bar, not the line.

@@ -45,7 +45,8 @@ const complain = text => say({ tone: "error", text });
 document.addEventListener("complaint", ({ detail }) => complain(detail));
 document.addEventListener("htmx:response:error", ({ detail }) => {
   const { status, headers } = detail.ctx.response;
-  const request = headers?.get?.("X-Request-Id");
+  const unasked = "Priority" in detail.ctx.request.headers; // it is asked again, and says so once
+  const request = !unasked && headers?.get?.("X-Request-Id");
   if (headers?.get?.("Content-Type")?.startsWith("text/plain")) return complain(detail.ctx.text); // a refusal, in words
   if (status === 401) return complain("Your session ended. Reload the page to sign in; what it shows is kept until then.");
   complain(`The server answered ${status}; what you see may be old.${request ? ` Request ${request}.` : ""}`);

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, StorageState, expect
 
 from tests.e2e.stack import Stack
 from tests.e2e.test_browser import (
@@ -166,6 +166,34 @@ class TestTheScrubber:
 
         expect(page.get_by_text("You are looking at")).to_contain_text(f"{branched}.c1")
         expect(page).to_have_url(f"{stack.url}/machines/{branched}/?at=1")
+
+    def test_a_point_that_cannot_be_shown_is_not_where_one_is(
+        self, chromium: Browser, signed_in: StorageState, stack: Stack, work: str
+    ) -> None:
+        with chromium.new_context(storage_state=signed_in) as context:
+            page = context.new_page()
+            page.goto(f"{stack.url}/machines/{work}/?at=2")
+            page.route("**/moment/?at=3", lambda route: route.abort())
+            slider = page.get_by_label("Show it as of")
+            slider.focus()
+
+            with page.expect_event("requestfailed"):
+                page.keyboard.press("ArrowRight")
+
+            expect(slider).to_have_value("2")
+            page.keyboard.press("ArrowLeft")
+            expect(page.get_by_text("You are looking at")).to_contain_text(f"{work}.c1")
+
+    def test_the_right_end_is_now_and_not_the_next_checkpoint(
+        self, page: Page, stack: Stack, work: str
+    ) -> None:
+        page.goto(f"{stack.url}/machines/{work}/?at=1")
+        page.get_by_label("Show it as of").focus()
+
+        with page.expect_request("**/moment/?at=now"):
+            page.keyboard.press("End")
+
+        expect(page).to_have_url(f"{stack.url}/machines/{work}/")
 
     def test_the_right_end_is_live_again(self, page: Page, stack: Stack, work: str) -> None:
         page.goto(f"{stack.url}/machines/{work}/?at=1")

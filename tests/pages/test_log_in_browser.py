@@ -42,6 +42,17 @@ def printing(scene: Scene, first: int, count: int) -> None:
         connection.execute(_PRINT, {"first": first, "count": count, "machine": machine})
 
 
+def test_a_read_that_failed_is_made_again(scene: Scene, page: Page) -> None:
+    page.route("**/log.json*", lambda route: route.fulfill(status=503), times=1)
+    printing(scene, 2 * BURST, 1)
+
+    page.evaluate(RING)
+
+    expect(page.locator("#log").get_by_text(f"burst line {2 * BURST + 1}", exact=True)).to_be_visible(
+        timeout=15_000
+    )
+
+
 def test_a_burst_is_followed_and_its_beginning_fetched_again(scene: Scene, page: Page) -> None:
     printing(scene, 0, BURST)
 
