@@ -134,7 +134,7 @@ def is_stuck(checkpoint_id: UUID) -> bool:
 def find(reference: str, *, user: User | AnonymousUser) -> Checkpoint:
     """The checkpoint with that handle ("m12.c3") or id, if `user` may see it."""
     visible = Checkpoint.objects.permitted(user, "view_project")
-    visible = visible.select_related("project", "guest__machine", "manifest", "parent")
+    visible = visible.select_related("project", "guest__machine", "manifest", "parent__manifest", "shares")
     try:
         checkpoint = visible.filter(Q(handle=reference) | Q(pk=_uuid(reference))).first()
     except ValidationError:

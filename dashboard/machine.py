@@ -104,17 +104,25 @@ def now(
     machine: Machine, user: User, sums: Totals, *, operable: bool, count: int, log: Printed | None
 ) -> dict[str, Any]:
     """What is going on; `count` are its checkpoints, and `log` is what of its log the page shows, if it does."""
+    doing = under_way(machine, operable=operable, count=count, log=log)
+    return {
+        **doing,
+        "cap": _cap(machine),
+        "wall_words": words.elapsed(machine.wall_seconds),
+        "hearing": hearing.of(machine, user, operable=operable),
+        "quiet": lateness.quiet_since(machine, log),
+        "late": lateness.sentence(machine, doing["progress"], sums),
+    }
+
+
+def under_way(machine: Machine, *, operable: bool, count: int, log: Printed | None = None) -> dict[str, Any]:
+    """What is being done with it, what it failed of, or where it can go on: told beside its earlier states as well."""
     doing, soon = progress.of(machine)
     return {
         "progress": doing,
         "ending_soon": soon if operable else None,
         "failure": failure.of(machine, doing, log),
         **line(machine, operable=operable, shown=POINTS_NOW, count=count),
-        "cap": _cap(machine),
-        "wall_words": words.elapsed(machine.wall_seconds),
-        "hearing": hearing.of(machine, user, operable=operable),
-        "quiet": lateness.quiet_since(machine, log),
-        "late": lateness.sentence(machine, doing, sums),
     }
 
 

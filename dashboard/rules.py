@@ -88,23 +88,15 @@ class RetentionForm(forms.Form):
         return found
 
 
-def policy_form(project: Project) -> PolicyForm:
-    """With what the project says itself."""
-    said = dict(_own(project).policy)
-    shown: dict[str, Any] = {name: _typed(value) for name, value in said.items()}
-    return PolicyForm(initial=shown)
-
-
-def retention_form(project: Project) -> RetentionForm:
-    """With what the project says itself."""
-    return RetentionForm(initial={name: _typed(value) for name, value in _own(project).retention.items()})
-
-
 def view(project: Project, user: User) -> dict[str, Any]:
-    """What the page shows whatever its forms say."""
-    own = _own(project)
+    """What the page shows; the forms with what the project says itself."""
+    own = Rules.objects.filter(project=project).first() or Rules(project=project)
     return {
         "project": project,
+        "policy_form": PolicyForm(initial={name: _typed(value) for name, value in own.policy.items()}),
+        "retention_form": RetentionForm(
+            initial={name: _typed(value) for name, value in own.retention.items()}
+        ),
         "manages": user.has_perm("projects.manage_project", project),
         "usual": _usual(),
         "effective": policies.of_project(own.policy).items(),
@@ -133,10 +125,6 @@ def fates(preview: Preview) -> dict[str, Any]:
 
 def preview_of(project: Project) -> dict[str, Any]:
     return fates(machines.preview(project))
-
-
-def _own(project: Project) -> Rules:
-    return Rules.objects.filter(project=project).first() or Rules(project=project)
 
 
 def _newest(found: Iterable[Fate]) -> list[Fate]:

@@ -63,8 +63,11 @@ def context(tab: str, asked: Asked) -> Context:
 
 
 def _now(asked: Asked, head: Context) -> Context:
-    found, live = asked.machine, not asked.shown
-    printed = logs.card(found, asked.query) if live and asked.whole else {}
+    found = asked.machine
+    if asked.shown:
+        doing = machine.under_way(found, operable=head["operable"], count=asked.count)
+        return doing | scrubber.past(found, asked.shown)
+    printed = logs.card(found, asked.query) if asked.whole else {}
     made = machine.now(
         found,
         asked.user,
@@ -73,8 +76,6 @@ def _now(asked: Asked, head: Context) -> Context:
         count=asked.count,
         log=printed.get("log"),
     )
-    if asked.shown:
-        return made | scrubber.past(found, asked.shown)
     run = asked.query.get("span") == "run"
     return made | printed | {"chart": series.of(found, run=run), "whole_run": run, "uplot": _uplot()}
 

@@ -52,7 +52,7 @@ def view(checkpoint: Checkpoint, machine: Machine | None) -> dict[str, Any]:
         "verifying": any(one.verdict == Verdict.REQUESTED for one in verifications),
         "holder": holder,
         "backups": bool(settings.PROXMOX_BACKUP_STORAGE),
-        "exporting": exporting(holder),
+        "exporting": not holder.backup and exporting(holder),
         "sharers": list(_sharers(checkpoint)),
         "going_back": of_return(checkpoint, machine) if machine and checkpoint.usable else None,
     }
@@ -60,14 +60,17 @@ def view(checkpoint: Checkpoint, machine: Machine | None) -> dict[str, Any]:
 
 def of_return(checkpoint: Checkpoint, machine: Machine) -> Return:
     """What the return of its machine would lose, what it would leave as it is, and what is tried if it fails."""
+    line = lines.line(machine.present) if machine.present else []
+    steps = next((steps for steps, one in enumerate(line) if one.pk == checkpoint.pk), None)
+    own = None if steps is None else line[steps:]
     found = effects.since(checkpoint)
     listed = list(found[:EFFECTS_SHOWN])
     more = found.count() - EFFECTS_SHOWN if len(listed) == EFFECTS_SHOWN else 0
     return Return(
-        cost=_lost(checkpoint, machine),
+        cost=None if steps is None else lines.cost(line, steps),
         effects=listed,
         more_effects=more,
-        fallback=actions.rollback_preview(machine, checkpoint).fallback,
+        fallback=actions.rollback_preview(machine, checkpoint, own).fallback,
     )
 
 
@@ -97,9 +100,3 @@ def _sharers(checkpoint: Checkpoint) -> Any:
     """Others that live in the same snapshot."""
     same = Checkpoint.objects.filter(shares=checkpoint.holder, state=State.CAPTURED).exclude(pk=checkpoint.pk)
     return same.only("handle").order_by("number")[:SHARERS_SHOWN]
-
-
-def _lost(checkpoint: Checkpoint, machine: Machine) -> Cost | None:
-    line = lines.line(machine.present) if machine.present else []
-    keys = [one.pk for one in line]
-    return lines.cost(line[: keys.index(checkpoint.pk)]) if checkpoint.pk in keys else None

@@ -3,6 +3,7 @@
 Pure choice from what is known of the storage; `guests.work` carries it out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,11 @@ class Branching:
     copies_bytes: int = 0
 
 
-def choose(guest: "Guest", snapshot: str, *, newest: bool, backup: str) -> Branching:
+def choose(guest: "Guest", snapshot: str, *, newest: Callable[[], bool], backup: str) -> Branching:
     """How to branch from `snapshot` of `guest` ("": a template as it is).
 
-    `newest`: no later snapshot of the guest is there. `backup`: volume of the checkpoint's backup, if one was taken.
+    `newest`: whether no later snapshot of the guest is there, asked where it matters. `backup`: volume of the
+    checkpoint's backup, if one was taken.
     """
     if guest.gone:
         return from_backup(guest) if backup else Branching(None, GONE.format(guest.vmid))
@@ -40,7 +42,7 @@ def choose(guest: "Guest", snapshot: str, *, newest: bool, backup: str) -> Branc
         return Branching(Branch.LINKED, f"A linked clone on {guest.storage}: at once, and shares its blocks.")
     if known.copies_snapshots:
         return Branching(Branch.COPY, f"A full copy on {guest.storage}: {_size(size)} are copied.", size)
-    if newest and guest.at_rest:
+    if guest.at_rest and newest():
         sentence = (
             f"{guest.storage} cannot clone from a snapshot. VM {guest.vmid} is at rest, so it is put back to this "
             f"checkpoint, its newest, and copied whole: {_size(size)}."

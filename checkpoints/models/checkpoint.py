@@ -162,7 +162,7 @@ class Checkpoint(models.Model):
     @property
     def branching(self) -> Branching:
         """How a machine is made from it, and what that costs; or why none can be."""
-        return choose(self.guest, self.snapshot, newest=self.newest, backup=self.holder.backup)
+        return choose(self.guest, self.snapshot, newest=lambda: self.newest, backup=self.holder.backup)
 
     @property
     def usable(self) -> bool:

@@ -94,8 +94,8 @@ def compare(
     return Comparison(
         ancestor=common[0],
         base=base,
-        here=_side(here, own[: -len(common)], sides[0]),
-        there=_side(there, others[: -len(common)], sides[1]),
+        here=_side(here, own, len(own) - len(common), sides[0]),
+        there=_side(there, others, len(others) - len(common), sides[1]),
         totals=dict.fromkeys((HERE, THERE, SAME, CONFLICT), 0) | Counter(file.status for file in found),
         files=shown,
         after=shown[-1].path if len(rest) > len(shown) else None,
@@ -108,11 +108,11 @@ def _common(own: list[Checkpoint], others: list[Checkpoint]) -> list[Checkpoint]
     return [one for one in own if one.pk in known]
 
 
-def _side(checkpoint: Checkpoint, way: list[Checkpoint], changes: dict[str, Change]) -> Side:
-    used = lines.cost(way)
+def _side(checkpoint: Checkpoint, line: list[Checkpoint], steps: int, changes: dict[str, Change]) -> Side:
+    used = lines.cost(line, steps)
     return Side(
         checkpoint=checkpoint,
-        checkpoints=len(way),
+        checkpoints=steps,
         turns=used.turns,
         cost_micros=used.micros,
         tokens=used.tokens,

@@ -77,32 +77,35 @@ def below(checkpoint: Checkpoint) -> tuple[str, list[object]]:
     return _BELOW, [checkpoint.pk]
 
 
-def cost(stretch: list[Checkpoint]) -> Cost:
-    """What was used on the way through these checkpoints, which are a part of a line, newest first.
+def cost(line: list[Checkpoint], steps: int) -> Cost:
+    """What was used on the way through the first `steps` checkpoints of a line, newest first.
 
     A machine that went back goes on at a new line: what it spent on the one that it left is not counted.
     """
-    stretches = list(_stretches(stretch))
+    stretches = list(_stretches(line, steps))
     micros = sum(one.last.spent_micros - (one.before.spent_micros if one.before else 0) for one in stretches)
     seconds = sum(_lasted(one).total_seconds() for one in stretches)
     calls, tokens = _used(stretches)
     return Cost(calls, micros, tokens, round(seconds))
 
 
-def _stretches(found: list[Checkpoint]) -> Iterator[_Stretch]:
-    own = [one for one in reversed(found) if one.kind != Checkpoint.Kind.GENESIS]
+def _stretches(line: list[Checkpoint], steps: int) -> Iterator[_Stretch]:
+    own = [one for one in reversed(line[:steps]) if one.kind != Checkpoint.Kind.GENESIS]
     # Where numbers follow each other, the number less the place is the same.
     runs = groupby(enumerate(own), key=lambda item: (item[1].origin, item[1].number - item[0]))
     ends = [(run[0], run[-1]) for run in ([one for _, one in members] for _, members in runs)]
-    before = _ahead([first for first, _ in ends])
+    before = _ahead([first for first, _ in ends], line)
     for first, last in ends:
         yield _Stretch(first, last, before.get((first.origin, first.number - 1)))
 
 
-def _ahead(firsts: list[Checkpoint]) -> dict[tuple[str, int], Checkpoint]:
-    wanted = [Q(origin=one.origin, number=one.number - 1) for one in firsts if one.number > 1]
+def _ahead(firsts: list[Checkpoint], line: list[Checkpoint]) -> dict[tuple[str, int], Checkpoint]:
+    """Mostly they are in the line itself; not where a machine went back."""
+    known = {(one.origin, one.number): one for one in line}
+    places = {(one.origin, one.number - 1) for one in firsts if one.number > 1} - known.keys()
+    wanted = [Q(origin=origin, number=number) for origin, number in places]
     found = Checkpoint.objects.filter(reduce(or_, wanted)) if wanted else ()
-    return {(one.origin, one.number): one for one in found}
+    return known | {(one.origin, one.number): one for one in found}
 
 
 def _lasted(one: _Stretch) -> timedelta:

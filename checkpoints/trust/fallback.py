@@ -16,21 +16,22 @@ from checkpoints.reading.lines import Cost
 
 NEAR = 10  # of so many a proven one is preferred
 
+Line = list[Checkpoint] | None  # the target and its ancestors, where the caller has read them already
 
-def chain(target: Checkpoint) -> list[Checkpoint]:
+
+def chain(target: Checkpoint, line: Line = None) -> list[Checkpoint]:
     """What is tried after the target, in that order. Empty where a guest can only go back to its newest snapshot."""
     known = target.guest.abilities
     if known is not None and not known.rolls_back_any:
         return []
-    found = [one for one in _other_states(target) if one.guest_id == target.guest_id]
+    found = [one for one in _other_states(target, line) if one.guest_id == target.guest_id]
     return sorted(found[:NEAR], key=lambda one: not one.proven) + found[NEAR:]
 
 
-def cost(target: Checkpoint, other: Checkpoint) -> Cost:
+def cost(target: Checkpoint, other: Checkpoint, line: Line = None) -> Cost:
     """Model calls, and micro-units of money, from `other`, an ancestor, to the target: what going there loses."""
-    line = lines.line(target)
-    keys = [one.pk for one in line]
-    return lines.cost(line[: keys.index(other.pk)])
+    line = line or lines.line(target)
+    return lines.cost(line, [one.pk for one in line].index(other.pk))
 
 
 def haven(
@@ -54,10 +55,10 @@ def told(handle: str, lost: Cost, currency: str) -> str:
     return f"{handle}, which is {calls} and {amount(lost.micros, Resource.MONEY, currency)} earlier"
 
 
-def _other_states(target: Checkpoint) -> Iterator[Checkpoint]:
+def _other_states(target: Checkpoint, line: Line) -> Iterator[Checkpoint]:
     """Usable ancestors, nearest first, of each snapshot one."""
     seen = {_state(target)}
-    for one in lines.line(target)[1:]:
+    for one in (line or lines.line(target))[1:]:
         if one.usable and _state(one) not in seen:
             seen.add(_state(one))
             yield one

@@ -11,11 +11,12 @@ from django.views.decorators.http import require_POST, require_safe
 from checkpoints import actions, marks
 from checkpoints.models import Checkpoint
 from dashboard import checkpoint, comparison, copying, machine, trust
+from dashboard import rights as projects
 from dashboard.pages import PageRequest, page, show
 from machines import actions as machines
 from machines.models import Machine
 from projects.errors import Refusal
-from projects.permissions import operates, require_operating
+from projects.permissions import operates_with, require_operating
 from projects.roles import Right
 
 MARKED = {
@@ -32,12 +33,13 @@ def detail(request: PageRequest, handle: str) -> HttpResponse:
     found = actions.find(handle, user=request.user)
     path = request.GET.get("path", "")
     origin = machines.machine_of(found)
-    operable = operates(request.user, found)
+    rights = projects.of(found.project, request.user)
+    operable = operates_with(rights, request.user, found)
     context = {
         "checkpoint": found,
         "machine": origin,
         "operable": operable,
-        "spawns": request.user.has_perm(f"projects.{Right.SPAWN}", found.project),
+        "spawns": Right.SPAWN in rights,
         "returnable": operable
         and origin
         and "rollback" in origin.verbs
@@ -50,8 +52,8 @@ def detail(request: PageRequest, handle: str) -> HttpResponse:
         **trust.view(found, origin),
         **_changes(request, found),
     }
-    rights = {name: bool(context[name]) for name in ("operable", "spawns", "returnable")}
-    context["copies"] = copying.of_checkpoint(request, found, **rights)
+    may = {name: bool(context[name]) for name in ("operable", "spawns", "returnable")}
+    context["copies"] = copying.of_checkpoint(request, found, **may)
     return show(request, "dashboard/checkpoint.html", "checkpoint", context)
 
 

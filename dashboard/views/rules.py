@@ -92,10 +92,5 @@ def _managed(request: PageRequest, slug: str) -> Project:
 
 
 def _page(request: PageRequest, found: Project, more: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    context = {
-        "policy_form": rules.policy_form(found),
-        "retention_form": rules.retention_form(found),
-        **rules.view(found, request.user),
-        **more,
-    }
+    context = {**rules.view(found, request.user), **more}
     return show(request, PAGE, "rules", context, status=status)

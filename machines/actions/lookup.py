@@ -35,4 +35,5 @@ def _reference(reference: str) -> Q:
 def machine_of(checkpoint: Checkpoint) -> Machine | None:
     """The machine that left the checkpoint; None for a genesis."""
     kind, _, key = checkpoint.origin.partition(":")
-    return Machine.objects.filter(pk=key).first() if kind == "machine" else None
+    known = Machine.objects.select_related("project", "guest", "present")
+    return known.filter(pk=key).first() if kind == "machine" else None

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from checkpoints import actions as checkpoints
 from checkpoints.models import Checkpoint
+from checkpoints.reading import lines
 from checkpoints.trust import fallback
 from machines.actions.begin import require
 from machines.models import Machine
@@ -30,22 +31,26 @@ class RollbackPreview(NamedTuple):
     fallback: Fallback | None
 
 
-def rollback_preview(machine: Machine, target: Checkpoint) -> RollbackPreview:
-    """What `rollback` would do now, and what it would cost if the target turned out not to be restorable."""
+def rollback_preview(machine: Machine, target: Checkpoint, line: fallback.Line = None) -> RollbackPreview:
+    """What `rollback` would do now, and what it would cost if the target turned out not to be restorable.
+
+    `line`: of the target, where it is known.
+    """
     refusal = ""
     try:
         require_return(machine, target)
     except Conflict as conflict:
         refusal = str(conflict)
     currency = machine.project.currency
-    return RollbackPreview(target.handle, not refusal, refusal, currency, _fallback(target, currency))
+    return RollbackPreview(target.handle, not refusal, refusal, currency, _fallback(target, line, currency))
 
 
-def _fallback(target: Checkpoint, currency: str) -> Fallback | None:
-    found = next(iter(fallback.chain(target)), None)
+def _fallback(target: Checkpoint, line: fallback.Line, currency: str) -> Fallback | None:
+    line = line or lines.line(target)
+    found = next(iter(fallback.chain(target, line)), None)
     if found is None:
         return None
-    lost = fallback.cost(target, found)
+    lost = fallback.cost(target, found, line)
     return Fallback(found.handle, lost.turns, lost.micros, fallback.told(found.handle, lost, currency))
 
 
