@@ -80,7 +80,9 @@ async def test_a_person_does_not_wait_for_pages_that_look_again_by_themselves() 
     await asyncio.gather(*looks, *person)
 
 
-async def test_one_whose_thread_goes_on_after_it_was_given_up_has_its_place_until_then(settings: Any) -> None:
+async def test_a_form_whose_thread_goes_on_after_it_was_given_up_has_its_place_until_then(
+    settings: Any,
+) -> None:
     settings.PAGES_AT_ONCE = 4
     begun, go = threading.Semaphore(0), threading.Event()
 
@@ -90,7 +92,7 @@ async def test_one_whose_thread_goes_on_after_it_was_given_up_has_its_place_unti
         return HttpResponse()
 
     ask: Any = concurrency.at_once(sync_to_async(make, thread_sensitive=False))
-    left = [asyncio.create_task(ask(asked())) for _ in range(4)]
+    left = [asyncio.create_task(ask(RequestFactory().post("/"))) for _ in range(4)]
     await asyncio.sleep(0.05)
     for task in left:
         task.cancel()
